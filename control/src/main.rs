@@ -1,0 +1,2 @@
+//! reveille
+fn main() {}

@@ -1,0 +1,2 @@
+//! loadtests
+fn main() {}

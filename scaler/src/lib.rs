@@ -1,0 +1,10 @@
+//! Reveille's demand signal.
+//!
+//! Samples what the proxy counts and serves it to KEDA as an external scaler.
+//! Knows demand and KEDA's protocol; never Kubernetes.
+
+/// KEDA's `externalscaler` protocol: generated, checked in, verified by
+/// `tests/generated.rs`.
+#[allow(missing_docs, clippy::all, unreachable_pub, rust_2018_idioms)]
+#[path = "gen/externalscaler.rs"]
+pub mod externalscaler;

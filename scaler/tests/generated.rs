@@ -1,0 +1,31 @@
+//! The checked-in protobuf code is what the `.proto` files give.
+//!
+//! No `protoc`, no build script: this test compiles `scaler/proto` with
+//! `protox`, generates the Rust code and compares. When it differs, run
+//! `REVEILLE_REGENERATE=1 cargo test -p scaler --test generated` and commit.
+
+use std::{fs, path::Path};
+
+#[test]
+fn generated_code_matches_the_proto_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let descriptors = protox::compile(["externalscaler.proto"], [root.join("proto")])
+        .expect("the proto files are valid");
+    let out = tempfile::tempdir().expect("a temporary directory");
+    tonic_prost_build::configure()
+        .build_client(true)
+        .build_server(true)
+        .out_dir(out.path())
+        .compile_fds(descriptors)
+        .expect("code generation");
+
+    for file in ["externalscaler.rs"] {
+        let fresh = fs::read_to_string(out.path().join(file)).expect("generated file");
+        let kept = root.join("src/gen").join(file);
+        if std::env::var_os("REVEILLE_REGENERATE").is_some() {
+            fs::write(&kept, &fresh).expect("write the generated file");
+        }
+        let current = fs::read_to_string(&kept).unwrap_or_default();
+        assert!(current == fresh, "{file} is stale: see the top of this test");
+    }
+}
