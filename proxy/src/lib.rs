@@ -4,12 +4,29 @@
 //! Knows HTTP. Knows neither Kubernetes nor gRPC nor KEDA.
 
 mod clock;
+mod config;
 mod demand;
+mod endpoint;
+mod error;
+mod forward;
+mod gate;
+mod http;
+mod in_flight;
+pub mod metrics;
+mod proxy;
+pub mod route;
+mod runtime;
+mod server;
 mod sink;
 mod sync;
 mod target;
+mod upstream;
 
 pub use clock::Clock;
+pub use config::{ProxyConfig, RuntimeKind};
 pub use demand::{Demand, Totals};
+pub use endpoint::{Endpoint, EndpointSet, ProbePace};
+pub use gate::HeldLimit;
+pub use proxy::Proxy;
 pub use sink::DemandSink;
-pub use target::TargetId;
+pub use target::{Target, TargetContext, TargetId};

@@ -1,0 +1,55 @@
+//! What can be set about the proxy as a whole.
+
+use std::time::Duration;
+
+/// Limits and default timeouts. A route's own values win.
+#[derive(Clone, Debug)]
+pub struct ProxyConfig {
+    /// Workers, each with its own connections and counters.
+    pub workers: usize,
+    /// Whether the workers are separate runtimes.
+    pub runtime: RuntimeKind,
+    /// Most requests held for one target.
+    pub max_held_per_target: usize,
+    /// Most requests held for all targets.
+    pub max_held: usize,
+    /// Default for the whole request, the hold included. Zero: no limit.
+    pub request_timeout: Duration,
+    /// Default from "request sent" to "response head received". Zero: no limit.
+    pub response_header_timeout: Duration,
+    /// Default for the hold. Zero: no limit of its own.
+    pub readiness_timeout: Duration,
+    /// For one attempt to connect to an endpoint.
+    pub connect_timeout: Duration,
+    /// Idle connections to endpoints are closed after this.
+    pub upstream_idle_timeout: Duration,
+    /// Whether answers carry `X-KEDA-HTTP-Cold-Start`.
+    pub cold_start_header: bool,
+}
+
+impl Default for ProxyConfig {
+    /// The HTTP add-on's timeouts; bounds that fit 200 MiB.
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            runtime: RuntimeKind::PerCore,
+            max_held_per_target: 1_000,
+            max_held: 10_000,
+            request_timeout: Duration::ZERO,
+            response_header_timeout: Duration::from_secs(300),
+            readiness_timeout: Duration::ZERO,
+            connect_timeout: Duration::from_millis(500),
+            upstream_idle_timeout: Duration::from_secs(90),
+            cold_start_header: true,
+        }
+    }
+}
+
+/// How workers map to runtimes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuntimeKind {
+    /// One single-threaded runtime per worker: no stealing, no shared queue.
+    PerCore,
+    /// One multi-threaded runtime for all workers.
+    Shared,
+}

@@ -1,0 +1,71 @@
+//! Asking an endpoint whether it accepts connections, and how often to ask.
+
+use super::{Endpoint, EndpointSet};
+use std::{sync::Arc, time::Duration};
+use tokio::{net::TcpStream, time::Instant};
+
+/// The first delays between probes, and the shortest.
+const SHORTEST: Duration = Duration::from_millis(10);
+/// The longest delay.
+const LONGEST: Duration = Duration::from_millis(250);
+/// How long one connection attempt may take.
+const CONNECT_LIMIT: Duration = Duration::from_millis(300);
+
+/// How often to probe something that is starting: every 10 ms at first, then
+/// every 4 % of the time it already took, at most every 250 ms. So a probe
+/// adds at most 4 % to a start, and a slow start costs few probes.
+#[derive(Clone, Copy, Debug)]
+pub struct ProbePace {
+    since: Instant,
+}
+
+impl ProbePace {
+    /// A pace for something that starts now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            since: Instant::now(),
+        }
+    }
+
+    /// How long to wait before the next probe.
+    #[must_use]
+    pub fn next_delay(&self) -> Duration {
+        (self.since.elapsed() / 25).clamp(SHORTEST, LONGEST)
+    }
+}
+
+impl Default for ProbePace {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Connects to each endpoint once, one after the other; the first that
+/// accepts wins. The connection is closed again at once.
+///
+/// Cancel safe.
+pub(crate) async fn probe_once(endpoints: &EndpointSet) -> Option<&Arc<Endpoint>> {
+    for endpoint in endpoints.iter() {
+        let attempt = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(endpoint.addr()));
+        if let Ok(Ok(_stream)) = attempt.await {
+            return Some(endpoint);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pace_grows_from_10_ms_to_250_ms() {
+        let pace = ProbePace::new();
+        assert_eq!(pace.next_delay(), Duration::from_millis(10));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(pace.next_delay(), Duration::from_millis(40));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(pace.next_delay(), Duration::from_millis(250));
+    }
+}

@@ -1,0 +1,266 @@
+//! The gate with time paused: order, bounds, pacing, giving up.
+
+use super::*;
+use crate::{
+    clock::Clock,
+    endpoint::{Endpoint, EndpointSet},
+    target::{Target, TargetContext, TargetId},
+};
+use std::{sync::atomic::AtomicU64, time::Duration};
+use tokio::{sync::mpsc, time::Instant};
+
+#[derive(Default)]
+struct Edges(AtomicU64);
+
+impl crate::DemandSink for Edges {
+    fn waiting(&self, _target: &TargetId) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+struct Bench {
+    target: Arc<Target>,
+    edges: Arc<Edges>,
+}
+
+fn bench(max_held: usize) -> Bench {
+    let edges = Arc::new(Edges::default());
+    let context = TargetContext {
+        clock: Clock::start(),
+        workers: 1,
+        max_held,
+        held_limit: Arc::new(HeldLimit::new(10_000)),
+        sink: edges.clone(),
+    };
+    Bench {
+        target: Arc::new(Target::new(TargetId::new("default", "web"), context)),
+        edges,
+    }
+}
+
+fn endpoints(count: u16) -> Arc<EndpointSet> {
+    let endpoint = |port| Arc::new(Endpoint::new(([127, 0, 0, 1], port).into(), "e", 1));
+    Arc::new(EndpointSet::new((1..=count).map(endpoint).collect()))
+}
+
+/// Waits at the gate, reports its number and when it got through, then keeps
+/// the pass for `service`.
+async fn request(
+    target: Arc<Target>,
+    number: usize,
+    service: Duration,
+    through: mpsc::UnboundedSender<(usize, Instant)>,
+) {
+    let (held, began) = target.gate().hold(None).expect("room in the queue");
+    target.began_to_wait(began);
+    if let Ok(pass) = held.await {
+        through
+            .send((number, Instant::now()))
+            .expect("the test listens");
+        tokio::time::sleep(service).await;
+        drop(pass);
+    }
+}
+
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn released_in_order_in_growing_batches() {
+    let bench = bench(1_000);
+    let (send, mut through) = mpsc::unbounded_channel();
+    for number in 0..100 {
+        tokio::spawn(request(
+            bench.target.clone(),
+            number,
+            Duration::from_secs(1),
+            send.clone(),
+        ));
+    }
+    settle().await;
+    assert_eq!(bench.target.held(), 100);
+    assert_eq!(bench.edges.0.load(Ordering::Relaxed), 1, "one edge for all");
+
+    let start = Instant::now();
+    bench.target.set_endpoints(endpoints(1));
+    drop(send);
+    let mut by_time: Vec<(u128, usize)> = Vec::new();
+    let mut expected = 0;
+    while let Some((number, at)) = through.recv().await {
+        assert_eq!(number, expected, "first come, first released");
+        expected += 1;
+        let ms = (at - start).as_millis();
+        match by_time.last_mut() {
+            Some((last, count)) if *last == ms => *count += 1,
+            _ => by_time.push((ms, 1)),
+        }
+    }
+    // Nobody is answered within 50 ms, so the pacer's patience sets the pace.
+    assert_eq!(by_time, [(0, 8), (50, 16), (100, 32), (150, 44)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_pull_the_next_batch_at_once() {
+    let bench = bench(1_000);
+    let (send, mut through) = mpsc::unbounded_channel();
+    for number in 0..100 {
+        tokio::spawn(request(
+            bench.target.clone(),
+            number,
+            Duration::from_millis(1),
+            send.clone(),
+        ));
+    }
+    settle().await;
+    let start = Instant::now();
+    bench.target.set_endpoints(endpoints(2));
+    drop(send);
+    let mut last = start;
+    while let Some((_, at)) = through.recv().await {
+        last = at;
+    }
+    assert!(
+        last - start < Duration::from_millis(10),
+        "{:?}",
+        last - start
+    );
+    settle().await;
+    assert!(bench.target.gate().is_clear());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_does_not_overtake() {
+    let bench = bench(10);
+    let (send, mut through) = mpsc::unbounded_channel();
+    tokio::spawn(request(
+        bench.target.clone(),
+        0,
+        Duration::ZERO,
+        send.clone(),
+    ));
+    settle().await;
+    bench.target.set_endpoints(endpoints(1));
+    // Released or not, it has not looked yet: the way is not clear.
+    assert!(!bench.target.gate().is_clear());
+    tokio::spawn(request(bench.target.clone(), 1, Duration::ZERO, send));
+    assert_eq!(through.recv().await.expect("first").0, 0);
+    assert_eq!(through.recv().await.expect("second").0, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_enters_while_a_long_request_runs_is_released_too() {
+    let bench = bench(10);
+    let (send, mut through) = mpsc::unbounded_channel();
+    tokio::spawn(request(
+        bench.target.clone(),
+        0,
+        Duration::from_secs(3_600),
+        send.clone(),
+    ));
+    settle().await;
+    bench.target.set_endpoints(endpoints(1));
+    assert_eq!(through.recv().await.expect("first").0, 0);
+    let start = Instant::now();
+    tokio::spawn(request(bench.target.clone(), 1, Duration::ZERO, send));
+    assert_eq!(through.recv().await.expect("second").0, 1);
+    assert!(start.elapsed() <= Duration::from_millis(50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_place_of_one_who_leaves_is_free_at_once() {
+    let bench = bench(2);
+    let (send, mut through) = mpsc::unbounded_channel();
+    let leaver = tokio::spawn(request(
+        bench.target.clone(),
+        0,
+        Duration::ZERO,
+        send.clone(),
+    ));
+    tokio::spawn(request(
+        bench.target.clone(),
+        1,
+        Duration::ZERO,
+        send.clone(),
+    ));
+    settle().await;
+    assert!(matches!(bench.target.gate().hold(None), Err(NotHeld::Full)));
+    leaver.abort();
+    settle().await;
+    assert_eq!(bench.target.held(), 1);
+    tokio::spawn(request(bench.target.clone(), 2, Duration::ZERO, send));
+    settle().await;
+    bench.target.set_endpoints(endpoints(1));
+    assert_eq!(through.recv().await.expect("stayed").0, 1);
+    assert_eq!(through.recv().await.expect("came later").0, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bound_over_all_targets_holds() {
+    let limit = Arc::new(HeldLimit::new(1));
+    let gates = [
+        Arc::new(Gate::new(10, limit.clone())),
+        Arc::new(Gate::new(10, limit)),
+    ];
+    let (held, _) = gates[0].hold(None).expect("room");
+    assert!(matches!(gates[1].hold(None), Err(NotHeld::Full)));
+    drop(held);
+    assert!(gates[1].hold(None).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_given_up_refuses_old_and_new_until_it_recovers() {
+    let bench = bench(10);
+    let gate = bench.target.gate();
+    let (held, began) = gate.hold(None).expect("room");
+    bench.target.began_to_wait(began);
+    bench.target.set_failing(Some("starts keep failing".into()));
+    assert_eq!(
+        held.await.expect_err("refused").as_ref(),
+        "starts keep failing"
+    );
+    assert!(matches!(gate.hold(None), Err(NotHeld::Refusing(_))));
+    bench.target.set_failing(None);
+    let (held, began) = gate.hold(None).expect("room again");
+    bench.target.began_to_wait(began);
+    bench.target.set_endpoints(endpoints(1));
+    assert!(held.await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_met_a_dead_endpoint_gets_the_old_place_back() {
+    let bench = bench(100);
+    let gate = bench.target.gate();
+    let (first, began) = gate.hold(None).expect("room");
+    bench.target.began_to_wait(began);
+    bench.target.set_endpoints(endpoints(1));
+    let mut pass = first.await.expect("released");
+    bench.target.set_endpoints(Arc::new(EndpointSet::empty()));
+    pass.failed();
+    let (send, mut through) = mpsc::unbounded_channel();
+    for number in 1..4 {
+        tokio::spawn(request(
+            bench.target.clone(),
+            number,
+            Duration::ZERO,
+            send.clone(),
+        ));
+    }
+    settle().await;
+    let target = bench.target.clone();
+    tokio::spawn(async move {
+        let (held, began) = target.gate().hold(Some(pass)).expect("never refused twice");
+        target.began_to_wait(began);
+        held.await.expect("released");
+        send.send((0, Instant::now())).expect("the test listens");
+    });
+    settle().await;
+    bench.target.set_endpoints(endpoints(1));
+    let mut order = Vec::new();
+    while let Some((number, _)) = through.recv().await {
+        order.push(number);
+    }
+    assert_eq!(order, [0, 1, 2, 3]);
+}

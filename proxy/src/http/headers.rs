@@ -1,0 +1,257 @@
+//! Heads on their way through: which headers end at a hop, and what the next
+//! hop is told about the client.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
+    header::{self, Entry},
+    uri::PathAndQuery,
+};
+
+/// Set on each answer whose request went through the wait for an endpoint:
+/// `true` if it had to wait. The name is the HTTP add-on's.
+pub(crate) const COLD_START: HeaderName = HeaderName::from_static("x-keda-http-cold-start");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// The authority a request is for, as the client wrote it: the request
+/// target's if it has one (RFC 9112 section 3.2.2, RFC 9113 section 8.3.1),
+/// else the Host header's.
+///
+/// # Errors
+/// Says what is wrong with the request's Host headers.
+pub(crate) fn authority<B>(request: &Request<B>) -> Result<&str, &'static str> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err("several Host headers");
+    }
+    if let Some(authority) = request.uri().authority() {
+        return Ok(authority.as_str());
+    }
+    match host {
+        Some(host) => host.to_str().map_err(|_| "a Host header that is not ASCII"),
+        // HTTP/1.0 had no Host; only routes for any host match.
+        None if request.version() < Version::HTTP_11 => Ok(""),
+        None => Err("no Host header"),
+    }
+}
+
+/// Removes what is meant for one hop only (RFC 9110 section 7.6.1): the
+/// headers that `Connection` names, and those that always are.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        strip_named_by_connection(headers);
+    }
+    for name in [
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        header::UPGRADE,
+        header::TRANSFER_ENCODING,
+    ] {
+        headers.remove(name);
+    }
+    // `TE: trailers` is the one value that a proxy passes on (gRPC needs it).
+    if let Entry::Occupied(te) = headers.entry(header::TE)
+        && te.get().as_bytes() != b"trailers"
+    {
+        te.remove();
+    }
+}
+
+#[cold]
+fn strip_named_by_connection(headers: &mut HeaderMap) {
+    let values: Vec<HeaderValue> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .cloned()
+        .collect();
+    headers.remove(header::CONNECTION);
+    let tokens = values.iter().filter_map(|value| value.to_str().ok());
+    for token in tokens.flat_map(|value| value.split(',')) {
+        let Ok(name) = HeaderName::from_bytes(token.trim().as_bytes()) else {
+            continue;
+        };
+        // A client must not make us drop what we or the endpoint rely on.
+        if name != header::HOST && name != header::CONTENT_LENGTH {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Makes `request` one to an HTTP/1.1 endpoint: origin form, a Host header,
+/// no hop-by-hop headers, the client's address appended.
+pub(crate) fn rewrite_request<B>(request: &mut Request<B>, client_ip: &HeaderValue) {
+    if let Some(authority) = request.uri().authority() {
+        // Absolute form, or HTTP/2: the authority is the Host.
+        if let Ok(host) = HeaderValue::from_str(without_userinfo(authority.as_str())) {
+            request.headers_mut().insert(header::HOST, host);
+        }
+        let path = request.uri().path_and_query().cloned();
+        *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
+    }
+    *request.version_mut() = Version::HTTP_11;
+    let headers = request.headers_mut();
+    strip_hop_by_hop(headers);
+    merge_cookies(headers);
+    match headers.entry(FORWARDED_FOR) {
+        Entry::Vacant(entry) => {
+            entry.insert(client_ip.clone());
+        }
+        Entry::Occupied(entry) => {
+            let given: Vec<&[u8]> = entry.iter().map(HeaderValue::as_bytes).collect();
+            let mut all = given.join(&b", "[..]);
+            all.extend_from_slice(b", ");
+            all.extend_from_slice(client_ip.as_bytes());
+            if let Ok(all) = HeaderValue::from_bytes(&all) {
+                headers.insert(FORWARDED_FOR, all);
+            }
+        }
+    }
+    if !headers.contains_key(FORWARDED_HOST)
+        && let Some(host) = headers.get(header::HOST).cloned()
+    {
+        headers.insert(FORWARDED_HOST, host);
+    }
+    if let Entry::Vacant(entry) = headers.entry(FORWARDED_PROTO) {
+        entry.insert(HeaderValue::from_static("http"));
+    }
+}
+
+/// HTTP/2 clients may split a Cookie header; HTTP/1.1 allows just one (RFC
+/// 9113 section 8.2.3).
+fn merge_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(header::COOKIE).iter();
+    if cookies.next().is_none() || cookies.next().is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if let Ok(one) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, one);
+    }
+}
+
+fn without_userinfo(authority: &str) -> &str {
+    authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(lines: &[(&'static str, &'static str)]) -> Request<()> {
+        let mut request = Request::new(());
+        for &(name, value) in lines {
+            request.headers_mut().append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        request
+    }
+
+    fn shown(headers: &HeaderMap) -> Vec<String> {
+        let mut lines: Vec<String> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+            .collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn hop_by_hop_headers_end_here() {
+        let mut request = request(&[
+            ("host", "a.test"),
+            ("connection", "close, X-Mine"),
+            ("connection", "host, content-length"),
+            ("x-mine", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("te", "gzip"),
+            ("content-length", "3"),
+            ("x-other", "2"),
+        ]);
+        strip_hop_by_hop(request.headers_mut());
+        assert_eq!(
+            shown(request.headers()),
+            ["content-length: 3", "host: a.test", "x-other: 2"]
+        );
+    }
+
+    #[test]
+    fn te_trailers_stays() {
+        let mut request = request(&[("te", "trailers")]);
+        strip_hop_by_hop(request.headers_mut());
+        assert_eq!(shown(request.headers()), ["te: trailers"]);
+    }
+
+    #[test]
+    fn the_endpoint_learns_who_asked() {
+        let mut request = request(&[("host", "a.test:8080")]);
+        rewrite_request(&mut request, &HeaderValue::from_static("10.0.0.9"));
+        assert_eq!(
+            shown(request.headers()),
+            [
+                "host: a.test:8080",
+                "x-forwarded-for: 10.0.0.9",
+                "x-forwarded-host: a.test:8080",
+                "x-forwarded-proto: http"
+            ]
+        );
+    }
+
+    #[test]
+    fn earlier_hops_are_kept_and_ours_is_appended() {
+        let mut request = request(&[
+            ("host", "a.test"),
+            ("x-forwarded-for", "1.1.1.1, 2.2.2.2"),
+            ("x-forwarded-for", "3.3.3.3"),
+            ("x-forwarded-host", "outside.test"),
+            ("x-forwarded-proto", "https"),
+        ]);
+        rewrite_request(&mut request, &HeaderValue::from_static("10.0.0.9"));
+        assert_eq!(
+            shown(request.headers()),
+            [
+                "host: a.test",
+                "x-forwarded-for: 1.1.1.1, 2.2.2.2, 3.3.3.3, 10.0.0.9",
+                "x-forwarded-host: outside.test",
+                "x-forwarded-proto: https"
+            ]
+        );
+    }
+
+    #[test]
+    fn absolute_form_becomes_origin_form_and_wins_over_host() {
+        let mut request = request(&[("host", "other.test"), ("cookie", "a=1"), ("cookie", "b=2")]);
+        *request.uri_mut() = Uri::from_static("http://a.test:81/x/y?z=1");
+        assert_eq!(authority(&request), Ok("a.test:81"));
+        rewrite_request(&mut request, &HeaderValue::from_static("::1"));
+        assert_eq!(request.uri(), "/x/y?z=1");
+        assert_eq!(request.headers()[header::HOST], "a.test:81");
+        assert_eq!(request.headers()[header::COOKIE], "a=1; b=2");
+    }
+
+    #[test]
+    fn the_host_must_be_one() {
+        assert_eq!(
+            authority(&request(&[("host", "a"), ("host", "a")])),
+            Err("several Host headers")
+        );
+        assert_eq!(authority(&request(&[])), Err("no Host header"));
+        let mut old = request(&[]);
+        *old.version_mut() = Version::HTTP_10;
+        assert_eq!(authority(&old), Ok(""));
+    }
+}

@@ -1,0 +1,46 @@
+//! Refusals as answers: one place decides status, body and headers.
+
+use super::ProxyBody;
+use crate::error::Refusal;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+
+const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
+
+/// Our own answer to a request that was not served. The form is the HTTP
+/// add-on's: plain text, the reason phrase and a newline, or the reason in
+/// words where we have one to give.
+pub(crate) fn refusal(refusal: &Refusal) -> Response<ProxyBody> {
+    let status = refusal.status();
+    let body = match refusal.explanation() {
+        Some(words) => Bytes::from(format!("{words}\n")),
+        None => Bytes::from_static(phrase_line(status)),
+    };
+    let mut response = Response::new(ProxyBody::Own(Some(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(NOSNIFF, HeaderValue::from_static("nosniff"));
+    if let Some(seconds) = refusal.retry_after() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if refusal.closes_connection() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn phrase_line(status: StatusCode) -> &'static [u8] {
+    match status {
+        StatusCode::BAD_REQUEST => b"Bad Request\n",
+        StatusCode::NOT_FOUND => b"Not Found\n",
+        StatusCode::INTERNAL_SERVER_ERROR => b"Internal Server Error\n",
+        StatusCode::BAD_GATEWAY => b"Bad Gateway\n",
+        StatusCode::SERVICE_UNAVAILABLE => b"Service Unavailable\n",
+        StatusCode::GATEWAY_TIMEOUT => b"Gateway Timeout\n",
+        _ => b"Error\n",
+    }
+}

@@ -1,0 +1,156 @@
+//! The proxy as a whole: made once by control, which gives it routes and
+//! endpoints, starts and drains it.
+
+use crate::{
+    clock::Clock,
+    config::ProxyConfig,
+    endpoint::Endpoint,
+    gate::HeldLimit,
+    metrics::RequestShards,
+    route::RouteTable,
+    runtime::Workers,
+    server::{self, Drain},
+    sink::DemandSink,
+    target::{Target, TargetContext, TargetId},
+};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::task::JoinHandle;
+
+/// How often idle upstream connections are looked through.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// What every connection shares.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: ProxyConfig,
+    pub(crate) clock: Clock,
+    pub(crate) routes: ArcSwap<RouteTable>,
+    pub(crate) unrouted: RequestShards,
+    pub(crate) drain: Drain,
+}
+
+/// The data plane.
+pub struct Proxy {
+    shared: Arc<Shared>,
+    workers: Arc<Workers>,
+    targets: TargetContext,
+    /// Tasks that end when draining begins: acceptors, housekeeping.
+    background: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("config", &self.shared.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Proxy {
+    /// A proxy without routes whose workers run. `clock` must be the one that
+    /// the scaler reads demand with; `sink` is told when somebody waits.
+    ///
+    /// # Errors
+    /// Workers that cannot be started.
+    pub fn new(config: ProxyConfig, clock: Clock, sink: Arc<dyn DemandSink>) -> io::Result<Self> {
+        let workers = Arc::new(Workers::start(config.runtime, config.workers)?);
+        let targets = TargetContext {
+            clock,
+            workers: config.workers,
+            max_held: config.max_held_per_target,
+            held_limit: Arc::new(HeldLimit::new(config.max_held)),
+            sink,
+        };
+        let shared = Arc::new(Shared {
+            clock,
+            routes: ArcSwap::default(),
+            unrouted: RequestShards::new(config.workers),
+            drain: Drain::new(),
+            config,
+        });
+        let sweep = workers.first().spawn(close_idle_upstreams(shared.clone()));
+        Ok(Self {
+            shared,
+            workers,
+            targets,
+            background: Mutex::new(vec![sweep]),
+        })
+    }
+
+    /// A target of this proxy. Keep it for as long as its route exists: its
+    /// demand and its queue live in it.
+    #[must_use]
+    pub fn target(&self, id: TargetId) -> Arc<Target> {
+        Arc::new(Target::new(id, self.targets.clone()))
+    }
+
+    /// An endpoint with room for this proxy's connections.
+    #[must_use]
+    pub fn endpoint(&self, addr: SocketAddr, name: &str) -> Arc<Endpoint> {
+        Arc::new(Endpoint::new(addr, name, self.shared.config.workers))
+    }
+
+    /// Replaces all routes at once. Requests under way keep theirs.
+    pub fn set_routes(&self, table: RouteTable) {
+        self.shared.routes.store(Arc::new(table));
+    }
+
+    /// Accepts connections on `addr` (port 0: any); gives the bound address.
+    ///
+    /// # Errors
+    /// An address that cannot be bound.
+    pub fn listen(&self, addr: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = server::bind(addr)?;
+        let bound = listener.local_addr()?;
+        let first = self.workers.first();
+        let _runtime = first.handle().enter();
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let accept = server::accept_loop(listener, self.shared.clone(), self.workers.clone());
+        self.background.lock().push(first.spawn(accept));
+        Ok(bound)
+    }
+
+    /// Closes the listeners, lets every request end, and resolves when none is
+    /// left or `limit` has passed; then whoever is still held gets 503 and
+    /// the rest is cut off. True if nothing had to be cut off.
+    pub async fn drain(&self, limit: Duration) -> bool {
+        for task in self.background.lock().drain(..) {
+            task.abort();
+        }
+        let drained = tokio::time::timeout(limit, self.shared.drain.begin())
+            .await
+            .is_ok();
+        if !drained {
+            self.shared.drain.cut_off();
+            self.shared.drain.begin().await;
+        }
+        drained
+    }
+
+    /// Requests that found no route.
+    #[must_use]
+    pub fn unrouted(&self) -> &RequestShards {
+        &self.shared.unrouted
+    }
+
+    /// Client connections that are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.drain.connections()
+    }
+}
+
+/// Idle upstream connections cost memory here and there; the oldest go.
+async fn close_idle_upstreams(shared: Arc<Shared>) {
+    let mut every = tokio::time::interval(SWEEP);
+    loop {
+        every.tick().await;
+        for route in shared.routes.load_full().routes() {
+            for endpoint in route.target.endpoints().iter() {
+                endpoint.close_idle(shared.config.upstream_idle_timeout);
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Routes: which request goes to which target.
+//!
+//! [`RouteTable`] is immutable; control builds a new one on each change
+//! (`build.rs`) and the hot path reads the present one from a snapshot.
+//!
+//! The order of precedence is the HTTP add-on's, so that a migration moves no
+//! traffic: host tier (exact, wildcards from the longest suffix, any), then
+//! the longest path prefix of that tier *alone*, then its entries in order of
+//! their headers. Only requests that this leaves without a target get a
+//! second look, at shorter prefixes.
+
+mod build;
+mod header;
+mod host;
+mod path;
+
+pub use header::HeaderRule;
+
+use crate::target::Target;
+use ::http::HeaderMap;
+use host::HostTiers;
+use path::Entry;
+use std::{sync::Arc, time::Duration};
+
+/// What one route says about its requests.
+#[derive(Debug)]
+pub struct Route {
+    /// Where they go.
+    pub target: Arc<Target>,
+    /// How long each phase may take.
+    pub timeouts: Timeouts,
+}
+
+/// Limits of one route; `None` takes the proxy's default, zero means no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// The whole request, the hold included.
+    pub request: Option<Duration>,
+    /// From "request sent" to "response head received".
+    pub response_header: Option<Duration>,
+    /// The hold.
+    pub readiness: Option<Duration>,
+}
+
+/// A route as the table is built from it.
+#[derive(Debug)]
+pub struct RouteSpec {
+    /// The route.
+    pub route: Arc<Route>,
+    /// Which requests; none of them, no traffic.
+    pub rules: Vec<Rule>,
+    /// Creation time in seconds; among equals the oldest wins. 0 = unknown =
+    /// oldest.
+    pub created: u64,
+}
+
+/// Hosts × paths, each with all of the headers. An empty list of hosts or of
+/// paths means any.
+#[derive(Clone, Debug, Default)]
+pub struct Rule {
+    /// Exact, `*.suffix`, `*` or empty.
+    pub hosts: Vec<String>,
+    /// Prefixes by whole segments.
+    pub paths: Vec<String>,
+    /// All must match.
+    pub headers: Vec<HeaderRule>,
+}
+
+/// All routes, ready to be looked up.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    hosts: HostTiers,
+    routes: Vec<Arc<Route>>,
+}
+
+impl RouteTable {
+    /// The route of a request. `authority` is the host as received, with or
+    /// without a port; `path` as received, without the query.
+    #[must_use]
+    pub fn lookup(&self, authority: &str, path: &str, headers: &HeaderMap) -> Option<&Arc<Route>> {
+        let mut buffer = [0; host::LONGEST];
+        let host = host::normalise(authority, &mut buffer);
+        let path = path::normalise(path);
+        let matches = |entry: &&Entry| entry.headers.iter().all(|rule| rule.matches(headers));
+
+        for tier in self.hosts.tiers(host) {
+            let found = tier
+                .longest(&path)
+                .and_then(|entries| entries.iter().find(matches));
+            if let Some(entry) = found {
+                return Some(&entry.route);
+            }
+        }
+        // Where the HTTP add-on answers 404: a longer prefix whose headers
+        // did not match hid a shorter one.
+        for tier in self.hosts.tiers(host) {
+            let found = tier.shorter(&path).flatten().find(matches);
+            if let Some(entry) = found {
+                return Some(&entry.route);
+            }
+        }
+        None
+    }
+
+    /// All routes, also those that no request can reach.
+    #[must_use]
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+}
+
+#[cfg(test)]
+mod tests;

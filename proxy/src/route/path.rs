@@ -1,0 +1,127 @@
+//! Paths: prefixes by whole segments, and the entries behind each.
+
+use super::{HeaderRule, Route};
+use percent_encoding::percent_decode_str;
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
+
+/// The path as prefixes are compared with it: decoded, without leading and
+/// trailing slashes. Inner double slashes and `..` stay as they are.
+pub(super) fn normalise(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path.trim_matches('/'));
+    }
+    match percent_decode_str(path).decode_utf8_lossy() {
+        Cow::Borrowed(same) => Cow::Borrowed(same.trim_matches('/')),
+        Cow::Owned(decoded) => Cow::Owned(decoded.trim_matches('/').to_owned()),
+    }
+}
+
+/// One rule for one host and one prefix.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) headers: Box<[HeaderRule]>,
+    pub(super) route: Arc<Route>,
+    pub(super) created: u64,
+}
+
+/// The prefixes of one host.
+#[derive(Debug, Default)]
+pub(super) struct PathTable {
+    prefixes: HashMap<Box<str>, Vec<Entry>>,
+    /// Length of the longest prefix: what is longer needs no look-up, so a
+    /// path of thousands of slashes costs no more than a short one.
+    longest: usize,
+}
+
+impl PathTable {
+    pub(super) fn insert(&mut self, prefix: &str, entry: Entry) {
+        let prefix = prefix.trim_matches('/');
+        self.longest = self.longest.max(prefix.len());
+        self.prefixes.entry(prefix.into()).or_default().push(entry);
+    }
+
+    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Vec<Entry>> {
+        self.prefixes.values_mut()
+    }
+
+    /// The entries of the longest prefix of `path` that has any.
+    pub(super) fn longest<'t>(&'t self, path: &str) -> Option<&'t [Entry]> {
+        self.matching(path).next()
+    }
+
+    /// The entries of all its shorter prefixes, from long to short.
+    pub(super) fn shorter<'t>(&'t self, path: &str) -> impl Iterator<Item = &'t [Entry]> {
+        self.matching(path).skip(1)
+    }
+
+    fn matching<'t>(&'t self, path: &str) -> impl Iterator<Item = &'t [Entry]> {
+        // Without any prefix there is nothing to find, not even the root.
+        let start = (!self.prefixes.is_empty()).then(|| self.cut_to_longest(path));
+        std::iter::successors(start, |prefix| shorten(prefix))
+            .filter_map(|prefix| self.prefixes.get(prefix).map(Vec::as_slice))
+    }
+
+    /// The longest prefix of `path` by whole segments that could be known.
+    fn cut_to_longest<'a>(&self, path: &'a str) -> &'a str {
+        let Some(head) = path.as_bytes().get(..=self.longest) else {
+            return path;
+        };
+        // The byte after the cut must be a slash, or the cut moves left to one.
+        match head.iter().rposition(|&byte| byte == b'/') {
+            // A slash is a character border.
+            Some(at) => path.get(..at).unwrap_or(""),
+            None => "",
+        }
+    }
+}
+
+/// The next shorter prefix; the root (empty) is the last.
+fn shorten(prefix: &str) -> Option<&str> {
+    if prefix.is_empty() {
+        return None;
+    }
+    Some(prefix.rsplit_once('/').map_or("", |(shorter, _)| shorter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_normalised() {
+        for (given, wanted) in [
+            ("/", ""),
+            ("", ""),
+            ("/a/b/", "a/b"),
+            ("//a//b//", "a//b"),
+            ("/a%20b", "a b"),
+            ("/a%2Fb", "a/b"),
+            ("/%2F", ""),
+            ("/a%zz", "a%zz"),
+            ("/../a", "../a"),
+        ] {
+            assert_eq!(normalise(given), wanted, "{given}");
+        }
+    }
+
+    #[test]
+    fn the_cut_keeps_whole_segments() {
+        let mut table = PathTable::default();
+        table.longest = 3; // as if the longest prefix were "a/b"
+        for (path, wanted) in [
+            ("a/b", "a/b"),
+            ("a/bc", "a"),
+            ("a/b/c", "a/b"),
+            ("abcd", ""),
+            ("abc", "abc"),
+        ] {
+            assert_eq!(table.cut_to_longest(path), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_slashes_is_cheap() {
+        let table = PathTable::default();
+        assert_eq!(table.matching(&"/".repeat(100_000)).count(), 0);
+    }
+}

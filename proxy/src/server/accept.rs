@@ -1,0 +1,86 @@
+//! Accepting: one task takes connections and hands each to the worker with
+//! the fewest.
+
+use super::conn;
+use crate::{proxy::Shared, runtime::Workers};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::net::TcpListener;
+
+const BACKLOG: i32 = 4096;
+/// How long to pause when the process has no file descriptor left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Binds without accepting yet, so that errors show at startup.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn bind(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Accepts until dropped. Running out of file descriptors slows it down, and
+/// nothing ends it.
+pub(crate) async fn accept_loop(listener: TcpListener, shared: Arc<Shared>, workers: Arc<Workers>) {
+    let mut exhausted = false;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                exhausted = false;
+                if let Err(error) = hand_over(stream, peer, &shared, &workers) {
+                    tracing::debug!(%peer, %error, "connection lost before it was served");
+                }
+            }
+            Err(error) if is_about_one_connection(&error) => {
+                tracing::debug!(%error, "connection lost before it was accepted");
+            }
+            Err(error) => {
+                if !exhausted {
+                    tracing::warn!(
+                        %error, connections = shared.drain.connections(),
+                        "cannot accept connections now; trying on (raise the limit of open files?)"
+                    );
+                }
+                exhausted = true;
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    )
+}
+
+fn hand_over(
+    stream: tokio::net::TcpStream,
+    peer: SocketAddr,
+    shared: &Arc<Shared>,
+    workers: &Workers,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    // Off this runtime, so that it can be registered with the worker's.
+    let stream = stream.into_std()?;
+    let worker = workers.least_busy();
+    let place = worker.take_place();
+    let index = worker.index();
+    let served = shared.clone();
+    let connection = shared.drain.track(async move {
+        let _place = place;
+        match tokio::net::TcpStream::from_std(stream) {
+            Ok(stream) => conn::serve(served, index, stream, peer).await,
+            Err(error) => tracing::warn!(%peer, %error, "connection cannot be served"),
+        }
+    });
+    worker.spawn(connection);
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! A client's socket that can be watched for the client leaving while nobody
+//! reads from it.
+//!
+//! A held request's body stays unread, so an end of stream behind it would go
+//! unnoticed. [`ClientSocket::gone`] asks the kernel for news instead of
+//! bytes. To be told of news only, it has to forget that bytes are there;
+//! [`ClientIo`] makes up for that by trying the socket before it trusts the
+//! runtime's knowledge again.
+
+use socket2::SockRef;
+use std::{
+    io::{self, IoSlice, Read},
+    net::Shutdown,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::TcpStream,
+};
+
+/// The socket, shared by the connection and by whoever watches it.
+#[derive(Debug)]
+pub(crate) struct ClientSocket {
+    stream: TcpStream,
+    /// Readiness was forgotten: bytes may be there although the runtime does
+    /// not know.
+    forgotten: AtomicBool,
+}
+
+impl ClientSocket {
+    pub(crate) fn new(stream: TcpStream) -> Arc<Self> {
+        Arc::new(Self {
+            stream,
+            forgotten: AtomicBool::new(false),
+        })
+    }
+
+    /// Resolves when the client has closed its side or the connection broke.
+    /// A client that only ends its sending side counts as gone, as in hyper.
+    ///
+    /// Must run in the task that reads from the socket, and only while it
+    /// does not read. Cancel safe.
+    pub(crate) async fn gone(&self) {
+        loop {
+            self.forgotten.store(true, Ordering::Relaxed);
+            let forget = || Err::<(), _>(io::Error::from(io::ErrorKind::WouldBlock));
+            // Answers "would block" by design; that is what clears readiness.
+            let _cleared = self.stream.try_io(Interest::READABLE, forget);
+            match self.stream.ready(Interest::READABLE).await {
+                Ok(ready) if !ready.is_read_closed() => {}
+                _ => return,
+            }
+        }
+    }
+
+    fn read_unasked(&self, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
+        let socket = SockRef::from(&self.stream);
+        let count = (&*socket).read(buffer.initialize_unfilled())?;
+        buffer.advance(count);
+        Ok(count)
+    }
+}
+
+/// The connection's half.
+#[derive(Debug)]
+pub(crate) struct ClientIo(pub(crate) Arc<ClientSocket>);
+
+impl AsyncRead for ClientIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let socket = &self.0;
+        if socket.forgotten.load(Ordering::Relaxed) {
+            match socket.read_unasked(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // Drained: from here on the runtime knows again.
+                    socket.forgotten.store(false, Ordering::Relaxed);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                read => return Poll::Ready(read.map(|_count| ())),
+            }
+        }
+        loop {
+            ready!(socket.stream.poll_read_ready(cx))?;
+            match socket.stream.try_read_buf(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read.map(|_count| ())),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let stream = &self.0.stream;
+        loop {
+            ready!(stream.poll_write_ready(cx))?;
+            match stream.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let stream = &self.0.stream;
+        loop {
+            ready!(stream.poll_write_ready(cx))?;
+            match stream.try_write_vectored(slices) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = SockRef::from(&self.0.stream).shutdown(Shutdown::Write);
+        // The peer may have closed first; that is what was wanted.
+        Poll::Ready(shut.or_else(|error| match error.kind() {
+            io::ErrorKind::NotConnected => Ok(()),
+            _ => Err(error),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    async fn pair() -> (TcpStream, ClientIo) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let client = TcpStream::connect(listener.local_addr().expect("bound")).await;
+        let (server, _) = listener.accept().await.expect("a connection");
+        (
+            client.expect("a connection"),
+            ClientIo(ClientSocket::new(server)),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_behind_unread_bytes_is_noticed() {
+        let (mut client, io) = pair().await;
+        client.write_all(b"unread body").await.expect("sent");
+        io.0.stream.readable().await.expect("bytes arrive");
+        let socket = io.0.clone();
+        let watch = tokio::spawn(async move { socket.gone().await });
+        tokio::task::yield_now().await;
+        assert!(!watch.is_finished());
+        client.write_all(b" and more").await.expect("sent");
+        drop(client);
+        watch.await.expect("notices");
+    }
+
+    #[tokio::test]
+    async fn bytes_that_were_there_before_the_watch_are_read_after_it() {
+        let (mut client, mut io) = pair().await;
+        client.write_all(b"0123456789").await.expect("sent");
+        io.0.stream.readable().await.expect("bytes arrive");
+        tokio::select! {
+            biased;
+            () = io.0.gone() => panic!("the client is still there"),
+            () = tokio::task::yield_now() => {}
+        }
+        let mut small = [0; 4];
+        io.read_exact(&mut small).await.expect("the first part");
+        assert_eq!(&small, b"0123");
+        let mut rest = [0; 6];
+        io.read_exact(&mut rest)
+            .await
+            .expect("the rest, without a new event");
+        assert_eq!(&rest, b"456789");
+        client.write_all(b"x").await.expect("sent");
+        assert_eq!(io.read_u8().await.expect("later bytes"), b'x');
+        drop(client);
+        assert_eq!(io.read(&mut small).await.expect("end of stream"), 0);
+    }
+}

@@ -1,0 +1,82 @@
+//! Drain: the end of serving as a state that everybody can watch.
+//!
+//! `Serving → Draining → Deadline`. In `Draining` no connection takes another
+//! request; in `Deadline` whoever still waits or runs is cut off.
+
+use std::future::Future;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    Draining,
+    Deadline,
+}
+
+/// The phase, and the connections that are still open.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    phase: watch::Sender<Phase>,
+    connections: TaskTracker,
+}
+
+impl Drain {
+    pub(crate) fn new() -> Self {
+        Self {
+            phase: watch::Sender::new(Phase::Serving),
+            connections: TaskTracker::new(),
+        }
+    }
+
+    /// Counts a connection until the future ends.
+    pub(crate) fn track<F: Future>(
+        &self,
+        connection: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        self.connections.track_future(connection)
+    }
+
+    /// Connections that are open.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Idle connections close now, the others after their request. Resolves
+    /// when all are closed. Cancel safe.
+    pub(crate) async fn begin(&self) {
+        self.advance(Phase::Draining);
+        self.connections.close();
+        self.connections.wait().await;
+    }
+
+    /// Cuts off what is left.
+    pub(crate) fn cut_off(&self) {
+        self.advance(Phase::Deadline);
+    }
+
+    /// Resolves when draining begins.
+    pub(crate) fn draining(&self) -> impl Future<Output = ()> + use<> {
+        reached(self.phase.subscribe(), Phase::Draining)
+    }
+
+    /// Resolves when what is left is cut off.
+    pub(crate) fn deadline(&self) -> impl Future<Output = ()> + use<> {
+        reached(self.phase.subscribe(), Phase::Deadline)
+    }
+
+    fn advance(&self, to: Phase) {
+        self.phase.send_if_modified(|phase| {
+            let later = to > *phase;
+            *phase = to.max(*phase);
+            later
+        });
+    }
+}
+
+async fn reached(mut phase: watch::Receiver<Phase>, wanted: Phase) {
+    if phase.wait_for(|phase| *phase >= wanted).await.is_err() {
+        // The sender lives as long as the proxy; without it nothing drains.
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,44 @@
+//! Dialling: a TCP connection to an endpoint, ready for HTTP/1.1.
+
+use super::Sender;
+use hyper_util::rt::TokioIo;
+use socket2::{SockRef, TcpKeepalive};
+use std::{io, net::SocketAddr, time::Duration};
+use tokio::net::TcpStream;
+
+/// A peer that vanished without a word is noticed after this long.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
+/// Connects within `limit` and starts the task that drives the connection on
+/// the present runtime; it ends when the sender is dropped or the peer closes.
+///
+/// # Errors
+/// What the operating system says, or `TimedOut`.
+///
+/// Cancel safe: nothing is left behind.
+pub(super) async fn dial(addr: SocketAddr, limit: Duration) -> io::Result<Sender> {
+    let stream = tokio::time::timeout(limit, TcpStream::connect(addr))
+        .await
+        .map_err(|_elapsed| io::ErrorKind::TimedOut)??;
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(&stream);
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(KEEPALIVE),
+    )?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            // Whoever waits for an answer on it gets the same error; an idle
+            // connection that breaks concerns nobody.
+            tracing::trace!(%addr, %error, "upstream connection ended");
+        }
+    });
+    Ok(sender)
+}
