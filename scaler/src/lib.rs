@@ -6,5 +6,6 @@
 /// KEDA's `externalscaler` protocol: generated, checked in, verified by
 /// `tests/generated.rs`.
 #[allow(missing_docs, clippy::all, unreachable_pub, rust_2018_idioms)]
+#[rustfmt::skip] // or it would no longer be what the generator gives
 #[path = "gen/externalscaler.rs"]
 pub mod externalscaler;
