@@ -3,8 +3,23 @@
 //! Samples what the proxy counts and serves it to KEDA as an external scaler.
 //! Knows demand and KEDA's protocol; never Kubernetes.
 
+mod activation;
+pub mod keda;
+mod ledger;
+pub mod sampler;
+mod source;
+mod tracked;
+mod window;
+
+#[cfg(test)]
+mod fake;
+
+pub use ledger::{DemandReading, Ledger, LedgerConfig};
+pub use source::{DemandSource, RateTarget, TargetEntry, TargetScaling};
+
 /// KEDA's `externalscaler` protocol: generated, checked in, verified by
 /// `tests/generated.rs`.
 #[allow(missing_docs, clippy::all, unreachable_pub, rust_2018_idioms)]
+#[rustfmt::skip] // or it would no longer be what the generator gives
 #[path = "gen/externalscaler.rs"]
 pub mod externalscaler;

@@ -6,6 +6,8 @@
 
 use std::{fs, path::Path};
 
+const FILES: [&str; 1] = ["externalscaler.rs"];
+
 #[test]
 fn generated_code_matches_the_proto_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -19,13 +21,16 @@ fn generated_code_matches_the_proto_files() {
         .compile_fds(descriptors)
         .expect("code generation");
 
-    for file in ["externalscaler.rs"] {
+    for file in FILES {
         let fresh = fs::read_to_string(out.path().join(file)).expect("generated file");
         let kept = root.join("src/gen").join(file);
         if std::env::var_os("REVEILLE_REGENERATE").is_some() {
             fs::write(&kept, &fresh).expect("write the generated file");
         }
         let current = fs::read_to_string(&kept).unwrap_or_default();
-        assert!(current == fresh, "{file} is stale: see the top of this test");
+        assert!(
+            current == fresh,
+            "{file} is stale: see the top of this test"
+        );
     }
 }

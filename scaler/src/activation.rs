@@ -1,0 +1,232 @@
+//! Activation: is anything asked of one target?
+//!
+//! A target is active while something is held or in flight, and for the
+//! activity window after that was last so: a route with one short request
+//! every ten seconds is steadily active, a silent one becomes inactive.
+//!
+//! [`Activation::waiting`] is called by the proxy's workers, from any thread,
+//! and takes no lock but the few instructions of a watch channel; everything
+//! else is called by [`crate::tracked`] under the target's own lock. Streams
+//! subscribe to the [`Signal`]; this file never talks to them itself.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// How far back "since the last answer" may reach, in activity windows.
+/// Longer than any sensible polling interval, but a KEDA that was away for a
+/// day must not wake everything that had a request yesterday.
+const MAX_ANSWER_WINDOWS: u64 = 10;
+
+/// The state that streams follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Signal {
+    /// The target is active.
+    pub(crate) active: bool,
+    /// How often somebody started to wait, so far. A stream that sees another
+    /// number than before knows of a new hold, also while `active` stays.
+    pub(crate) waits: u64,
+    /// The target is gone for good.
+    pub(crate) removed: bool,
+}
+
+/// The activity of one target.
+#[derive(Debug)]
+pub(crate) struct Activation {
+    signal: watch::Sender<Signal>,
+    window_us: u64,
+    /// When something was last held, in flight or begun: microseconds of the
+    /// proxy's clock plus one, zero for never.
+    last_busy: AtomicU64,
+    /// When `IsActive` was last answered, in the same form.
+    last_answer: AtomicU64,
+}
+
+impl Activation {
+    pub(crate) fn new(window: Duration) -> Self {
+        Self {
+            signal: watch::Sender::new(Signal::default()),
+            window_us: u64::try_from(window.as_micros()).unwrap_or(u64::MAX),
+            last_busy: AtomicU64::new(0),
+            last_answer: AtomicU64::new(0),
+        }
+    }
+
+    /// Somebody started to wait: every stream is told, now.
+    pub(crate) fn waiting(&self, now_us: u64) {
+        self.busy_at(now_us);
+        self.signal.send_modify(|signal| {
+            signal.active = true;
+            signal.waits = signal.waits.wrapping_add(1);
+        });
+    }
+
+    /// The number of waits so far. Read it *before* the counters that are
+    /// given to [`Activation::observe`].
+    pub(crate) fn waits(&self) -> u64 {
+        self.signal.borrow().waits
+    }
+
+    /// What a reading of the counters showed. `waits` was read before them: if
+    /// somebody started to wait since, this reading is too old to say that the
+    /// target is idle.
+    pub(crate) fn observe(&self, now_us: u64, busy: bool, waits: u64) {
+        if busy {
+            self.busy_at(now_us);
+        }
+        let active = busy || self.busy_within(now_us, self.window_us);
+        if active == self.active() {
+            return; // the common case costs no write
+        }
+        self.signal.send_if_modified(|signal| {
+            let stale = signal.waits != waits && !active;
+            let change = signal.active != active && !stale;
+            if change {
+                signal.active = active;
+            }
+            change
+        });
+    }
+
+    /// Is the target active? For everybody but KEDA's poll.
+    pub(crate) fn active(&self) -> bool {
+        self.signal.borrow().active
+    }
+
+    /// The answer to `IsActive`: active now, or busy at any time since the
+    /// last such answer. KEDA polls as rarely as it is told to; demand between
+    /// two polls must not be lost.
+    pub(crate) fn answer(&self, now_us: u64) -> bool {
+        let last = self
+            .last_answer
+            .swap(now_us.saturating_add(1), Ordering::Relaxed);
+        let since_last = match last {
+            0 => 0,
+            last => now_us.saturating_add(1).saturating_sub(last),
+        };
+        let most = self.window_us.saturating_mul(MAX_ANSWER_WINDOWS);
+        self.active() || self.busy_within(now_us, since_last.clamp(self.window_us, most))
+    }
+
+    /// The target is gone: streams end.
+    pub(crate) fn remove(&self) {
+        self.signal.send_modify(|signal| signal.removed = true);
+    }
+
+    /// Follows the signal.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Signal> {
+        self.signal.subscribe()
+    }
+
+    fn busy_at(&self, now_us: u64) {
+        self.last_busy
+            .fetch_max(now_us.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// Busy less than `span_us` ago.
+    fn busy_within(&self, now_us: u64, span_us: u64) -> bool {
+        match self.last_busy.load(Ordering::Relaxed) {
+            0 => false,
+            at => now_us.saturating_add(1).saturating_sub(at) < span_us,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    fn activation() -> Activation {
+        Activation::new(Duration::from_secs(30))
+    }
+
+    #[test]
+    fn active_while_busy_and_for_the_window_after() {
+        let activation = activation();
+        activation.observe(0, false, 0);
+        assert!(!activation.active());
+        activation.observe(SECOND, true, 0);
+        assert!(activation.active());
+        activation.observe(30 * SECOND, false, 0);
+        assert!(activation.active());
+        activation.observe(31 * SECOND, false, 0);
+        assert!(!activation.active());
+    }
+
+    #[test]
+    fn one_short_request_every_ten_seconds_is_steadily_active() {
+        let activation = activation();
+        for tick in 0..6_000u64 {
+            activation.observe(tick * SECOND / 10, tick % 100 == 0, 0);
+            assert!(activation.active(), "at tick {tick}");
+        }
+    }
+
+    #[test]
+    fn a_reading_from_before_a_wait_cannot_deactivate() {
+        let activation = activation();
+        let waits = activation.waits();
+        // The counters are read as idle here, then somebody starts to wait,
+        // then an endless pause, then the reading is reported.
+        activation.waiting(SECOND);
+        activation.observe(100 * SECOND, false, waits);
+        assert!(activation.active());
+        activation.observe(100 * SECOND, false, activation.waits());
+        assert!(!activation.active());
+    }
+
+    #[test]
+    fn an_idle_observation_wakes_no_stream() {
+        let activation = activation();
+        let mut stream = activation.subscribe();
+        stream.mark_unchanged();
+        activation.observe(SECOND, true, 0);
+        assert!(stream.has_changed().unwrap());
+        stream.mark_unchanged();
+        activation.observe(2 * SECOND, true, 0);
+        activation.observe(3 * SECOND, false, 0);
+        assert!(!stream.has_changed().unwrap());
+    }
+
+    #[test]
+    fn the_answer_reaches_back_to_the_last_answer() {
+        let activation = activation();
+        assert!(!activation.answer(0));
+        activation.observe(10 * SECOND, true, 0);
+        activation.observe(100 * SECOND, false, 0);
+        assert!(!activation.active());
+        assert!(
+            activation.answer(120 * SECOND),
+            "a request since the last answer"
+        );
+        assert!(
+            !activation.answer(125 * SECOND),
+            "that request was answered for"
+        );
+    }
+
+    #[test]
+    fn the_answer_does_not_reach_back_for_ever() {
+        let activation = activation();
+        assert!(!activation.answer(0));
+        activation.observe(10 * SECOND, true, 0);
+        activation.observe(100 * SECOND, false, 0);
+        assert!(!activation.answer(400 * SECOND));
+    }
+
+    #[test]
+    fn a_quick_poller_does_not_shorten_the_window() {
+        let activation = activation();
+        activation.observe(10 * SECOND, true, 0);
+        for second in 11..40 {
+            activation.observe(second * SECOND, false, 0);
+            assert!(activation.answer(second * SECOND), "at {second} s");
+        }
+        activation.observe(40 * SECOND, false, 0);
+        assert!(!activation.answer(40 * SECOND));
+    }
+}

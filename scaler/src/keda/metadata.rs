@@ -1,0 +1,234 @@
+//! The metadata of a trigger: which demand KEDA asks about.
+//!
+//! KEDA sends every key of the trigger in every RPC, its own ones included, so
+//! its own are skipped. A key whose name ends in `FromEnv` comes with the value
+//! of the environment variable that it named; `interceptorRouteFromEnv` stands
+//! in for `interceptorRoute` when that is absent.
+//!
+//! Called at the top of each RPC. Keeps nothing but the memory of which unknown
+//! keys were logged.
+
+use super::{error::KedaError, spec::Metric};
+use crate::externalscaler::ScaledObjectRef;
+use parking_lot::Mutex;
+use proxy::TargetId;
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher, RandomState},
+};
+
+const ROUTE: &str = "interceptorRoute";
+const METRIC: &str = "metric";
+const OURS: [&str; 2] = [ROUTE, METRIC];
+const KEDAS: [&str; 6] = [
+    "scalerAddress",
+    "enableTLS",
+    "unsafeSsl",
+    "caCert",
+    "tlsClientCert",
+    "tlsClientKey",
+];
+const FROM_ENV: &str = "FromEnv";
+
+/// What a trigger asks about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trigger {
+    /// The route, in the ScaledObject's namespace.
+    pub(crate) target: TargetId,
+    /// The one metric it wants, or all that the route sets.
+    pub(crate) only: Option<Metric>,
+}
+
+impl Trigger {
+    pub(crate) fn parse(reference: &ScaledObjectRef) -> Result<Self, KedaError> {
+        if reference.namespace.is_empty() {
+            return Err(KedaError::NoNamespace);
+        }
+        let route = value(reference, ROUTE).ok_or(KedaError::NoSource)?;
+        let only = value(reference, METRIC)
+            .map(|key| {
+                Metric::from_key(key)
+                    .ok_or_else(|| KedaError::UnknownMetricKey { asked: short(key) })
+            })
+            .transpose()?;
+        Ok(Self {
+            target: TargetId::new(&reference.namespace, route),
+            only,
+        })
+    }
+}
+
+/// The value of one of our keys, or what the environment says for it. An empty
+/// value is none: KEDA drops an unresolved variable the same way.
+fn value<'a>(reference: &'a ScaledObjectRef, key: &str) -> Option<&'a str> {
+    let given = |key: &str| {
+        let value = reference.scaler_metadata.get(key)?.trim();
+        (!value.is_empty()).then_some(value)
+    };
+    given(key).or_else(|| given(&format!("{key}{FROM_ENV}")))
+}
+
+fn is_known(key: &str) -> bool {
+    let plain = key.strip_suffix(FROM_ENV).unwrap_or(key);
+    OURS.contains(&plain) || KEDAS.contains(&plain)
+}
+
+/// What came from outside is cut before it goes into a message.
+fn short(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+/// Which unknown keys were logged already: each is logged once per
+/// ScaledObject, not in each of its RPCs.
+#[derive(Debug, Default)]
+pub(crate) struct UnknownKeys {
+    /// Hashes, not the texts: those may be long and are not ours.
+    logged: Mutex<HashSet<u64>>,
+    hasher: RandomState,
+}
+
+impl UnknownKeys {
+    /// When so many were logged, no more are: the log is not the place for an
+    /// endless list.
+    const MOST: usize = 1024;
+
+    /// Logs what is unknown and was not logged before; returns how many were.
+    pub(crate) fn log(&self, reference: &ScaledObjectRef) -> usize {
+        let unknown = reference
+            .scaler_metadata
+            .keys()
+            .filter(|key| !is_known(key));
+        unknown.filter(|key| self.log_one(reference, key)).count()
+    }
+
+    fn log_one(&self, reference: &ScaledObjectRef, key: &str) -> bool {
+        let hash = self
+            .hasher
+            .hash_one((&reference.namespace, &reference.name, key));
+        {
+            let mut logged = self.logged.lock();
+            if logged.len() >= Self::MOST || !logged.insert(hash) {
+                return false;
+            }
+        }
+        tracing::warn!(
+            namespace = %short(&reference.namespace),
+            scaled_object = %short(&reference.name),
+            key = %short(key),
+            "unknown key in the trigger metadata, ignored",
+        );
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reference(pairs: &[(&str, &str)]) -> ScaledObjectRef {
+        ScaledObjectRef {
+            name: "shop".into(),
+            namespace: "ns".into(),
+            scaler_metadata: pairs.iter().map(|&(k, v)| (k.into(), v.into())).collect(),
+        }
+    }
+
+    #[test]
+    fn the_route_is_in_the_namespace_of_the_scaled_object() {
+        let trigger = Trigger::parse(&reference(&[("interceptorRoute", "web")])).unwrap();
+        assert_eq!(
+            trigger,
+            Trigger {
+                target: TargetId::new("ns", "web"),
+                only: None
+            }
+        );
+    }
+
+    #[test]
+    fn one_metric_can_be_chosen() {
+        for (key, metric) in [
+            ("concurrency", Metric::Concurrency),
+            ("requestRate", Metric::RequestRate),
+        ] {
+            let pairs = [("interceptorRoute", "web"), ("metric", key)];
+            assert_eq!(
+                Trigger::parse(&reference(&pairs)).unwrap().only,
+                Some(metric)
+            );
+        }
+        let pairs = [("interceptorRoute", "web"), ("metric", "rate")];
+        let error = Trigger::parse(&reference(&pairs)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`metric: rate` is unknown: use concurrency or requestRate, or leave it out for all \
+             metrics of the route"
+        );
+    }
+
+    #[test]
+    fn a_trigger_without_a_source_is_refused() {
+        for pairs in [
+            &[][..],
+            &[("scalerAddress", "a:1")],
+            &[("interceptorRoute", " ")],
+        ] {
+            assert_eq!(Trigger::parse(&reference(pairs)), Err(KedaError::NoSource));
+        }
+        let mut nameless = reference(&[("interceptorRoute", "web")]);
+        nameless.namespace.clear();
+        assert_eq!(Trigger::parse(&nameless), Err(KedaError::NoNamespace));
+    }
+
+    #[test]
+    fn a_value_from_the_environment_stands_in() {
+        let from_env = [("interceptorRouteFromEnv", "web")];
+        assert_eq!(
+            Trigger::parse(&reference(&from_env)).unwrap().target.name(),
+            "web"
+        );
+        let both = [
+            ("interceptorRouteFromEnv", "other"),
+            ("interceptorRoute", "web"),
+        ];
+        assert_eq!(
+            Trigger::parse(&reference(&both)).unwrap().target.name(),
+            "web"
+        );
+    }
+
+    #[test]
+    fn unknown_keys_are_logged_once() {
+        let keys = UnknownKeys::default();
+        let known = [
+            ("interceptorRoute", "web"),
+            ("metric", "concurrency"),
+            ("scalerAddress", "a:1"),
+            ("enableTLS", "true"),
+            ("unsafeSsl", "true"),
+            ("caCert", "x"),
+            ("tlsClientCert", "x"),
+            ("tlsClientKey", "x"),
+            ("caCertFromEnv", "x"),
+        ];
+        assert_eq!(keys.log(&reference(&known)), 0);
+        let odd = reference(&[("interceptorRoute", "web"), ("intercepterRoute", "web")]);
+        assert_eq!(keys.log(&odd), 1);
+        assert_eq!(keys.log(&odd), 0);
+        let other = ScaledObjectRef {
+            name: "other".into(),
+            ..odd
+        };
+        assert_eq!(keys.log(&other), 1);
+    }
+
+    #[test]
+    fn the_memory_of_logged_keys_is_bounded() {
+        let keys = UnknownKeys::default();
+        let odd: usize = (0..2 * UnknownKeys::MOST)
+            .map(|i| keys.log(&reference(&[(format!("odd{i}").as_str(), "")])))
+            .sum();
+        assert_eq!(odd, UnknownKeys::MOST);
+        assert_eq!(keys.logged.lock().len(), UnknownKeys::MOST);
+    }
+}

@@ -1,0 +1,18 @@
+//! KEDA's external scaler contract, version v2.21: five RPCs.
+//!
+//! [`serve()`] is called by the composition root; everything else is its inside.
+//! All answers come from the ledger's memory. A trigger's metadata is parsed
+//! anew in each RPC, so there is no registry here that could be stale.
+
+mod error;
+mod metadata;
+mod metrics;
+mod policy;
+mod serve;
+mod service;
+mod spec;
+mod spec_stream;
+mod stream;
+
+pub use metrics::{CallCount, KedaMetrics, KedaMetricsSnapshot, OpenStreams};
+pub use serve::{ServeError, serve};

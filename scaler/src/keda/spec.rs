@@ -1,0 +1,255 @@
+//! Metrics as KEDA sees them: their names, targets and values.
+//!
+//! Names and order are those of KEDA's HTTP add-on. Both number fields of each
+//! message are always set: KEDA before v2.17 reads the integer, later ones the
+//! float when it is above zero and the integer otherwise, so the two must never
+//! disagree. Pure; called by the service and the spec streams.
+
+use super::error::KedaError;
+use crate::{
+    externalscaler::{MetricSpec, MetricValue},
+    ledger::DemandReading,
+    source::TargetScaling,
+};
+use proxy::TargetId;
+
+/// The target of a route that sets no metric, as in the HTTP add-on.
+const DEFAULT_CONCURRENCY: u32 = 100;
+
+/// A metric of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Metric {
+    Concurrency,
+    RequestRate,
+}
+
+impl Metric {
+    /// Its name in the trigger metadata.
+    pub(crate) const fn key(self) -> &'static str {
+        match self {
+            Self::Concurrency => "concurrency",
+            Self::RequestRate => "requestRate",
+        }
+    }
+
+    /// The metric that the trigger metadata calls `key`.
+    pub(crate) fn from_key(key: &str) -> Option<Self> {
+        [Self::Concurrency, Self::RequestRate]
+            .into_iter()
+            .find(|metric| metric.key() == key)
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Concurrency => "concurrency",
+            Self::RequestRate => "rate",
+        }
+    }
+
+    fn of(self, demand: &DemandReading) -> f64 {
+        match self {
+            Self::Concurrency => demand.concurrency,
+            Self::RequestRate => demand.request_rate,
+        }
+    }
+}
+
+/// A metric that a trigger offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Offer {
+    name: String,
+    metric: Metric,
+    target: u32,
+}
+
+/// What the trigger offers: the metrics that the route sets, or the one of
+/// them that the trigger chose. Never empty.
+pub(crate) fn offers(
+    target: &TargetId,
+    scaling: &TargetScaling,
+    only: Option<Metric>,
+) -> Result<Vec<Offer>, KedaError> {
+    let rate = scaling.request_rate.map(|rate| rate.target_value);
+    let concurrency = scaling
+        .concurrency
+        .or(rate.is_none().then_some(DEFAULT_CONCURRENCY));
+    let set = [
+        (Metric::Concurrency, concurrency),
+        (Metric::RequestRate, rate),
+    ];
+    let set = set
+        .into_iter()
+        .filter_map(|(metric, target)| Some((metric, target?)));
+    let offers: Vec<Offer> = set
+        .clone()
+        .filter(|(metric, _)| only.is_none_or(|only| only == *metric))
+        .map(|(metric, value)| Offer {
+            name: format!("http_{}_{}", target.name(), metric.suffix()),
+            metric,
+            target: value.max(1),
+        })
+        .collect();
+    match only {
+        Some(only) if offers.is_empty() => Err(KedaError::MetricNotSet {
+            target: target.clone(),
+            asked: only.key(),
+            set: set.map(|(metric, _)| metric.key()).collect(),
+        }),
+        _ => Ok(offers),
+    }
+}
+
+/// The messages of `GetMetricSpec` for `offers`.
+pub(crate) fn specs(offers: &[Offer]) -> Vec<MetricSpec> {
+    let spec = |offer: &Offer| MetricSpec {
+        metric_name: offer.name.clone(),
+        target_size: i64::from(offer.target),
+        target_size_float: f64::from(offer.target),
+    };
+    offers.iter().map(spec).collect()
+}
+
+/// The one message of `GetMetrics` for the metric called `name`. One, because
+/// the HPA adds up whatever it gets.
+pub(crate) fn value(
+    offers: &[Offer],
+    name: &str,
+    demand: &DemandReading,
+) -> Result<MetricValue, KedaError> {
+    let Some(offer) = offers.iter().find(|offer| offer.name == name) else {
+        return Err(KedaError::UnknownMetricName {
+            asked: name.chars().take(256).collect(),
+            offered: offers.iter().map(|offer| offer.name.clone()).collect(),
+        });
+    };
+    let (integer, float) = both(offer.metric.of(demand));
+    Ok(MetricValue {
+        metric_name: offer.name.clone(),
+        metric_value: integer,
+        metric_value_float: float,
+    })
+}
+
+/// A value as integer (rounded up: some demand is never no demand) and as
+/// float. Not a number, infinite and negative become zero.
+fn both(value: f64) -> (i64, f64) {
+    if value.is_finite() && value > 0.0 {
+        (value.ceil() as i64, value) // `as` saturates
+    } else {
+        (0, 0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::RateTarget;
+    use proptest::prelude::*;
+
+    fn id() -> TargetId {
+        TargetId::new("ns", "web")
+    }
+
+    fn both_set() -> TargetScaling {
+        TargetScaling {
+            concurrency: Some(10),
+            request_rate: Some(RateTarget::new(20)),
+        }
+    }
+
+    fn reading(concurrency: f64, request_rate: f64) -> DemandReading {
+        DemandReading {
+            in_flight: 0,
+            held: 0,
+            concurrency,
+            request_rate,
+            active: false,
+        }
+    }
+
+    fn named(scaling: TargetScaling, only: Option<Metric>) -> Vec<(String, i64, f64)> {
+        let specs = specs(&offers(&id(), &scaling, only).unwrap());
+        specs
+            .into_iter()
+            .map(|s| (s.metric_name, s.target_size, s.target_size_float))
+            .collect()
+    }
+
+    #[test]
+    fn names_targets_and_order_are_those_of_the_add_on() {
+        let concurrency = ("http_web_concurrency".to_owned(), 10, 10.0);
+        let rate = ("http_web_rate".to_owned(), 20, 20.0);
+        assert_eq!(named(both_set(), None), [concurrency.clone(), rate.clone()]);
+        assert_eq!(named(both_set(), Some(Metric::Concurrency)), [concurrency]);
+        assert_eq!(named(both_set(), Some(Metric::RequestRate)), [rate]);
+    }
+
+    #[test]
+    fn never_empty_and_never_zero() {
+        assert_eq!(
+            named(TargetScaling::default(), None),
+            [("http_web_concurrency".to_owned(), 100, 100.0)]
+        );
+        let zero = TargetScaling {
+            concurrency: Some(0),
+            request_rate: None,
+        };
+        assert_eq!(
+            named(zero, None),
+            [("http_web_concurrency".to_owned(), 1, 1.0)]
+        );
+    }
+
+    #[test]
+    fn a_metric_that_the_route_does_not_set_is_refused() {
+        let scaling = TargetScaling {
+            concurrency: Some(1),
+            request_rate: None,
+        };
+        let error = offers(&id(), &scaling, Some(Metric::RequestRate)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`metric: requestRate`: InterceptorRoute ns/web does not set that metric, only \
+             concurrency"
+        );
+    }
+
+    #[test]
+    fn each_metric_has_its_own_value() {
+        let offers = offers(&id(), &both_set(), None).unwrap();
+        let demand = reading(2.25, 0.0);
+        let concurrency = value(&offers, "http_web_concurrency", &demand).unwrap();
+        assert_eq!(
+            (concurrency.metric_value, concurrency.metric_value_float),
+            (3, 2.25)
+        );
+        let rate = value(&offers, "http_web_rate", &demand).unwrap();
+        assert_eq!((rate.metric_value, rate.metric_value_float), (0, 0.0));
+        let error = value(&offers, "rate", &demand).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "metric \"rate\" is unknown: this trigger has \"http_web_concurrency\", \
+             \"http_web_rate\""
+        );
+    }
+
+    #[test]
+    fn what_is_not_a_demand_is_zero() {
+        for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, -0.0, 0.0] {
+            let (integer, float) = both(odd);
+            assert_eq!((integer, float.to_bits()), (0, 0.0f64.to_bits()));
+        }
+    }
+
+    proptest! {
+        /// Whatever the value: KEDA old and new see demand or no demand alike,
+        /// and the integer is the float rounded up.
+        #[test]
+        fn the_two_numbers_never_disagree(value in any::<f64>()) {
+            let (integer, float) = both(value);
+            prop_assert!(float.is_finite() && float >= 0.0 && integer >= 0);
+            prop_assert_eq!(integer > 0, float > 0.0);
+            prop_assert_eq!(integer, float.ceil() as i64);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `StreamIsActive`: the activity of one target, told as [`super::policy`] says.
+//!
+//! Opened by the service, polled by the HTTP/2 connection. The next message is
+//! made when it is polled for, from the target's present state: a client that
+//! does not read finds one message waiting, not a backlog. A wait reaches the
+//! message by one wake-up; no timer is in between.
+//!
+//! Ends with OK (no item) on shutdown, because KEDA punishes every other end
+//! with a growing pause before it comes back; with `NOT_FOUND` when the route
+//! is removed.
+
+use super::{
+    error::KedaError,
+    metrics::OpenStream,
+    policy::{Message, SenderPolicy, Why},
+};
+use crate::{activation::Signal, externalscaler::IsActiveResponse, tracked::Tracked};
+use futures_util::stream::{self, Stream, StreamExt};
+use std::{future::pending, pin::Pin, sync::Arc};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+use tonic::{Code, Status};
+
+/// A stream of `StreamIsActive`.
+pub(crate) type ActivityStream =
+    Pin<Box<dyn Stream<Item = Result<IsActiveResponse, Status>> + Send + 'static>>;
+
+/// Streams the activity of `tracked` until it is removed, or until `closing`
+/// is true or without a sender.
+pub(crate) fn activity(
+    tracked: Arc<Tracked>,
+    closing: watch::Receiver<bool>,
+    open: OpenStream,
+) -> ActivityStream {
+    let sender = ActivitySender {
+        signal: tracked.follow_activity(),
+        tracked,
+        closing,
+        policy: SenderPolicy::new(),
+        open,
+        ended: false,
+    };
+    let items = stream::unfold(sender, |mut sender| async {
+        let item = sender.next().await?;
+        Some((item, sender))
+    });
+    Box::pin(items.fuse())
+}
+
+struct ActivitySender {
+    tracked: Arc<Tracked>,
+    signal: watch::Receiver<Signal>,
+    closing: watch::Receiver<bool>,
+    policy: SenderPolicy,
+    open: OpenStream,
+    ended: bool,
+}
+
+impl ActivitySender {
+    async fn next(&mut self) -> Option<Result<IsActiveResponse, Status>> {
+        while !self.ended {
+            if *self.closing.borrow() {
+                break;
+            }
+            let signal = *self.signal.borrow_and_update();
+            if signal.removed {
+                self.ended = true;
+                let error = KedaError::UnknownRoute(self.tracked.id().clone());
+                self.open.end(error.code());
+                return Some(Err(error.into()));
+            }
+            let message = self
+                .policy
+                .next(Instant::now(), signal, || self.tracked.queue());
+            if let Some(message) = message {
+                self.count(message);
+                return Some(Ok(IsActiveResponse {
+                    result: message.active,
+                }));
+            }
+            let check_at = self.policy.check_at();
+            let check = async {
+                match check_at {
+                    Some(at) => sleep_until(at).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                closing = self.closing.changed() => if closing.is_err() { break },
+                // The sender lives in `tracked`, which this stream keeps.
+                signal = self.signal.changed() => if signal.is_err() { break },
+                () = check => {}
+            }
+        }
+        if !self.ended {
+            self.ended = true;
+            self.open.end(Code::Ok);
+        }
+        None
+    }
+
+    fn count(&self, message: Message) {
+        match message.why {
+            Why::Opened => self.open.metrics.state_on_open(),
+            Why::Edge => self.open.metrics.edge(),
+            Why::Repeat => self.open.metrics.repeat(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
