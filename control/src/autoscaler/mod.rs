@@ -14,6 +14,7 @@
 //! ```
 
 mod hpa;
+mod keda;
 mod object;
 mod policy;
 mod quantity;
