@@ -13,11 +13,16 @@
 //!     └── scaler.rs: gRPC                └── policy.rs: its rules
 //! ```
 
+#[cfg(test)]
+mod fake;
 mod hpa;
 mod keda;
 mod object;
 mod policy;
+mod push;
 mod quantity;
+mod reading;
+mod scaler;
 
 pub use object::{MetricType, ScaledObject, Trigger, Workload};
 pub use policy::{
