@@ -13,8 +13,10 @@
 //!     └── scaler.rs: gRPC                └── policy.rs: its rules
 //! ```
 
+mod driver;
 #[cfg(test)]
 mod fake;
+mod faults;
 mod hpa;
 mod keda;
 mod object;
@@ -23,8 +25,12 @@ mod push;
 mod quantity;
 mod reading;
 mod scaler;
+mod spawn;
+mod status;
 
 pub use object::{MetricType, ScaledObject, Trigger, Workload};
 pub use policy::{
     Behavior, DEFAULT_TOLERANCE, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy,
 };
+pub use spawn::{Autoscaler, Config, Crashed};
+pub use status::{ErrorStatus, MetricStatus, ObjectStatus, StatusReader};
