@@ -1,0 +1,130 @@
+//! Starting and ending the autoscaler's tasks.
+//!
+//! Called by the composition root, which owns the handle. One task per
+//! ScaledObject, all with one gRPC connection. A panic in any of them reaches
+//! the owner through [`Autoscaler::join`]; it must never be swallowed, as a
+//! workload without its task would sleep or run for ever.
+
+use super::driver::Driver;
+use super::object::{ScaledObject, Workload};
+use super::scaler::{GrpcScaler, ScalerApi};
+use super::status::{ObjectStatus, StatusReader};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// Where the scaler is, and how often the HPA looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// Where the scaler's gRPC service listens (without TLS). An unspecified
+    /// address (0.0.0.0) means loopback.
+    pub scaler: SocketAddr,
+    /// How often the HPA reads metrics while there are replicas. A cluster's
+    /// default is 15 s; at least 100 ms.
+    pub hpa_sync_period: Duration,
+}
+
+impl Config {
+    /// For the scaler at `scaler`, with an HPA that looks every second: on a
+    /// laptop one watches, and processes start fast.
+    #[must_use]
+    pub fn new(scaler: SocketAddr) -> Self {
+        Self {
+            scaler,
+            hpa_sync_period: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The running autoscaler. Dropping it aborts its tasks.
+pub struct Autoscaler {
+    tasks: JoinSet<()>,
+    names: HashMap<Id, String>,
+    stop: CancellationToken,
+    status: StatusReader,
+}
+
+/// A task panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("autoscaler of {scaled_object}: {source}")]
+pub struct Crashed {
+    /// The ScaledObject (`namespace/name`) that it was for.
+    pub scaled_object: String,
+    source: tokio::task::JoinError,
+}
+
+impl Autoscaler {
+    /// Starts one task per ScaledObject, which polls at once: the scaler
+    /// should listen already. They end when `stop` is cancelled. Must be
+    /// called within a Tokio runtime.
+    #[must_use]
+    pub fn spawn(
+        config: Config,
+        objects: Vec<(ScaledObject, Arc<dyn Workload>)>,
+        stop: &CancellationToken,
+    ) -> Self {
+        let api = Arc::new(GrpcScaler::new(config.scaler));
+        Self::spawn_with(&api, config.hpa_sync_period, objects, stop)
+    }
+
+    /// The same with any scaler.
+    pub(super) fn spawn_with<A: ScalerApi>(
+        api: &Arc<A>,
+        hpa_sync_period: Duration,
+        objects: Vec<(ScaledObject, Arc<dyn Workload>)>,
+        stop: &CancellationToken,
+    ) -> Self {
+        // A child: a crash must end its siblings, not all of the program.
+        let stop = stop.child_token();
+        let (mut tasks, mut names, mut boards) = (JoinSet::new(), HashMap::new(), Vec::new());
+        for (object, workload) in objects {
+            let name = object.full_name();
+            let driver = Driver::new(api.clone(), object, workload, hpa_sync_period);
+            boards.push(driver.board());
+            names.insert(tasks.spawn(driver.run(stop.clone())).id(), name);
+        }
+        Self {
+            tasks,
+            names,
+            stop,
+            status: StatusReader::new(boards),
+        }
+    }
+
+    /// What it thinks now, per ScaledObject.
+    #[must_use]
+    pub fn status(&self) -> Vec<ObjectStatus> {
+        self.status.status()
+    }
+
+    /// The same for whoever does not own the autoscaler.
+    #[must_use]
+    pub fn status_reader(&self) -> StatusReader {
+        self.status.clone()
+    }
+
+    /// Waits until all tasks have ended, which they do soon after `stop` was
+    /// cancelled; without ScaledObjects that is at once. Does not stop them
+    /// itself. Cancellation safe.
+    ///
+    /// # Errors
+    ///
+    /// As soon as a task panicked. The others are then told to end; call again
+    /// to wait for them.
+    pub async fn join(&mut self) -> Result<(), Crashed> {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(source) = ended {
+                self.stop.cancel();
+                let scaled_object = self.names.remove(&source.id()).unwrap_or_default();
+                return Err(Crashed {
+                    scaled_object,
+                    source,
+                });
+            }
+        }
+        Ok(())
+    }
+}
