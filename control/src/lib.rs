@@ -1,1 +1,3 @@
 //! Reveille control.
+
+pub mod manifest;

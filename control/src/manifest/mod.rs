@@ -1,0 +1,21 @@
+//! Manifests: YAML files with routes, ScaledObjects and local workloads, read and validated.
+//!
+//! [`load`] is for files, [`parse`] for built-in examples. Both give every object without an error
+//! and every problem with its line, so that one bad object costs only itself. The typed objects are
+//! decoded from a neutral tree ([`node::Node`]) that API objects can become as well.
+//!
+//! The way of a document: `yaml` (text to tree) → `kind` (which object) → the object's own file
+//! (tree to type, through the cursors of `decode`) → `cross` (checks between objects).
+//!
+//! Nothing here looks at the machine beyond the manifest files, starts anything, or changes what the
+//! user wrote (hosts and paths stay as written; routing normalises them).
+
+pub mod node;
+
+mod path;
+mod scalar;
+mod tree;
+mod yaml;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! Tests of manifests from text to checked objects.
+
+mod yaml_edges;
