@@ -10,12 +10,19 @@
 //! Nothing here looks at the machine beyond the manifest files, starts anything, or changes what the
 //! user wrote (hosts and paths stay as written; routing normalises them).
 
+pub mod decode;
+pub mod duration;
 pub mod node;
+pub mod report;
 
+mod hint;
 mod path;
+mod problem;
 mod scalar;
 mod tree;
 mod yaml;
 
 #[cfg(test)]
 mod tests;
+
+pub use problem::{Problem, Severity};
