@@ -15,14 +15,39 @@ pub mod duration;
 pub mod node;
 pub mod report;
 
+mod backend;
+mod behavior;
 mod hint;
+mod host;
+mod interceptor_route;
+mod meta;
+mod names;
 mod path;
 mod problem;
+mod process;
+mod response;
+mod rule;
 mod scalar;
+mod scaled_object;
+mod scaling_metric;
+mod timestamp;
 mod tree;
+mod trigger;
 mod yaml;
 
 #[cfg(test)]
 mod tests;
 
+pub use backend::BackendSpec;
+pub use behavior::{Behavior, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy};
+pub use interceptor_route::{
+    ColdStart, InterceptorRouteSpec, Overflow, PortRef, ServicePort, SessionPersistence, Timeouts,
+};
+pub use meta::{DEFAULT_NAMESPACE, Object, ObjectMeta, Source};
 pub use problem::{Problem, Severity};
+pub use process::{ProcessSpec, Readiness};
+pub use response::{ConfigMapRef, ResponseMode, StaticResponse, StaticRoute};
+pub use rule::{HeaderMatch, RoutingRule};
+pub use scaled_object::{ScaleTargetRef, ScaledObjectSpec};
+pub use scaling_metric::{RequestRate, ScalingMetric};
+pub use trigger::{MetricType, Trigger, TriggerKind};
