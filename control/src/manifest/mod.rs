@@ -17,11 +17,16 @@ pub mod report;
 
 mod backend;
 mod behavior;
+mod cross;
+mod draft;
 mod hint;
 mod host;
 mod interceptor_route;
+mod kind;
+mod load;
 mod meta;
 mod names;
+mod overlap;
 mod path;
 mod problem;
 mod process;
@@ -43,6 +48,7 @@ pub use behavior::{Behavior, PolicyKind, ScalingPolicy, ScalingRules, SelectPoli
 pub use interceptor_route::{
     ColdStart, InterceptorRouteSpec, Overflow, PortRef, ServicePort, SessionPersistence, Timeouts,
 };
+pub use load::{load, parse};
 pub use meta::{DEFAULT_NAMESPACE, Object, ObjectMeta, Source};
 pub use problem::{Problem, Severity};
 pub use process::{ProcessSpec, Readiness};
@@ -51,3 +57,20 @@ pub use rule::{HeaderMatch, RoutingRule};
 pub use scaled_object::{ScaleTargetRef, ScaledObjectSpec};
 pub use scaling_metric::{RequestRate, ScalingMetric};
 pub use trigger::{MetricType, Trigger, TriggerKind};
+
+/// Every sound object of a set of manifests, and every problem found in them.
+///
+/// Objects are in the order of files and documents; problems in the order of file names and lines.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Manifests {
+    /// Routes, each with an existing target.
+    pub routes: Vec<Object<InterceptorRouteSpec>>,
+    /// ScaledObjects, each of another Process that exists.
+    pub scaled_objects: Vec<Object<ScaledObjectSpec>>,
+    /// Local workloads.
+    pub processes: Vec<Object<ProcessSpec>>,
+    /// Local addresses that are always there.
+    pub backends: Vec<Object<BackendSpec>>,
+    /// Errors (their objects are left out) and warnings.
+    pub problems: Vec<Problem>,
+}
