@@ -37,13 +37,17 @@ struct Stamped {
 
 impl Stamped {
     fn new() -> Self {
-        Self { times: AtomicU64::new(0), count: AtomicU64::new(0) }
+        Self {
+            times: AtomicU64::new(0),
+            count: AtomicU64::new(0),
+        }
     }
 
     fn add(&self, at_us: u64) {
         // Release: whoever sees an end must see the begin that preceded it,
         // or in-flight would be negative for a moment.
-        self.times.fetch_add((at_us << COUNT_BITS) | 1, Ordering::Release);
+        self.times
+            .fetch_add((at_us << COUNT_BITS) | 1, Ordering::Release);
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -79,8 +83,15 @@ impl Demand {
     /// Counters for `workers` writers (at least one shard is made).
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        let shard = || CachePadded::new(Shard { begun: Stamped::new(), ended: Stamped::new() });
-        Self { shards: (0..workers.max(1)).map(|_| shard()).collect() }
+        let shard = || {
+            CachePadded::new(Shard {
+                begun: Stamped::new(),
+                ended: Stamped::new(),
+            })
+        };
+        Self {
+            shards: (0..workers.max(1)).map(|_| shard()).collect(),
+        }
     }
 
     /// A request begins at `now_us` (microseconds of the proxy's clock).
@@ -114,7 +125,12 @@ impl Demand {
             .wrapping_add(end_times)
             .wrapping_sub(begin_times)
             & TIME_MASK;
-        Totals { at_us: now_us, begun, ended, area_us }
+        Totals {
+            at_us: now_us,
+            begun,
+            ended,
+            area_us,
+        }
     }
 
     fn shard(&self, worker: usize) -> &Shard {

@@ -13,7 +13,10 @@ impl TargetId {
     /// The target of the InterceptorRoute `namespace/name`.
     #[must_use]
     pub fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 
     /// The namespace of the InterceptorRoute.

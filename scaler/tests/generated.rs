@@ -26,6 +26,9 @@ fn generated_code_matches_the_proto_files() {
             fs::write(&kept, &fresh).expect("write the generated file");
         }
         let current = fs::read_to_string(&kept).unwrap_or_default();
-        assert!(current == fresh, "{file} is stale: see the top of this test");
+        assert!(
+            current == fresh,
+            "{file} is stale: see the top of this test"
+        );
     }
 }

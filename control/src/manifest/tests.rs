@@ -2,6 +2,7 @@
 
 mod bad;
 mod cases;
+mod examples;
 mod files;
 mod full;
 mod hostile;
