@@ -20,7 +20,9 @@ struct State {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Service")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -28,7 +30,11 @@ impl Service {
     /// A service without endpoints; `name` is `namespace/name`.
     #[must_use]
     pub fn new(name: String, proxy: Arc<Proxy>) -> Self {
-        Self { name, proxy, state: Mutex::default() }
+        Self {
+            name,
+            proxy,
+            state: Mutex::default(),
+        }
     }
 
     /// `namespace/name`.
@@ -57,7 +63,9 @@ impl Service {
     /// Takes an endpoint out of the rotation. Requests on it go on.
     pub fn remove(&self, endpoint: &Arc<Endpoint>) {
         let mut state = self.state.lock();
-        state.endpoints.retain(|known| !Arc::ptr_eq(known, endpoint));
+        state
+            .endpoints
+            .retain(|known| !Arc::ptr_eq(known, endpoint));
         state.publish();
     }
 

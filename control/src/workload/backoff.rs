@@ -24,7 +24,9 @@ impl Backoff {
         if served.is_some_and(|served| served >= STEADY) {
             self.failures = 0;
         }
-        let pause = FIRST.saturating_mul(1 << self.failures.min(20)).min(LONGEST);
+        let pause = FIRST
+            .saturating_mul(1 << self.failures.min(20))
+            .min(LONGEST);
         self.failures += 1;
         self.not_before = Some(now + pause);
     }
@@ -56,7 +58,9 @@ mod tests {
         }
         assert_eq!(
             pauses,
-            [100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000]
+            [
+                100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000
+            ]
         );
         backoff.failed(now, Some(Duration::from_secs(10)));
         assert_eq!(backoff.not_before(), Some(now + FIRST));

@@ -38,7 +38,10 @@ pub(super) fn free() -> io::Result<SocketAddr> {
             return Ok(addr);
         }
     }
-    Err(io::Error::new(io::ErrorKind::AddrInUse, "no free port from 20000 to 32767"))
+    Err(io::Error::new(
+        io::ErrorKind::AddrInUse,
+        "no free port from 20000 to 32767",
+    ))
 }
 
 #[cfg(test)]
@@ -48,8 +51,9 @@ mod tests {
 
     #[test]
     fn ports_are_free_distinct_and_outside_of_the_outgoing_range() {
-        let ports: HashSet<u16> =
-            (0..100).map(|_| free().expect("a free port").port()).collect();
+        let ports: HashSet<u16> = (0..100)
+            .map(|_| free().expect("a free port").port())
+            .collect();
         assert_eq!(ports.len(), 100);
         assert!(ports.iter().all(|port| PORTS.contains(port)));
     }

@@ -28,17 +28,24 @@ async fn is_ready(addr: SocketAddr, readiness: &Readiness) -> bool {
             Readiness::Http { path } => get(stream, addr, path).await,
         }
     };
-    matches!(tokio::time::timeout(ANSWER_LIMIT, question).await, Ok(Ok(true)))
+    matches!(
+        tokio::time::timeout(ANSWER_LIMIT, question).await,
+        Ok(Ok(true))
+    )
 }
 
 /// As the kubelet judges it: 200 to 399 is ready.
 async fn get(stream: TcpStream, addr: SocketAddr, path: &str) -> io::Result<bool> {
     let io = TokioIo::new(stream);
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(io).await.map_err(io::Error::other)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io)
+        .await
+        .map_err(io::Error::other)?;
     let request = Request::get(path)
         .header(header::HOST, addr.to_string())
-        .header(header::USER_AGENT, concat!("reveille-probe/", env!("CARGO_PKG_VERSION")))
+        .header(
+            header::USER_AGENT,
+            concat!("reveille-probe/", env!("CARGO_PKG_VERSION")),
+        )
         .header(header::CONNECTION, "close")
         .body(Empty::<&[u8]>::new())
         .map_err(io::Error::other)?;
@@ -78,7 +85,9 @@ mod tests {
 
     #[tokio::test]
     async fn http_readiness_waits_for_a_good_status() {
-        let readiness = Readiness::Http { path: "/healthz".into() };
+        let readiness = Readiness::Http {
+            path: "/healthz".into(),
+        };
         let addr = server(&[
             "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n",
             "not http\r\n\r\n",

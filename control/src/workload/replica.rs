@@ -104,7 +104,11 @@ impl Replica {
         }
 
         let ready_at = Instant::now();
-        let ready = Ready { index: self.index, addr, after: ready_at - begun };
+        let ready = Ready {
+            index: self.index,
+            addr,
+            after: ready_at - begun,
+        };
         if self.ready.send(ready).is_err() {
             // The pool is gone; dropping the process kills it.
             return self.ended(End::Stopped, None);
@@ -126,7 +130,11 @@ impl Replica {
     fn start(&self) -> io::Result<(Process, SocketAddr)> {
         let addr = port::free()?;
         let port = addr.port().to_string();
-        let mut words = self.spec.command.iter().map(|word| word.replace("{port}", &port));
+        let mut words = self
+            .spec
+            .command
+            .iter()
+            .map(|word| word.replace("{port}", &port));
         let program = words.next().unwrap_or_default();
         let mut command = Command::new(program);
         command
@@ -140,7 +148,9 @@ impl Replica {
             .process_group(0)
             .kill_on_drop(true);
         let mut child = command.spawn()?;
-        let pid = child.id().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+        let pid = child
+            .id()
+            .and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
         let pid = pid.ok_or_else(|| io::Error::other("the process ended at once"))?;
         if let Some(stdout) = child.stdout.take() {
             tokio::spawn(log_lines(self.name.clone(), stdout));
@@ -148,11 +158,21 @@ impl Replica {
         if let Some(stderr) = child.stderr.take() {
             tokio::spawn(log_lines(self.name.clone(), stderr));
         }
-        Ok((Process { child, group: Group(pid) }, addr))
+        Ok((
+            Process {
+                child,
+                group: Group(pid),
+            },
+            addr,
+        ))
     }
 
     fn ended(&self, how: End, served: Option<Duration>) -> Ended {
-        Ended { index: self.index, how, served }
+        Ended {
+            index: self.index,
+            how,
+            served,
+        }
     }
 }
 
@@ -162,7 +182,11 @@ fn exited(status: io::Result<ExitStatus>) -> End {
 
 /// Resolves when the pool wants the replica to stop, or is gone.
 async fn stop_wanted(stop: &mut watch::Receiver<Stop>) -> Option<Arc<Endpoint>> {
-    match stop.wait_for(|stop| !matches!(stop, Stop::No)).await.as_deref() {
+    match stop
+        .wait_for(|stop| !matches!(stop, Stop::No))
+        .await
+        .as_deref()
+    {
         Ok(Stop::Gracefully(endpoint)) => endpoint.clone(),
         _ => None,
     }
@@ -189,7 +213,10 @@ impl Process {
     /// SIGTERM to the whole group, then SIGKILL after `grace`.
     async fn terminate(&mut self, grace: Duration) {
         self.group.signal(Signal::TERM);
-        if tokio::time::timeout(grace, self.child.wait()).await.is_err() {
+        if tokio::time::timeout(grace, self.child.wait())
+            .await
+            .is_err()
+        {
             self.group.signal(Signal::KILL);
             // A killed child is reaped; there is no other outcome to handle.
             let _reaped = self.child.wait().await;
