@@ -1,5 +1,6 @@
 //! Refusals: every way in which a request ends without an endpoint's answer.
 
+use crate::route::StaticResponse;
 use http::StatusCode;
 use std::sync::Arc;
 
@@ -15,6 +16,10 @@ pub(crate) enum Refusal {
     Connect,
     #[error("too many pending requests")]
     TooManyPending,
+    /// Not served, but answered as the route wants it: a static route or a
+    /// placeholder.
+    #[error("answered by the route itself")]
+    Fixed(Arc<StaticResponse>),
     #[error("{0}")]
     Failing(Arc<str>),
     #[error("no endpoint became ready in time")]
@@ -39,6 +44,7 @@ impl Refusal {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Fixed(response) => response.status,
             Self::Connect => StatusCode::NOT_IMPLEMENTED,
             Self::TooManyPending | Self::Failing(_) | Self::Draining => {
                 StatusCode::SERVICE_UNAVAILABLE

@@ -19,7 +19,7 @@ use crate::{
     },
     in_flight::{InFlight, Unrouted},
     proxy::Shared,
-    route::Route,
+    route::{FALLBACK_AFTER, Instead, ResponseMode, Route, StaticRoute},
     server::ClientConnection,
     upstream::{self, SendError, Sender},
 };
@@ -46,12 +46,18 @@ pub(crate) async fn forward(
         Err(refusal) => return refuse_unrouted(shared, client, &request, &refusal),
     };
 
-    // 2. Count it, from here until its last byte.
-    let mut in_flight = InFlight::begin(route.target.clone(), client.worker, request.method());
+    // 2. Count it, from here until its last byte, unless the route answers
+    //    it itself: that is no demand.
+    let fixed = static_route(&route, &request);
+    let begin = match fixed {
+        None => InFlight::begin,
+        Some(_) => InFlight::begin_uncounted,
+    };
+    let mut in_flight = begin(route.target.clone(), client.worker, request.method());
     let limits = Limits::of(&route, &shared.config);
 
     // 3. to 6. Pick an endpoint (or wait for one), rewrite the head, send.
-    let mut job = Job::new(shared, client, &route, &in_flight, &limits, request);
+    let mut job = Job::new(shared, client, &route, fixed, &in_flight, &limits, request);
     let outcome = job.run().await;
     let cold_start = job.cold_start_header();
 
@@ -97,6 +103,14 @@ fn find_route(
     route.cloned().ok_or(Refusal::NoRoute)
 }
 
+fn static_route<'r>(route: &'r Route, request: &Request<Incoming>) -> Option<&'r StaticRoute> {
+    if route.static_routes.is_empty() {
+        return None;
+    }
+    let authority = headers::authority(request).unwrap_or_default();
+    route.static_route(authority, request.uri().path(), request.headers())
+}
+
 fn refuse_unrouted(
     shared: &Shared,
     client: &ClientConnection,
@@ -133,10 +147,12 @@ impl Limits {
             Some(own.unwrap_or(default)).filter(|limit| !limit.is_zero())
         };
         let timeouts = &route.timeouts;
+        let readiness = limit(timeouts.readiness, config.readiness_timeout);
+        let has_fallback = route.cold_start.fallback.is_some();
         let request = limit(timeouts.request, config.request_timeout);
         Self {
             request: request.map(|limit| Instant::now() + limit),
-            readiness: limit(timeouts.readiness, config.readiness_timeout),
+            readiness: readiness.or(has_fallback.then_some(FALLBACK_AFTER)),
             response_header: limit(timeouts.response_header, config.response_header_timeout),
         }
     }
@@ -166,6 +182,8 @@ struct Job<'a> {
     shared: &'a Shared,
     client: &'a ClientConnection,
     route: &'a Route,
+    /// The static route that it falls under.
+    fixed: Option<&'a StaticRoute>,
     in_flight: &'a InFlight,
     limits: &'a Limits,
     /// Taken when it is sent; back if it was not.
@@ -180,6 +198,8 @@ struct Job<'a> {
     /// It went through the wait, whether it had to or not.
     passed_wait: bool,
     pass: Option<Pass>,
+    /// The wait ran out and the route's fallback serves.
+    on_fallback: bool,
 }
 
 impl<'a> Job<'a> {
@@ -187,6 +207,7 @@ impl<'a> Job<'a> {
         shared: &'a Shared,
         client: &'a ClientConnection,
         route: &'a Route,
+        fixed: Option<&'a StaticRoute>,
         in_flight: &'a InFlight,
         limits: &'a Limits,
         request: Request<Incoming>,
@@ -205,6 +226,7 @@ impl<'a> Job<'a> {
             shared,
             client,
             route,
+            fixed,
             in_flight,
             limits,
             request: Some(request),
@@ -214,19 +236,26 @@ impl<'a> Job<'a> {
             held_since: None,
             passed_wait: false,
             pass: None,
+            on_fallback: false,
         }
     }
 
     /// Until an endpoint answers or nothing more can be tried.
     async fn run(&mut self) -> Result<Answer, Refusal> {
+        if let Some(fixed) = self
+            .fixed
+            .filter(|fixed| fixed.mode == ResponseMode::Always)
+        {
+            return Err(Refusal::Fixed(fixed.response.clone()));
+        }
         let mut resends = 0;
         loop {
             // 3. An endpoint.
             let lease = match self.pick() {
                 Some(lease) => lease,
-                None => self.hold().await?,
+                None => self.find_nobody().await?,
             };
-            self.passed_wait = true;
+            self.passed_wait = self.fixed.is_none() && !self.on_fallback;
 
             // 4. to 6. A connection, and the request on it.
             let request = self
@@ -266,14 +295,75 @@ impl<'a> Job<'a> {
 
     /// Step 3, warm: an endpoint at once, unless others wait for one.
     fn pick(&self) -> Option<Lease> {
+        if self.on_fallback {
+            return self.pick_fallback();
+        }
         let target = &self.route.target;
-        if !target.gate().is_clear() && self.pass.is_none() {
+        // A static route's request never waits, so it overtakes nobody.
+        let may_pass = target.gate().is_clear() || self.pass.is_some() || self.fixed.is_some();
+        if !may_pass {
             return None;
         }
         target.endpoints_guard().pick(self.in_flight.begun_us())
     }
 
-    /// Step 3, cold: wait in the queue until an endpoint can be picked.
+    fn pick_fallback(&self) -> Option<Lease> {
+        let fallback = self.route.cold_start.fallback.as_ref()?;
+        fallback.pick(self.route.target.clock().now_us())
+    }
+
+    /// Step 3, cold: what the route wants for requests that find nobody.
+    async fn find_nobody(&mut self) -> Result<Lease, Refusal> {
+        if let Some(fixed) = self.fixed {
+            return Err(Refusal::Fixed(fixed.response.clone()));
+        }
+        if self.on_fallback {
+            return Err(Refusal::ReadinessTimeout);
+        }
+        let target = &self.route.target;
+        // While endpoints are ready, the queue is only being worked off.
+        if target.ready_endpoints() == 0 {
+            let in_flight = target.totals().in_flight();
+            let instead = self.route.cold_start.instead_of_waiting(in_flight);
+            if let Some(instead) = instead {
+                return Err(self.turn_away(instead));
+            }
+        }
+        match self.hold().await {
+            Err(Refusal::ReadinessTimeout) if self.route.cold_start.fallback.is_some() => {
+                self.on_fallback = true;
+                self.pass = None;
+                self.pick_fallback().ok_or(Refusal::ReadinessTimeout)
+            }
+            waited => waited,
+        }
+    }
+
+    /// Not even held; but it is demand, so it wakes the target like any other.
+    fn turn_away(&self, instead: Instead) -> Refusal {
+        let target = &self.route.target;
+        target.wake();
+        let count_rejection = || {
+            target
+                .metrics()
+                .holds
+                .rejected
+                .fetch_add(1, Ordering::Relaxed);
+        };
+        match instead {
+            Instead::Placeholder(page) => Refusal::Fixed(page),
+            Instead::Overflow(page) => {
+                count_rejection();
+                Refusal::Fixed(page)
+            }
+            Instead::Reject => {
+                count_rejection();
+                Refusal::TooManyPending
+            }
+        }
+    }
+
+    /// Waits in the queue until an endpoint can be picked.
     async fn hold(&mut self) -> Result<Lease, Refusal> {
         let since = *self.held_since.get_or_insert_with(Instant::now);
         let readiness = self

@@ -21,6 +21,8 @@ fn route(namespace: &str, name: &str) -> Arc<Route> {
     Arc::new(Route {
         target,
         timeouts: Timeouts::default(),
+        cold_start: ColdStart::default(),
+        static_routes: vec![],
     })
 }
 
