@@ -81,10 +81,10 @@ impl Service {
     /// at once. `None` lifts it.
     pub fn set_failing(&self, reason: Option<Arc<str>>) {
         let mut state = self.state.lock();
-        state.failing.clone_from(&reason);
         for target in &state.targets {
             target.set_failing(reason.clone());
         }
+        state.failing = reason;
     }
 
     /// Why nobody serves it, if that is known.
