@@ -79,7 +79,7 @@ impl Body for UploadBody {
             return Poll::Ready(None);
         };
         let frame = ready!(inner.as_mut().poll_frame(cx));
-        if (frame.is_none() || inner.is_end_stream())
+        if (is_last(&frame) || inner.is_end_stream())
             && let Some(complete) = this.complete
         {
             complete.store(true, Ordering::Release);
@@ -161,6 +161,9 @@ impl Body for ProxyBody {
 pub(crate) struct TrackedBody {
     #[pin]
     inner: Incoming,
+    /// The end was seen. Without it, a body of known length may still be at
+    /// its end: hyper does not ask again after the last byte of one.
+    ended: bool,
     /// Boxed: most routes have no request timeout.
     deadline: Option<Pin<Box<Sleep>>>,
     upload: Upload,
@@ -181,6 +184,7 @@ impl TrackedBody {
         let deadline = deadline.map(|at| Box::pin(tokio::time::sleep_until(at)));
         Self {
             inner,
+            ended: false,
             deadline,
             upload,
             sender: Some(sender),
@@ -195,7 +199,10 @@ impl TrackedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.project();
         match this.inner.poll_frame(cx) {
-            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from))),
+            Poll::Ready(frame) => {
+                *this.ended |= is_last(&frame);
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+            }
             Poll::Pending => {
                 if let Some(deadline) = this.deadline {
                     ready!(deadline.as_mut().poll(cx));
@@ -207,13 +214,20 @@ impl TrackedBody {
     }
 }
 
+/// Does nothing come after this? Trailers are the end of what has them.
+fn is_last<E>(frame: &Option<Result<Frame<Bytes>, E>>) -> bool {
+    match frame {
+        None => true,
+        Some(Ok(frame)) => frame.is_trailers(),
+        Some(Err(_)) => false,
+    }
+}
+
 #[pinned_drop]
 impl PinnedDrop for TrackedBody {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
-        // hyper does not ask again after the last byte, so the end is what
-        // the body itself says when it is dropped.
-        let complete = this.inner.is_end_stream() && this.upload.is_complete();
+        let complete = (*this.ended || this.inner.is_end_stream()) && this.upload.is_complete();
         if let Some(sender) = this.sender.take()
             && complete
         {
