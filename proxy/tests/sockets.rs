@@ -1,0 +1,8 @@
+//! The proxy as clients and backends see it: through real sockets, with
+//! nothing mocked in between.
+
+mod support;
+
+mod sockets {
+    mod routing;
+}
