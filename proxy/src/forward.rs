@@ -172,9 +172,9 @@ struct Job<'a> {
     request: Option<Request<UploadBody>>,
     upload: Option<Upload>,
     has_body: bool,
-    /// The client is on HTTP/1 and has a body that nobody reads while the
-    /// request is held.
-    body_hides_client: bool,
+    /// The client is on HTTP/1: while the request is held, what it sent next
+    /// (its body, another request) stays unread and hides that it left.
+    may_leave_unseen: bool,
     /// When it first had to wait.
     held_since: Option<Instant>,
     /// It went through the wait, whether it had to or not.
@@ -192,7 +192,7 @@ impl<'a> Job<'a> {
         request: Request<Incoming>,
     ) -> Self {
         let has_body = !request.body().is_end_stream();
-        let body_hides_client = has_body && request.version() < Version::HTTP_2;
+        let may_leave_unseen = request.version() < Version::HTTP_2;
         let (head, body) = request.into_parts();
         let (body, upload) = if has_body {
             UploadBody::stream(body)
@@ -210,7 +210,7 @@ impl<'a> Job<'a> {
             request: Some(request),
             upload: Some(upload),
             has_body,
-            body_hides_client,
+            may_leave_unseen,
             held_since: None,
             passed_wait: false,
             pass: None,
@@ -291,8 +291,8 @@ impl<'a> Job<'a> {
             biased;
             waited = wait(&self.route.target, &mut self.pass) => waited,
             refusal = expire(deadline) => Err(refusal),
-            // hyper notices a client that leaves, unless its body is unread.
-            () = self.client.gone(), if self.body_hides_client => Err(Refusal::ClientGone),
+            // hyper notices a client that leaves, unless bytes are unread.
+            () = self.client.gone(), if self.may_leave_unseen => Err(Refusal::ClientGone),
             () = self.shared.drain.deadline() => Err(Refusal::Draining),
         };
         account.end = match &waited {
