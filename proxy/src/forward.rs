@@ -201,6 +201,9 @@ impl<'a> Job<'a> {
         };
         let mut request = Request::from_parts(head, body);
         headers::rewrite_request(&mut request, &client.ip);
+        if has_body {
+            headers::frame_body(&mut request);
+        }
         Self {
             shared,
             client,
