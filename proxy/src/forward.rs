@@ -23,7 +23,7 @@ use crate::{
     server::ClientConnection,
     upstream::{self, SendError, Sender},
 };
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::Instant;
@@ -238,6 +238,9 @@ impl<'a> Job<'a> {
                 .expect("a request that failed unsent came back");
             let replay = self.replay(&request);
             match self.send(&lease, request).await? {
+                Ok((response, _)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Err(Refusal::SwitchedProtocols);
+                }
                 Ok((response, sender)) => {
                     self.pass = None;
                     let upload = self.upload.take().unwrap_or_else(Upload::none);
