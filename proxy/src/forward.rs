@@ -13,7 +13,7 @@ use crate::{
     gate::{NotHeld, Pass},
     http::{
         ProxyBody, TrackedBody, UploadBody,
-        body::Upload,
+        body::{Upload, UploadEnd},
         headers::{self, COLD_START},
         respond,
     },
@@ -256,6 +256,7 @@ impl<'a> Job<'a> {
                     self.endpoint_is_dead(&lease, &error);
                 }
                 Err(SendError::NoAnswer(error)) => {
+                    self.check_upload()?;
                     let Some(replay) = replay.filter(|_| resends < MOST_RESENDS) else {
                         return Err(Refusal::NoAnswer(error));
                     };
@@ -345,6 +346,16 @@ impl<'a> Job<'a> {
             .fetch_add(1, Ordering::Relaxed);
         if let Some(pass) = &mut self.pass {
             pass.failed();
+        }
+    }
+
+    /// A connection also breaks because the client's body did: that is not
+    /// the endpoint's failure.
+    fn check_upload(&self) -> Result<(), Refusal> {
+        match self.upload.as_ref().and_then(Upload::end) {
+            Some(UploadEnd::ClientLeft) => Err(Refusal::ClientGone),
+            Some(UploadEnd::Malformed) => Err(Refusal::BadRequest("a malformed body")),
+            Some(UploadEnd::Complete(_)) | None => Ok(()),
         }
     }
 

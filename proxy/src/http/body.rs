@@ -7,12 +7,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project::{pin_project, pinned_drop};
 use std::{
+    error::Error,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
 };
 use tokio::time::{Instant, Sleep};
@@ -23,8 +21,8 @@ use tokio::time::{Instant, Sleep};
 pub(crate) struct UploadBody {
     #[pin]
     inner: Option<Incoming>,
-    /// Set once everything was read from the client.
-    complete: Option<Arc<AtomicBool>>,
+    /// Told when nothing more comes from the client.
+    end: Option<Arc<OnceLock<UploadEnd>>>,
 }
 
 impl UploadBody {
@@ -32,26 +30,38 @@ impl UploadBody {
     pub(crate) fn none() -> Self {
         Self {
             inner: None,
-            complete: None,
+            end: None,
         }
     }
 
-    /// The client's body, and a flag that tells when all of it has passed.
+    /// The client's body, and what tells how and when it ended.
     pub(crate) fn stream(inner: Incoming) -> (Self, Upload) {
-        let complete = Arc::new(AtomicBool::new(false));
+        let end = Arc::new(OnceLock::new());
         (
             Self {
                 inner: Some(inner),
-                complete: Some(complete.clone()),
+                end: Some(end.clone()),
             },
-            Upload(Some(complete)),
+            Upload(Some(end)),
         )
     }
 }
 
-/// Tells whether the whole request has been passed on.
+/// Watches a request's body on its way, from outside the connection that
+/// sends it.
 #[derive(Debug)]
-pub(crate) struct Upload(Option<Arc<AtomicBool>>);
+pub(crate) struct Upload(Option<Arc<OnceLock<UploadEnd>>>);
+
+/// How a request's body ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum UploadEnd {
+    /// All of it was read from the client, at this time.
+    Complete(Instant),
+    /// The client left in the middle.
+    ClientLeft,
+    /// What the client sent is no body.
+    Malformed,
+}
 
 impl Upload {
     /// Nothing to pass on.
@@ -59,10 +69,31 @@ impl Upload {
         Self(None)
     }
 
-    fn is_complete(&self) -> bool {
-        self.0
-            .as_ref()
-            .is_none_or(|complete| complete.load(Ordering::Acquire))
+    /// Did a request without a body end, or one whose body came to an end?
+    pub(crate) fn is_complete(&self) -> bool {
+        match &self.0 {
+            None => true,
+            Some(end) => matches!(end.get(), Some(UploadEnd::Complete(_))),
+        }
+    }
+
+    /// How the body ended, if there is one and it has ended.
+    pub(crate) fn end(&self) -> Option<UploadEnd> {
+        self.0.as_ref().and_then(|end| end.get()).copied()
+    }
+}
+
+impl UploadEnd {
+    fn of(error: &hyper::Error) -> Self {
+        use std::io::ErrorKind::{InvalidData, InvalidInput};
+        let cause = error.source();
+        let kind = cause
+            .and_then(|cause| cause.downcast_ref::<std::io::Error>())
+            .map(std::io::Error::kind);
+        match kind {
+            Some(InvalidData | InvalidInput) => Self::Malformed,
+            _ => Self::ClientLeft,
+        }
     }
 }
 
@@ -79,10 +110,16 @@ impl Body for UploadBody {
             return Poll::Ready(None);
         };
         let frame = ready!(inner.as_mut().poll_frame(cx));
-        if (is_last(&frame) || inner.is_end_stream())
-            && let Some(complete) = this.complete
-        {
-            complete.store(true, Ordering::Release);
+        let ended = match &frame {
+            Some(Err(error)) => Some(UploadEnd::of(error)),
+            _ if is_last(&frame) || inner.is_end_stream() => {
+                Some(UploadEnd::Complete(Instant::now()))
+            }
+            _ => None,
+        };
+        if let (Some(ended), Some(end)) = (ended, this.end) {
+            // The first end counts: a body that is at its end may be asked again.
+            let _first = end.set(ended);
         }
         Poll::Ready(frame)
     }
