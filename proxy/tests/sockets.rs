@@ -4,5 +4,9 @@
 mod support;
 
 mod sockets {
+    mod forwarding;
+    mod hold;
+    mod leaving;
     mod routing;
+    mod streaming;
 }

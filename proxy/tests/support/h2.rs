@@ -59,18 +59,27 @@ impl Body for Upload {
 
 pub(crate) struct H2Client {
     sender: SendRequest<Upload>,
+    /// The same socket once more, to cut it.
+    socket: std::net::TcpStream,
     connection: JoinHandle<hyper::Result<()>>,
 }
 
 impl H2Client {
     pub(crate) async fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).await.expect("somebody listens");
+        let stream = std::net::TcpStream::connect(addr).expect("somebody listens");
+        stream.set_nonblocking(true).expect("an open socket");
+        let socket = stream.try_clone().expect("an open socket");
+        let stream = TcpStream::from_std(stream).expect("a runtime");
         let (sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
                 .await
                 .expect("HTTP/2");
         let connection = tokio::spawn(connection);
-        Self { sender, connection }
+        Self {
+            sender,
+            socket,
+            connection,
+        }
     }
 
     /// Sends a request; dropping the future before it is done resets it.
@@ -96,10 +105,9 @@ impl H2Client {
     }
 
     /// Cuts the connection.
-    pub(crate) async fn cut(self) {
-        self.connection.abort();
-        // Aborted: that is the error.
-        let _aborted = self.connection.await;
+    pub(crate) fn cut(self) {
+        let cut = self.socket.shutdown(std::net::Shutdown::Both);
+        cut.expect("an open socket");
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -11,7 +11,7 @@ mod proxy;
 mod wire;
 
 pub(crate) use backend::{Backend, Received, ScriptedBackend, dead_address};
-pub(crate) use h2::{H2Client, Upload};
+pub(crate) use h2::{H2Client, Upload, complete, request as h2_request};
 pub(crate) use proxy::{Setup, TestProxy, rule};
 pub(crate) use wire::{Head, Response, Wire};
 
