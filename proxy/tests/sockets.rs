@@ -4,9 +4,12 @@
 mod support;
 
 mod sockets {
+    mod failures;
     mod forwarding;
     mod hold;
+    mod http2;
     mod leaving;
+    mod recovery;
     mod routing;
     mod streaming;
 }

@@ -30,6 +30,7 @@ pub(crate) fn rule(hosts: &[&str], paths: &[&str], headers: &[&str]) -> Rule {
 
 /// A proxy that is being set up: one worker and one route for all requests to
 /// the target `web`, unless said otherwise.
+#[derive(Clone)]
 pub(crate) struct Setup {
     config: ProxyConfig,
     timeouts: Timeouts,
