@@ -177,7 +177,7 @@ struct Job<'a> {
     may_leave_unseen: bool,
     /// When it first had to wait.
     held_since: Option<Instant>,
-    /// It went through the wait, whether it had to or not.
+    /// It is through the wait, whether it had to wait or not.
     passed_wait: bool,
     pass: Option<Pass>,
 }
@@ -282,6 +282,7 @@ impl<'a> Job<'a> {
 
     /// Step 3, cold: wait in the queue until an endpoint can be picked.
     async fn hold(&mut self) -> Result<Lease, Refusal> {
+        self.passed_wait = false;
         let since = *self.held_since.get_or_insert_with(Instant::now);
         let readiness = self
             .limits
