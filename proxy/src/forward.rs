@@ -13,7 +13,7 @@ use crate::{
     gate::{NotHeld, Pass},
     http::{
         ProxyBody, TrackedBody, UploadBody,
-        body::{Upload, UploadEnd},
+        body::{Upload, UploadState},
         headers::{self, COLD_START},
         respond,
     },
@@ -25,7 +25,7 @@ use crate::{
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 use tokio::time::Instant;
 
 /// How often a request that an endpoint may have seen is sent again.
@@ -141,10 +141,15 @@ impl Limits {
         }
     }
 
-    /// When a phase that starts now and may take `limit` must end, and what
-    /// to answer if it does not.
-    fn phase(&self, limit: Option<Duration>, refusal: Refusal) -> Option<(Instant, Refusal)> {
-        let phase = limit.map(|limit| (Instant::now() + limit, refusal));
+    /// When a phase that starts at `start` and may take `limit` must end, and
+    /// what to answer if it does not.
+    fn phase(
+        &self,
+        start: Instant,
+        limit: Option<Duration>,
+        refusal: Refusal,
+    ) -> Option<(Instant, Refusal)> {
+        let phase = limit.map(|limit| (start + limit, refusal));
         let whole = self.request.map(|at| (at, Refusal::RequestTimeout));
         match (phase, whole) {
             (Some(phase), Some(whole)) => Some(if phase.0 < whole.0 { phase } else { whole }),
@@ -284,11 +289,8 @@ impl<'a> Job<'a> {
     async fn hold(&mut self) -> Result<Lease, Refusal> {
         self.passed_wait = false;
         let since = *self.held_since.get_or_insert_with(Instant::now);
-        let readiness = self
-            .limits
-            .readiness
-            .map(|limit| limit.saturating_sub(since.elapsed()));
-        let deadline = self.limits.phase(readiness, Refusal::ReadinessTimeout);
+        let limits = self.limits;
+        let deadline = limits.phase(since, limits.readiness, Refusal::ReadinessTimeout);
         let mut account = HoldAccount {
             job: self.in_flight,
             since,
@@ -312,7 +314,8 @@ impl<'a> Job<'a> {
         waited
     }
 
-    /// Steps 4 to 6 under the deadline for an answer's head.
+    /// Steps 4 to 6 under the deadline for an answer's head, which counts from
+    /// when the request is sent: a long upload is no late answer.
     async fn send(
         &self,
         lease: &Lease,
@@ -320,12 +323,29 @@ impl<'a> Job<'a> {
     ) -> Result<Result<(Response<Incoming>, Sender), SendError>, Refusal> {
         let limit = self.shared.config.connect_timeout;
         let send = upstream::send(lease.endpoint(), self.client.worker, limit, request);
-        let deadline = self
-            .limits
-            .phase(self.limits.response_header, Refusal::ResponseHeaderTimeout);
-        match deadline {
-            None => Ok(send.await),
-            Some((at, refusal)) => tokio::time::timeout_at(at, send).await.map_err(|_| refusal),
+        let mut send = pin!(send);
+        let mut sent = Instant::now();
+        loop {
+            let limit = self.limits.response_header;
+            let Some((at, refusal)) =
+                self.limits
+                    .phase(sent, limit, Refusal::ResponseHeaderTimeout)
+            else {
+                return Ok(send.await);
+            };
+            if let Ok(outcome) = tokio::time::timeout_at(at, send.as_mut()).await {
+                return Ok(outcome);
+            }
+            match (refusal, self.upload.as_ref().map(Upload::state)) {
+                // Should it end in the meantime, this is found out in time.
+                (Refusal::ResponseHeaderTimeout, Some(UploadState::Running)) => sent = at,
+                (Refusal::ResponseHeaderTimeout, Some(UploadState::Complete(Some(end))))
+                    if end > sent =>
+                {
+                    sent = end;
+                }
+                (refusal, _) => return Err(refusal),
+            }
         }
     }
 
@@ -353,10 +373,10 @@ impl<'a> Job<'a> {
     /// A connection also breaks because the client's body did: that is not
     /// the endpoint's failure.
     fn check_upload(&self) -> Result<(), Refusal> {
-        match self.upload.as_ref().and_then(Upload::end) {
-            Some(UploadEnd::ClientLeft) => Err(Refusal::ClientGone),
-            Some(UploadEnd::Malformed) => Err(Refusal::BadRequest("a malformed body")),
-            Some(UploadEnd::Complete(_)) | None => Ok(()),
+        match self.upload.as_ref().map(Upload::state) {
+            Some(UploadState::ClientLeft) => Err(Refusal::ClientGone),
+            Some(UploadState::Malformed) => Err(Refusal::BadRequest("a malformed body")),
+            Some(UploadState::Running | UploadState::Complete(_)) | None => Ok(()),
         }
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct UploadBody {
     #[pin]
     inner: Option<Incoming>,
     /// Told when nothing more comes from the client.
-    end: Option<Arc<OnceLock<UploadEnd>>>,
+    end: Option<Arc<OnceLock<UploadState>>>,
 }
 
 impl UploadBody {
@@ -50,13 +50,16 @@ impl UploadBody {
 /// Watches a request's body on its way, from outside the connection that
 /// sends it.
 #[derive(Debug)]
-pub(crate) struct Upload(Option<Arc<OnceLock<UploadEnd>>>);
+pub(crate) struct Upload(Option<Arc<OnceLock<UploadState>>>);
 
-/// How a request's body ended.
+/// Where a request's body stands.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum UploadEnd {
-    /// All of it was read from the client, at this time.
-    Complete(Instant),
+pub(crate) enum UploadState {
+    /// More is to come.
+    Running,
+    /// All of it was read from the client, at this time; None: there was
+    /// nothing to read.
+    Complete(Option<Instant>),
     /// The client left in the middle.
     ClientLeft,
     /// What the client sent is no body.
@@ -69,21 +72,20 @@ impl Upload {
         Self(None)
     }
 
-    /// Did a request without a body end, or one whose body came to an end?
-    pub(crate) fn is_complete(&self) -> bool {
+    pub(crate) fn state(&self) -> UploadState {
         match &self.0 {
-            None => true,
-            Some(end) => matches!(end.get(), Some(UploadEnd::Complete(_))),
+            None => UploadState::Complete(None),
+            Some(end) => end.get().copied().unwrap_or(UploadState::Running),
         }
     }
 
-    /// How the body ended, if there is one and it has ended.
-    pub(crate) fn end(&self) -> Option<UploadEnd> {
-        self.0.as_ref().and_then(|end| end.get()).copied()
+    fn is_complete(&self) -> bool {
+        matches!(self.state(), UploadState::Complete(_))
     }
 }
 
-impl UploadEnd {
+impl UploadState {
+    /// The end that this error is.
     fn of(error: &hyper::Error) -> Self {
         use std::io::ErrorKind::{InvalidData, InvalidInput};
         let cause = error.source();
@@ -111,11 +113,15 @@ impl Body for UploadBody {
         };
         let frame = ready!(inner.as_mut().poll_frame(cx));
         let ended = match &frame {
-            Some(Err(error)) => Some(UploadEnd::of(error)),
-            // A body of declared length may not be asked for its end. Over
-            // HTTP/2, its last byte may come before the end of its stream.
-            _ if is_last(&frame) || inner.size_hint().exact() == Some(0) => {
-                Some(UploadEnd::Complete(Instant::now()))
+            Some(Err(error)) => Some(UploadState::of(error)),
+            // Not every body is asked for its end: one that says that it is
+            // over is not, nor one of declared length, which over HTTP/2 may
+            // have all its bytes before it says so.
+            _ if is_last(&frame)
+                || inner.is_end_stream()
+                || inner.size_hint().exact() == Some(0) =>
+            {
+                Some(UploadState::Complete(Some(Instant::now())))
             }
             _ => None,
         };
