@@ -75,7 +75,15 @@ impl Backend {
     pub(crate) async fn answering(
         answer: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
-        let listener = bind((own_ip(), 0).into()).await;
+        Self::answering_at((own_ip(), 0).into(), answer).await
+    }
+
+    /// Likewise, at a certain address, where another one was before.
+    pub(crate) async fn answering_at(
+        addr: SocketAddr,
+        answer: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = bind(addr).await;
         let mut backend = Self {
             addr: listener.local_addr().expect("bound"),
             state: Arc::new(State {
@@ -207,13 +215,8 @@ pub(crate) struct ScriptedBackend {
 
 impl ScriptedBackend {
     pub(crate) async fn start() -> Self {
-        Self::at((own_ip(), 0).into()).await
-    }
-
-    /// At a certain address, where another one was before.
-    pub(crate) async fn at(addr: SocketAddr) -> Self {
         Self {
-            listener: bind(addr).await,
+            listener: bind((own_ip(), 0).into()).await,
         }
     }
 

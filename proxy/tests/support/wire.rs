@@ -142,11 +142,6 @@ impl Wire {
         count > 0
     }
 
-    /// Does anything follow, or did the connection end?
-    pub(crate) async fn has_more(&mut self) -> bool {
-        !self.buffer.is_empty() || self.fill().await
-    }
-
     async fn until(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
         let mut looked = 0;
         loop {
