@@ -37,6 +37,9 @@ pub(crate) enum Refusal {
     NoAnswer(hyper::Error),
     #[error("the endpoint's answer is not HTTP: {0}")]
     BadAnswer(hyper::Error),
+    /// 101 without an `Upgrade` that we passed on: what follows is not HTTP.
+    #[error("the endpoint switched protocols unasked")]
+    SwitchedProtocols,
 }
 
 impl Refusal {
@@ -54,7 +57,9 @@ impl Refusal {
             }
             // nginx's code; registered nowhere, but a valid one.
             Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-            Self::NoAnswer(_) | Self::BadAnswer(_) => StatusCode::BAD_GATEWAY,
+            Self::NoAnswer(_) | Self::BadAnswer(_) | Self::SwitchedProtocols => {
+                StatusCode::BAD_GATEWAY
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     gate::{NotHeld, Pass},
     http::{
         ProxyBody, TrackedBody, UploadBody,
-        body::Upload,
+        body::{Upload, UploadState},
         headers::{self, COLD_START},
         respond,
     },
@@ -23,9 +23,9 @@ use crate::{
     server::ClientConnection,
     upstream::{self, SendError, Sender},
 };
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 use tokio::time::Instant;
 
 /// How often a request that an endpoint may have seen is sent again.
@@ -157,10 +157,15 @@ impl Limits {
         }
     }
 
-    /// When a phase that starts now and may take `limit` must end, and what
-    /// to answer if it does not.
-    fn phase(&self, limit: Option<Duration>, refusal: Refusal) -> Option<(Instant, Refusal)> {
-        let phase = limit.map(|limit| (Instant::now() + limit, refusal));
+    /// When a phase that starts at `start` and may take `limit` must end, and
+    /// what to answer if it does not.
+    fn phase(
+        &self,
+        start: Instant,
+        limit: Option<Duration>,
+        refusal: Refusal,
+    ) -> Option<(Instant, Refusal)> {
+        let phase = limit.map(|limit| (start + limit, refusal));
         let whole = self.request.map(|at| (at, Refusal::RequestTimeout));
         match (phase, whole) {
             (Some(phase), Some(whole)) => Some(if phase.0 < whole.0 { phase } else { whole }),
@@ -190,12 +195,12 @@ struct Job<'a> {
     request: Option<Request<UploadBody>>,
     upload: Option<Upload>,
     has_body: bool,
-    /// The client is on HTTP/1 and has a body that nobody reads while the
-    /// request is held.
-    body_hides_client: bool,
+    /// The client is on HTTP/1: while the request is held, what it sent next
+    /// (its body, another request) stays unread and hides that it left.
+    may_leave_unseen: bool,
     /// When it first had to wait.
     held_since: Option<Instant>,
-    /// It went through the wait, whether it had to or not.
+    /// It is through the wait, whether it had to wait or not.
     passed_wait: bool,
     pass: Option<Pass>,
     /// The wait ran out and the route's fallback serves.
@@ -213,7 +218,7 @@ impl<'a> Job<'a> {
         request: Request<Incoming>,
     ) -> Self {
         let has_body = !request.body().is_end_stream();
-        let body_hides_client = has_body && request.version() < Version::HTTP_2;
+        let may_leave_unseen = request.version() < Version::HTTP_2;
         let (head, body) = request.into_parts();
         let (body, upload) = if has_body {
             UploadBody::stream(body)
@@ -222,6 +227,9 @@ impl<'a> Job<'a> {
         };
         let mut request = Request::from_parts(head, body);
         headers::rewrite_request(&mut request, &client.ip);
+        if has_body {
+            headers::frame_body(&mut request);
+        }
         Self {
             shared,
             client,
@@ -232,7 +240,7 @@ impl<'a> Job<'a> {
             request: Some(request),
             upload: Some(upload),
             has_body,
-            body_hides_client,
+            may_leave_unseen,
             held_since: None,
             passed_wait: false,
             pass: None,
@@ -264,6 +272,9 @@ impl<'a> Job<'a> {
                 .expect("a request that failed unsent came back");
             let replay = self.replay(&request);
             match self.send(&lease, request).await? {
+                Ok((response, _)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Err(Refusal::SwitchedProtocols);
+                }
                 Ok((response, sender)) => {
                     self.pass = None;
                     let upload = self.upload.take().unwrap_or_else(Upload::none);
@@ -279,6 +290,7 @@ impl<'a> Job<'a> {
                     self.endpoint_is_dead(&lease, &error);
                 }
                 Err(SendError::NoAnswer(error)) => {
+                    self.check_upload()?;
                     let Some(replay) = replay.filter(|_| resends < MOST_RESENDS) else {
                         return Err(Refusal::NoAnswer(error));
                     };
@@ -365,12 +377,10 @@ impl<'a> Job<'a> {
 
     /// Waits in the queue until an endpoint can be picked.
     async fn hold(&mut self) -> Result<Lease, Refusal> {
+        self.passed_wait = false;
         let since = *self.held_since.get_or_insert_with(Instant::now);
-        let readiness = self
-            .limits
-            .readiness
-            .map(|limit| limit.saturating_sub(since.elapsed()));
-        let deadline = self.limits.phase(readiness, Refusal::ReadinessTimeout);
+        let limits = self.limits;
+        let deadline = limits.phase(since, limits.readiness, Refusal::ReadinessTimeout);
         let mut account = HoldAccount {
             job: self.in_flight,
             since,
@@ -381,8 +391,8 @@ impl<'a> Job<'a> {
             biased;
             waited = wait(&self.route.target, &mut self.pass) => waited,
             refusal = expire(deadline) => Err(refusal),
-            // hyper notices a client that leaves, unless its body is unread.
-            () = self.client.gone(), if self.body_hides_client => Err(Refusal::ClientGone),
+            // hyper notices a client that leaves, unless bytes are unread.
+            () = self.client.gone(), if self.may_leave_unseen => Err(Refusal::ClientGone),
             () = self.shared.drain.deadline() => Err(Refusal::Draining),
         };
         account.end = match &waited {
@@ -394,7 +404,8 @@ impl<'a> Job<'a> {
         waited
     }
 
-    /// Steps 4 to 6 under the deadline for an answer's head.
+    /// Steps 4 to 6 under the deadline for an answer's head, which counts from
+    /// when the request is sent: a long upload is no late answer.
     async fn send(
         &self,
         lease: &Lease,
@@ -402,12 +413,29 @@ impl<'a> Job<'a> {
     ) -> Result<Result<(Response<Incoming>, Sender), SendError>, Refusal> {
         let limit = self.shared.config.connect_timeout;
         let send = upstream::send(lease.endpoint(), self.client.worker, limit, request);
-        let deadline = self
-            .limits
-            .phase(self.limits.response_header, Refusal::ResponseHeaderTimeout);
-        match deadline {
-            None => Ok(send.await),
-            Some((at, refusal)) => tokio::time::timeout_at(at, send).await.map_err(|_| refusal),
+        let mut send = pin!(send);
+        let mut sent = Instant::now();
+        loop {
+            let limit = self.limits.response_header;
+            let Some((at, refusal)) =
+                self.limits
+                    .phase(sent, limit, Refusal::ResponseHeaderTimeout)
+            else {
+                return Ok(send.await);
+            };
+            if let Ok(outcome) = tokio::time::timeout_at(at, send.as_mut()).await {
+                return Ok(outcome);
+            }
+            match (refusal, self.upload.as_ref().map(Upload::state)) {
+                // Should it end in the meantime, this is found out in time.
+                (Refusal::ResponseHeaderTimeout, Some(UploadState::Running)) => sent = at,
+                (Refusal::ResponseHeaderTimeout, Some(UploadState::Complete(Some(end))))
+                    if end > sent =>
+                {
+                    sent = end;
+                }
+                (refusal, _) => return Err(refusal),
+            }
         }
     }
 
@@ -429,6 +457,16 @@ impl<'a> Job<'a> {
             .fetch_add(1, Ordering::Relaxed);
         if let Some(pass) = &mut self.pass {
             pass.failed();
+        }
+    }
+
+    /// A connection also breaks because the client's body did: that is not
+    /// the endpoint's failure.
+    fn check_upload(&self) -> Result<(), Refusal> {
+        match self.upload.as_ref().map(Upload::state) {
+            Some(UploadState::ClientLeft) => Err(Refusal::ClientGone),
+            Some(UploadState::Malformed) => Err(Refusal::BadRequest("a malformed body")),
+            Some(UploadState::Running | UploadState::Complete(_)) | None => Ok(()),
         }
     }
 
