@@ -43,6 +43,18 @@ pub struct Route {
 }
 
 impl Route {
+    /// A route to `target` with nothing set: the proxy's default timeouts, and
+    /// requests that find nobody wait.
+    #[must_use]
+    pub fn new(target: Arc<Target>) -> Self {
+        Self {
+            target,
+            timeouts: Timeouts::default(),
+            cold_start: ColdStart::default(),
+            static_routes: Vec::new(),
+        }
+    }
+
     /// The static route that answers a request, if any. `authority` and
     /// `path` are as in [`RouteTable::lookup`].
     pub(crate) fn static_route(

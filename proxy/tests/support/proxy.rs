@@ -81,8 +81,8 @@ impl Setup {
             targets.push(target.clone());
             specs.push(RouteSpec {
                 route: Arc::new(Route {
-                    target,
                     timeouts: self.timeouts,
+                    ..Route::new(target)
                 }),
                 rules: vec![rule],
                 created: 0,
