@@ -4,6 +4,7 @@
 mod support;
 
 mod sockets {
+    mod cold_start;
     mod failures;
     mod forwarding;
     mod hold;
