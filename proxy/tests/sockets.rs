@@ -4,9 +4,11 @@
 mod support;
 
 mod sockets {
+    mod drain;
     mod failures;
     mod forwarding;
     mod hold;
+    mod hostile;
     mod http2;
     mod leaving;
     mod recovery;
