@@ -6,7 +6,7 @@ mod pool;
 mod send;
 
 pub(crate) use pool::IdlePool;
-pub(crate) use send::{SendError, send};
+pub(crate) use send::{Answered, SendError, send};
 
 use crate::http::UploadBody;
 
