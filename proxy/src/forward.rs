@@ -21,7 +21,7 @@ use crate::{
     proxy::Shared,
     route::{FALLBACK_AFTER, Instead, ResponseMode, Route, StaticRoute},
     server::ClientConnection,
-    upstream::{self, SendError, Sender},
+    upstream::{self, Answered, SendError, Sender},
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
@@ -177,7 +177,7 @@ impl Limits {
 /// An endpoint's answer, with what its body must hold on to.
 struct Answer {
     response: Response<Incoming>,
-    sender: Sender,
+    sender: Option<Sender>,
     lease: Lease,
     upload: Upload,
 }
@@ -410,7 +410,7 @@ impl<'a> Job<'a> {
         &self,
         lease: &Lease,
         request: Request<UploadBody>,
-    ) -> Result<Result<(Response<Incoming>, Sender), SendError>, Refusal> {
+    ) -> Result<Result<Answered, SendError>, Refusal> {
         let limit = self.shared.config.connect_timeout;
         let send = upstream::send(lease.endpoint(), self.client.worker, limit, request);
         let mut send = pin!(send);

@@ -125,8 +125,12 @@ impl Proxy {
     /// left or `limit` has passed; then whoever is still held gets 503 and
     /// the rest is cut off. True if nothing had to be cut off.
     pub async fn drain(&self, limit: Duration) -> bool {
-        for task in self.background.lock().drain(..) {
+        let background = std::mem::take(&mut *self.background.lock());
+        for task in background {
             task.abort();
+            // Only now is its listener closed, and nobody is accepted after
+            // the count of connections was found to be zero.
+            let _aborted = task.await;
         }
         let drained = tokio::time::timeout(limit, self.shared.drain.begin())
             .await

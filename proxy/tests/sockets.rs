@@ -5,9 +5,11 @@ mod support;
 
 mod sockets {
     mod cold_start;
+    mod drain;
     mod failures;
     mod forwarding;
     mod hold;
+    mod hostile;
     mod http2;
     mod leaving;
     mod recovery;

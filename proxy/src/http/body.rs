@@ -222,7 +222,7 @@ impl TrackedBody {
         inner: Incoming,
         deadline: Option<Instant>,
         upload: Upload,
-        sender: Sender,
+        sender: Option<Sender>,
         lease: Lease,
         in_flight: InFlight,
     ) -> Self {
@@ -232,7 +232,7 @@ impl TrackedBody {
             ended: false,
             deadline,
             upload,
-            sender: Some(sender),
+            sender,
             lease,
             in_flight,
         }

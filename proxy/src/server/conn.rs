@@ -70,11 +70,14 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: usize, stream: TcpStream,
     let mut is_draining = false;
     let ended = loop {
         tokio::select! {
-            ended = connection.as_mut() => break ended,
+            // First the phase: an answer that goes out after draining began
+            // must say that the connection closes.
+            biased;
             () = &mut draining, if !is_draining => {
                 is_draining = true;
                 connection.as_mut().graceful_shutdown();
             }
+            ended = connection.as_mut() => break ended,
             () = &mut deadline => {
                 // Held requests were refused at this moment; give their
                 // answers one chance to get out, then cut.

@@ -4,8 +4,18 @@
 use super::{Sender, dial::dial};
 use crate::{endpoint::Endpoint, http::UploadBody};
 use http::{Request, Response};
-use hyper::body::Incoming;
-use std::{io, time::Duration};
+use hyper::{body::Incoming, client::conn::TrySendError};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
+
+/// An answer's head, and the connection that its body comes on, unless that
+/// has ended already.
+pub(crate) type Answered = (Response<Incoming>, Option<Sender>);
 
 /// How far a request got before it failed.
 #[derive(Debug)]
@@ -31,9 +41,9 @@ pub(crate) async fn send(
     worker: usize,
     connect_limit: Duration,
     mut request: Request<UploadBody>,
-) -> Result<(Response<Incoming>, Sender), SendError> {
+) -> Result<Answered, SendError> {
     loop {
-        let (mut sender, fresh) = match endpoint.idle().take(worker) {
+        let (sender, fresh) = match endpoint.idle().take(worker) {
             Some(sender) => (sender, false),
             None => match dial(endpoint.addr(), connect_limit).await {
                 Ok(sender) => {
@@ -43,8 +53,8 @@ pub(crate) async fn send(
                 Err(error) => return Err(SendError::Connect(error, Box::new(request))),
             },
         };
-        let mut error = match sender.try_send_request(request).await {
-            Ok(answer) => return Ok((answer, sender)),
+        let mut error = match send_on(sender, request).await {
+            Ok(answered) => return Ok(answered),
             Err(error) => error,
         };
         match error.take_message() {
@@ -62,6 +72,33 @@ pub(crate) async fn send(
                     SendError::NoAnswer(error)
                 });
             }
+        }
+    }
+}
+
+/// Sends `request` on one connection.
+///
+/// Where the connection's task runs on another thread and ends at this very
+/// moment, the request may come to lie in a channel that nobody reads any more
+/// and that our end of it keeps alive (hyperium/hyper#4122). So once the
+/// connection is gone, our end goes too, and the request comes back.
+async fn send_on(
+    mut sender: Sender,
+    request: Request<UploadBody>,
+) -> Result<Answered, TrySendError<Request<UploadBody>>> {
+    let mut answer = pin!(sender.try_send_request(request));
+    let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {
+        Poll::Ready(answered) => Poll::Ready(Some(answered)),
+        Poll::Pending => match sender.poll_ready(cx) {
+            Poll::Ready(Err(_closed)) => Poll::Ready(None),
+            _ => Poll::Pending,
+        },
+    });
+    match answered.await {
+        Some(answered) => answered.map(|answer| (answer, Some(sender))),
+        None => {
+            drop(sender);
+            answer.await.map(|answer| (answer, None))
         }
     }
 }

@@ -14,7 +14,7 @@ use std::{
     },
 };
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::oneshot,
     task::{JoinHandle, JoinSet},
 };
@@ -27,8 +27,12 @@ fn own_ip() -> Ipv4Addr {
     Ipv4Addr::new(127, process + 20, high, low)
 }
 
-async fn bind(addr: SocketAddr) -> TcpListener {
-    TcpListener::bind(addr).await.expect("a free port")
+fn bind(addr: SocketAddr) -> TcpListener {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseaddr(true).expect("an open socket");
+    socket.bind(addr).expect("a free port");
+    // Room for a whole queue that is released while nobody accepts.
+    socket.listen(4096).expect("a bound socket")
 }
 
 /// An address that refuses connections.
@@ -83,7 +87,7 @@ impl Backend {
         addr: SocketAddr,
         answer: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
-        let listener = bind(addr).await;
+        let listener = bind(addr);
         let mut backend = Self {
             addr: listener.local_addr().expect("bound"),
             state: Arc::new(State {
@@ -139,7 +143,7 @@ impl Backend {
     /// Comes back on the same port.
     pub(crate) async fn restart(&mut self) {
         assert!(self.running.is_none(), "it runs");
-        let listener = bind(self.addr).await;
+        let listener = bind(self.addr);
         self.run(listener);
     }
 }
@@ -216,7 +220,7 @@ pub(crate) struct ScriptedBackend {
 impl ScriptedBackend {
     pub(crate) async fn start() -> Self {
         Self {
-            listener: bind((own_ip(), 0).into()).await,
+            listener: bind((own_ip(), 0).into()),
         }
     }
 

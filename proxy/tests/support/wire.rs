@@ -134,12 +134,9 @@ impl Wire {
 
     /// Receives more; false if the connection ended, in whatever way.
     pub(crate) async fn fill(&mut self) -> bool {
-        let mut piece = [0; 16 * 1024];
-        let read = within("receive", self.stream.read(&mut piece)).await;
-        let count = read.unwrap_or(0);
-        self.buffer
-            .extend_from_slice(piece.get(..count).expect("what was read"));
-        count > 0
+        self.buffer.reserve(16 * 1024);
+        let read = within("receive", self.stream.read_buf(&mut self.buffer)).await;
+        read.is_ok_and(|count| count > 0)
     }
 
     async fn until(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
