@@ -5,7 +5,7 @@ use http::{Request, header};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use proxy::ProbePace;
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, time::Duration};
 use tokio::net::TcpStream;
 
 /// How long one question may take.
@@ -49,16 +49,15 @@ async fn get(stream: TcpStream, addr: SocketAddr, path: &str) -> io::Result<bool
         .header(header::CONNECTION, "close")
         .body(Empty::<&[u8]>::new())
         .map_err(io::Error::other)?;
-    tokio::select! {
-        answer = sender.send_request(request) => {
-            let status = answer.map_err(io::Error::other)?.status();
-            Ok(status.is_success() || status.is_redirection())
-        }
-        ended = connection => {
-            ended.map_err(io::Error::other)?;
-            Ok(false)
-        }
-    }
+    let mut answer = pin!(sender.send_request(request));
+    let answer = tokio::select! {
+        answer = &mut answer => answer,
+        // It may have answered and closed in one go; if it did not answer,
+        // this is an error.
+        _ended = connection => answer.await,
+    };
+    let status = answer.map_err(io::Error::other)?.status();
+    Ok(status.is_success() || status.is_redirection())
 }
 
 #[cfg(test)]
@@ -91,12 +90,14 @@ mod tests {
         let addr = server(&[
             "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n",
             "not http\r\n\r\n",
+            "",
+            "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
             "HTTP/1.1 204 No Content\r\n\r\n",
         ])
         .await;
-        assert!(!is_ready(addr, &readiness).await);
-        assert!(!is_ready(addr, &readiness).await);
-        assert!(is_ready(addr, &readiness).await);
+        for ready in [false, false, false, true, true] {
+            assert_eq!(is_ready(addr, &readiness).await, ready);
+        }
         until_refused(addr).await;
         assert!(!is_ready(addr, &Readiness::Tcp).await);
     }
