@@ -318,3 +318,6 @@ async fn finish(what: &str, tasks: &mut JoinSet<anyhow::Result<()>>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
