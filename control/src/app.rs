@@ -197,8 +197,8 @@ impl App {
 
     /// Stops everything, in this order: not ready; after the shutdown delay
     /// close the proxy's listeners; drain requests, held ones included, to
-    /// zero or the deadline; end KEDA's streams with OK; stop the autoscaler
-    /// and the child processes; stop the admin server last, so that all of it
+    /// zero or the deadline; end the autoscaler and KEDA's streams, with OK;
+    /// stop the child processes; stop the admin server last, so that all of it
     /// could be watched.
     pub async fn stop(mut self) {
         self.admin.set_ready(false);
@@ -218,9 +218,11 @@ impl App {
             );
         }
 
+        // Together: the autoscaler is a client of that service, and would take
+        // its end for an outage.
+        self.stops.autoscaler.cancel();
         self.stops.keda.cancel();
         finish("gRPC", &mut self.tasks.keda).await;
-        self.stops.autoscaler.cancel();
         while let Err(error) = self.tasks.autoscaler.join().await {
             tracing::error!(%error, "the autoscaler crashed");
         }
@@ -316,3 +318,6 @@ async fn finish(what: &str, tasks: &mut JoinSet<anyhow::Result<()>>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,8 @@
 //! with the readings. It never guesses at what happened before the first
 //! reading: a window that is not yet full is averaged over the time that it
 //! covers, so a rate is right from the first second on and does not creep up.
+//! A rate is averaged over a second at least: one request in the first
+//! millisecond of a target is not a thousand a second.
 //!
 //! The far end of the window usually falls between two readings. The piece
 //! that it cuts through is taken at that piece's own mean; everything after is
@@ -22,6 +24,9 @@ use std::{collections::VecDeque, time::Duration};
 /// A very long window is kept more coarsely than its granularity says, so
 /// that one route cannot take more than about 10 KiB.
 const MAX_READINGS: u64 = 600;
+
+/// A rate is per second: over less than this it would be an extrapolation.
+const LEAST_RATE_TIME_US: u64 = 1_000_000;
 
 /// One reading of something that only grows.
 pub(crate) trait Reading: Copy {
@@ -90,13 +95,16 @@ pub(crate) struct Window<R> {
     length_us: u64,
     /// Readings closer than this to the newest kept one are not kept.
     spacing_us: u64,
+    /// The shortest time that a gain is averaged over.
+    least_us: u64,
     ring: VecDeque<R>,
 }
 
 impl Window<Totals> {
     /// The window of the mean concurrency, read every `interval`.
     pub(crate) fn concurrency(length: Duration, interval: Duration) -> Self {
-        Self::new(micros(length), micros(interval))
+        // Of any time, however short, the mean is exact.
+        Self::new(micros(length), micros(interval), 0)
     }
 
     /// Requests at once: the mean over the window until `now`. `None` before
@@ -110,7 +118,7 @@ impl Window<Arrivals> {
     /// The window of the request rate that a route asks for.
     pub(crate) fn rate(target: Option<&RateTarget>) -> Self {
         let (length, spacing) = Self::rate_shape(target);
-        Self::new(length, spacing)
+        Self::new(length, spacing, LEAST_RATE_TIME_US)
     }
 
     /// Another window or granularity from now on. The readings stay: a longer
@@ -119,7 +127,7 @@ impl Window<Arrivals> {
         let (length, spacing) = Self::rate_shape(target);
         *self = Self {
             ring: std::mem::take(&mut self.ring),
-            ..Self::new(length, spacing)
+            ..Self::new(length, spacing, LEAST_RATE_TIME_US)
         };
     }
 
@@ -142,7 +150,7 @@ impl Window<Arrivals> {
 }
 
 impl<R: Reading> Window<R> {
-    fn new(length_us: u64, spacing_us: u64) -> Self {
+    fn new(length_us: u64, spacing_us: u64, least_us: u64) -> Self {
         let length_us = length_us.max(1);
         // A tenth less: the sampler's ticks jitter, and a reading that comes a
         // little early must not be put off by a whole tick.
@@ -152,6 +160,7 @@ impl<R: Reading> Window<R> {
         Self {
             length_us,
             spacing_us,
+            least_us,
             ring: VecDeque::new(),
         }
     }
@@ -228,7 +237,7 @@ impl<R: Reading> Window<R> {
         }
         let start = now.at_us().saturating_sub(self.length_us);
         if oldest.at_us() >= start {
-            let elapsed = now.at_us() - oldest.at_us();
+            let elapsed = (now.at_us() - oldest.at_us()).max(self.least_us);
             return Some(now.gained_since(oldest) / elapsed as f64);
         }
         let after = self.ring.partition_point(|r| r.at_us() <= start);

@@ -24,6 +24,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -59,7 +60,11 @@ impl Admin {
     }
 }
 
-/// Serves until `stop`.
+/// After the stop, so long for answers under way to get out.
+const DRAIN_WITHIN: Duration = Duration::from_secs(1);
+
+/// Serves until `stop`, and ends at the latest a second later: a client that
+/// does not finish its request holds up nobody.
 ///
 /// # Errors
 /// A listener that broke.
@@ -74,9 +79,16 @@ pub async fn serve(
         .route("/metrics", get(metrics_text))
         .route("/api/v1/targets", get(targets_json))
         .with_state(admin);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN_WITHIN).await;
+    };
+    let served =
+        axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    tokio::select! {
+        served = served.into_future() => served,
+        () = overdue => Ok(()),
+    }
 }
 
 async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {

@@ -79,12 +79,12 @@ impl Service {
 
     /// Nobody will serve this for now, for this reason: whoever waits is told
     /// at once. `None` lifts it.
-    pub fn set_failing(&self, reason: Option<Arc<str>>) {
+    pub fn set_failing(&self, reason: Option<&Arc<str>>) {
         let mut state = self.state.lock();
+        state.failing = reason.cloned();
         for target in &state.targets {
-            target.set_failing(reason.clone());
+            target.set_failing(reason.cloned());
         }
-        state.failing = reason;
     }
 
     /// Why nobody serves it, if that is known.

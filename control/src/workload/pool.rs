@@ -311,7 +311,7 @@ impl Keeper {
                     "starts keep failing: requests get 503 at once until one succeeds"
                 );
             }
-            self.service.set_failing(Some(reason.into()));
+            self.service.set_failing(Some(&reason.into()));
         }
     }
 

@@ -18,8 +18,12 @@ use std::{
 use tokio::{
     process::{Child, Command},
     sync::{mpsc, watch},
+    task::JoinSet,
     time::Instant,
 };
+
+/// How long the output of a replica that has ended may take to be logged.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What a replica tells its pool while it lives.
 #[derive(Debug)]
@@ -87,6 +91,12 @@ impl Replica {
             Ok(started) => started,
             Err(error) => return self.ended(End::NotStarted(error), None),
         };
+        let ended = self.live(begun, &mut process, addr).await;
+        process.finish().await;
+        ended
+    }
+
+    async fn live(&mut self, begun: Instant, process: &mut Process, addr: SocketAddr) -> Ended {
         tracing::debug!(replica = %self.name, pid = process.group.0.as_raw_nonzero(), %addr, "started");
 
         let limit = self.spec.start_timeout;
@@ -136,7 +146,7 @@ impl Replica {
             .iter()
             .map(|word| word.replace("{port}", &port));
         let program = words.next().unwrap_or_default();
-        let mut command = Command::new(program);
+        let mut command = Command::new(&program);
         command
             .args(words)
             .envs(&self.spec.env)
@@ -147,24 +157,39 @@ impl Replica {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        let mut child = command.spawn()?;
+        let mut child = command
+            .spawn()
+            .map_err(|error| self.name_the_missing(&program, &error))?;
         let pid = child
             .id()
             .and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
         let pid = pid.ok_or_else(|| io::Error::other("the process ended at once"))?;
+        let mut output = JoinSet::new();
         if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(log_lines(self.name.clone(), stdout));
+            output.spawn(log_lines(self.name.clone(), stdout));
         }
         if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(log_lines(self.name.clone(), stderr));
+            output.spawn(log_lines(self.name.clone(), stderr));
         }
         Ok((
             Process {
                 child,
                 group: Group(pid),
+                output,
             },
             addr,
         ))
+    }
+
+    /// The operating system does not say which of the two it did not find.
+    fn name_the_missing(&self, program: &str, error: &io::Error) -> io::Error {
+        let folder = &self.spec.working_dir;
+        let what = if folder.is_dir() {
+            program.to_owned()
+        } else {
+            format!("workingDir {}", folder.display())
+        };
+        io::Error::new(error.kind(), format!("{what}: {error}"))
     }
 
     fn ended(&self, how: End, served: Option<Duration>) -> Ended {
@@ -207,6 +232,7 @@ async fn requests_ended(endpoint: &Endpoint, limit: Duration) {
 struct Process {
     child: Child,
     group: Group,
+    output: JoinSet<()>,
 }
 
 impl Process {
@@ -221,6 +247,15 @@ impl Process {
             // A killed child is reaped; there is no other outcome to handle.
             let _reaped = self.child.wait().await;
         }
+    }
+
+    /// Kills what is left of the group, and sees to it that its last words are
+    /// logged.
+    async fn finish(mut self) {
+        self.group.signal(Signal::KILL);
+        let said = async { while self.output.join_next().await.is_some() {} };
+        // Who left the group may hold the pipes for ever.
+        let _said = tokio::time::timeout(LAST_WORDS, said).await;
     }
 }
 

@@ -168,6 +168,18 @@ fn the_rate_is_per_second_at_any_granularity() {
 }
 
 #[test]
+fn a_burst_on_a_young_target_is_no_more_than_itself_per_second() {
+    let burst: Requests = vec![(10 * MS, 20 * MS); 60];
+    let (mut play, mut window) = (Play::new(&burst), rate(60, 1));
+    window.push(Arrivals::from(&play.until(0)));
+    for (now, truth) in [(11 * MS, 60.0), (SECOND, 60.0), (2 * SECOND, 30.0)] {
+        let arrivals = Arrivals::from(&play.until(now));
+        window.push(arrivals);
+        assert_close(window.per_second(&arrivals), truth, now);
+    }
+}
+
+#[test]
 fn a_burst_stays_in_the_rate_for_the_window() {
     for granularity in [1, 5, 10] {
         let burst: Requests = vec![(100 * SECOND + 50 * MS, 101 * SECOND); 600];

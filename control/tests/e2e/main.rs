@@ -1,0 +1,27 @@
+//! End to end: the binary `reveille` as its users run it, with real sockets
+//! and real child processes.
+//!
+//! One file per subject. Every test runs a Reveille of its own on free ports
+//! and waits for states that the admin API shows, never for a time to pass.
+//! `support/` starts it, talks to it and cleans up; `python/` holds the
+//! workloads.
+
+mod support;
+
+mod backend_killed;
+mod bad_bytes;
+mod cold_start;
+mod command_line;
+mod held_requests;
+mod logs;
+mod manifests;
+mod metrics;
+mod replica_counts;
+mod routes;
+mod scaling;
+mod shutdown;
+mod startup;
+mod stop_order;
+mod targets_api;
+mod workload_failures;
+mod workload_processes;

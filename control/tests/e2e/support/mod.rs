@@ -1,0 +1,43 @@
+//! What the tests stand on: a running `reveille`, a client, the admin API, and
+//! the certainty that no process is left behind.
+
+mod admin;
+mod http;
+mod manifest;
+mod processes;
+mod reveille;
+
+pub(crate) use self::http::{Answer, Client, Connection, read_head};
+pub(crate) use admin::TargetNow;
+pub(crate) use manifest::Target;
+pub(crate) use processes::Marker;
+pub(crate) use reveille::{Ended, Reveille, command};
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a test waits for any state before it fails. Never reached when all
+/// is well, so it is long enough for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a state is looked at.
+const LOOK_EACH: Duration = Duration::from_millis(5);
+
+/// Looks until there is something to see.
+///
+/// # Panics
+/// When there is nothing within [`PATIENCE`].
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(LOOK_EACH);
+    }
+}
+
+/// The same for a condition.
+pub(crate) fn wait_until(what: &str, mut look: impl FnMut() -> bool) {
+    wait_for(what, || look().then_some(()));
+}

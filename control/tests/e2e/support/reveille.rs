@@ -1,0 +1,377 @@
+//! A running `reveille local`.
+
+use super::{
+    Answer, Client, LOOK_EACH, Marker, PATIENCE, TargetNow,
+    processes::{self, Marked},
+    wait_for, wait_until,
+};
+use rustix::process::Signal;
+use serde::Deserialize;
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+/// What a test may set before the start.
+pub(crate) struct Starter {
+    dir: TempDir,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+}
+
+/// The binary, without any `REVEILLE_*` variable of whoever runs the tests.
+pub(crate) fn command(marker: &Marker) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reveille"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("REVEILLE_") {
+            command.env_remove(name);
+        }
+    }
+    let (name, mark) = marker.variable();
+    command.env(name, mark).stdin(Stdio::null());
+    command
+}
+
+impl Starter {
+    /// A file for the workloads, in the folder of the manifest, which is also
+    /// their working directory.
+    pub(crate) fn file(self, name: &str, content: &str) -> Self {
+        fs::write(self.dir.path().join(name), content).expect("written");
+        self
+    }
+
+    /// Another value for a flag that is set already.
+    pub(crate) fn set(mut self, flag: &str, value: &str) -> Self {
+        let at = self
+            .args
+            .iter()
+            .position(|arg| arg == flag)
+            .expect("it is set");
+        value.clone_into(&mut self.args[at + 1]);
+        self
+    }
+
+    /// A folder beside the manifest.
+    pub(crate) fn folder(self, name: &str) -> Self {
+        fs::create_dir(self.dir.path().join(name)).expect("made");
+        self
+    }
+
+    /// A flag and its value.
+    pub(crate) fn arg(mut self, flag: &str, value: &str) -> Self {
+        self.args.extend([flag.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// A variable of the environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until it says where it listens.
+    pub(crate) fn start(self) -> Reveille {
+        let mut reveille = self.spawn();
+        let path = reveille.path("addresses.json");
+        let file = wait_for("it is ready", || {
+            if let Some(status) = reveille.child.try_wait().expect("a child") {
+                panic!("it ended: {status}");
+            }
+            fs::read(&path).ok()
+        });
+        let bound: Addresses = serde_json::from_slice(&file).expect("valid JSON");
+        reveille.addresses = Some(bound);
+        reveille
+    }
+
+    /// Starts it and waits until it has ended by itself.
+    pub(crate) fn run(self) -> Ended {
+        let mut reveille = self.spawn();
+        let status = reveille.wait();
+        Ended {
+            status,
+            log: reveille.log(),
+            left: reveille.marker.living(),
+        }
+    }
+
+    fn spawn(self) -> Reveille {
+        let marker = Marker::new();
+        let log = File::create(self.dir.path().join("log")).expect("created");
+        let out = log.try_clone().expect("cloned");
+        let mut command = command(&marker);
+        command
+            .args(&self.args)
+            .envs(self.env)
+            .current_dir(self.dir.path())
+            .stdout(out)
+            .stderr(log);
+        let child = command.spawn().expect("the binary runs");
+        Reveille {
+            child,
+            marker,
+            addresses: None,
+            dir: self.dir,
+        }
+    }
+}
+
+/// A Reveille that ended by itself.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) log: String,
+    /// Processes that it left behind.
+    pub(crate) left: Vec<Marked>,
+}
+
+/// The addresses file: exactly these.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Addresses {
+    proxy: SocketAddr,
+    grpc: SocketAddr,
+    admin: SocketAddr,
+}
+
+/// A running Reveille. When the test ends it is killed with everything that it
+/// started; when the test fails, its log is shown.
+#[derive(Debug)]
+pub(crate) struct Reveille {
+    child: Child,
+    marker: Marker,
+    addresses: Option<Addresses>,
+    dir: TempDir,
+}
+
+impl Reveille {
+    /// `reveille local` of this manifest on free ports, with windows that are
+    /// short enough for a test. `server.py` lies beside the manifest.
+    pub(crate) fn of(manifest: impl Into<String>) -> Starter {
+        let manifest = manifest.into();
+        let mut starter = Self::bare().file("test.yaml", &manifest);
+        starter.args.extend(["-f", "test.yaml"].map(str::to_owned));
+        starter
+            .arg("--activity-window", "300ms")
+            .arg("--concurrency-window", "1s")
+            .arg("--hpa-sync-period", "100ms")
+    }
+
+    /// The same without a manifest.
+    pub(crate) fn bare() -> Starter {
+        let mut starter = Self::empty().file("server.py", include_str!("../python/server.py"));
+        starter.args.push("local".to_owned());
+        starter
+            .arg("--addresses-file", "addresses.json")
+            .arg("--proxy-addr", "127.0.0.1:0")
+            .arg("--grpc-addr", "127.0.0.1:0")
+            .arg("--admin-addr", "127.0.0.1:0")
+    }
+
+    /// `reveille` without an argument, its ports set by variables.
+    pub(crate) fn variables_only() -> Starter {
+        Self::empty()
+            .env("REVEILLE_ADDRESSES_FILE", "addresses.json")
+            .env("REVEILLE_PROXY_ADDR", "127.0.0.1:0")
+            .env("REVEILLE_GRPC_ADDR", "127.0.0.1:0")
+            .env("REVEILLE_ADMIN_ADDR", "127.0.0.1:0")
+    }
+
+    fn empty() -> Starter {
+        Starter {
+            dir: tempfile::tempdir().expect("a folder"),
+            args: Vec::new(),
+            env: Vec::new(),
+        }
+    }
+
+    fn addresses(&self) -> Addresses {
+        self.addresses.expect("it was waited for")
+    }
+
+    /// Where clients connect.
+    pub(crate) fn proxy(&self) -> SocketAddr {
+        self.addresses().proxy
+    }
+
+    /// Where KEDA connects.
+    pub(crate) fn grpc(&self) -> SocketAddr {
+        self.addresses().grpc
+    }
+
+    /// Where operators connect.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.addresses().admin
+    }
+
+    /// A client of the target of that name.
+    pub(crate) fn client(&self, target: &str) -> Client {
+        Client::new(self.proxy(), &format!("{target}.test"))
+    }
+
+    /// Asks the admin server.
+    pub(crate) fn ask(&self, path: &str) -> Answer {
+        Client::new(self.admin(), "admin").get(path)
+    }
+
+    /// All targets, in the order of the manifest.
+    pub(crate) fn targets(&self) -> Vec<TargetNow> {
+        let answer = self.ask("/api/v1/targets");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        serde_json::from_str(&answer.body).unwrap_or_else(|e| panic!("{e}: {}", answer.body))
+    }
+
+    /// The target of that name.
+    pub(crate) fn target(&self, name: &str) -> TargetNow {
+        let full_name = format!("default/{name}");
+        let mut targets = self.targets().into_iter();
+        targets
+            .find(|target| target.name == full_name)
+            .unwrap_or_else(|| panic!("no target {full_name}"))
+    }
+
+    /// Waits for a state of a target.
+    pub(crate) fn until(
+        &self,
+        target: &str,
+        what: &str,
+        is_so: impl Fn(&TargetNow) -> bool,
+    ) -> TargetNow {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let now = self.target(target);
+            if is_so(&now) {
+                return now;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain until {what}: {now:#?}"
+            );
+            std::thread::sleep(LOOK_EACH);
+        }
+    }
+
+    /// Waits until a target serves at all.
+    pub(crate) fn until_warm(&self, target: &str) -> TargetNow {
+        self.until(target, "it is warm", |now| now.state == "warm")
+    }
+
+    /// Waits until a target sleeps.
+    pub(crate) fn until_asleep(&self, target: &str) -> TargetNow {
+        self.until(target, "it sleeps", TargetNow::is_asleep)
+    }
+
+    /// Waits until so many requests are held for a target.
+    pub(crate) fn until_held(&self, target: &str, held: u64) -> TargetNow {
+        self.until(target, &format!("{held} are held"), |now| now.held == held)
+    }
+
+    /// A file in the working directory of the workloads.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Makes an empty file there, which workloads wait for.
+    pub(crate) fn touch(&self, name: &str) {
+        fs::write(self.path(name), "").expect("written");
+    }
+
+    /// The lines of a file there; none if there is no such file.
+    pub(crate) fn lines(&self, name: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.path(name)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Everything that was logged so far.
+    pub(crate) fn log(&self) -> String {
+        let bytes = fs::read(self.path("log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Waits until something is logged; gives the first line with it.
+    pub(crate) fn until_logged(&self, what: &str) -> String {
+        wait_for(&format!("{what:?} is logged"), || {
+            let log = self.log();
+            log.lines()
+                .find(|line| line.contains(what))
+                .map(str::to_owned)
+        })
+    }
+
+    /// Processes that it started, and those that they started.
+    pub(crate) fn workloads(&self) -> Vec<Marked> {
+        let mut living = self.marker.living();
+        living.retain(|process| process.pid != self.child.id());
+        living
+    }
+
+    /// Waits until exactly so many of them live.
+    pub(crate) fn until_workloads(&self, count: usize) -> Vec<Marked> {
+        wait_for(&format!("{count} processes live"), || {
+            Some(self.workloads()).filter(|living| living.len() == count)
+        })
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        processes::kill(self.child.id(), signal);
+    }
+
+    /// Kills one of its workloads.
+    pub(crate) fn kill(&self, process: &Marked) {
+        processes::kill(process.pid, Signal::KILL);
+    }
+
+    /// Sends SIGTERM and waits until it says that it is not ready any more.
+    pub(crate) fn begin_stop(&self) {
+        self.signal(Signal::TERM);
+        self.until_logged("not ready any more");
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        wait_for("it ends", || self.child.try_wait().expect("a child"))
+    }
+
+    /// Waits for its end with exit code 0, and that nobody is left.
+    pub(crate) fn wait_for_orderly_end(&mut self) {
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "{status}");
+        assert_eq!(self.marker.living(), [], "left behind");
+    }
+
+    /// Stops it in order.
+    pub(crate) fn stop(mut self) {
+        self.signal(Signal::TERM);
+        self.wait_for_orderly_end();
+    }
+
+    /// Waits until nothing listens at an address any more.
+    pub(crate) fn until_closed(addr: SocketAddr) {
+        wait_until("it does not listen any more", || {
+            std::net::TcpStream::connect(addr).is_err()
+        });
+    }
+}
+
+/// The last lines of a log.
+fn tail(path: &Path) -> String {
+    let log = fs::read(path).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(60)..].join("\n")
+}
+
+impl Drop for Reveille {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the log ends with\n{}\n---", tail(&self.path("log")));
+        }
+        self.marker.kill_all();
+        let _reaped = self.child.wait();
+    }
+}
