@@ -1,0 +1,161 @@
+//! The cold path: a request that finds nobody to serve it.
+
+use super::job::Job;
+use crate::{
+    endpoint::Lease,
+    error::Refusal,
+    gate::{NotHeld, Pass},
+    in_flight::InFlight,
+    route::Instead,
+    target::Target,
+};
+use std::sync::{Arc, atomic::Ordering};
+use tokio::time::Instant;
+
+impl Job<'_> {
+    /// Step 3, cold: what the route wants for requests that find nobody.
+    pub(super) async fn find_nobody(&mut self) -> Result<Lease, Refusal> {
+        if let Some(fixed) = self.fixed {
+            return Err(Refusal::Fixed(fixed.response.clone()));
+        }
+        if self.on_fallback {
+            return Err(Refusal::ReadinessTimeout);
+        }
+        let target = &self.route.target;
+        // While endpoints are ready, the queue is only being worked off.
+        if target.ready_endpoints() == 0 {
+            let in_flight = target.totals().in_flight();
+            let instead = self.route.cold_start.instead_of_waiting(in_flight);
+            if let Some(instead) = instead {
+                return Err(self.turn_away(instead));
+            }
+        }
+        match self.hold().await {
+            Err(Refusal::ReadinessTimeout) if self.route.cold_start.fallback.is_some() => {
+                self.on_fallback = true;
+                self.pass = None;
+                self.pick_fallback().ok_or(Refusal::ReadinessTimeout)
+            }
+            waited => waited,
+        }
+    }
+
+    /// Not even held; but it is demand, so it wakes the target like any other.
+    fn turn_away(&self, instead: Instead) -> Refusal {
+        let target = &self.route.target;
+        target.wake();
+        let count_rejection = || {
+            target
+                .metrics()
+                .holds
+                .rejected
+                .fetch_add(1, Ordering::Relaxed);
+        };
+        match instead {
+            Instead::Placeholder(page) => Refusal::Fixed(page),
+            Instead::Overflow(page) => {
+                count_rejection();
+                Refusal::Fixed(page)
+            }
+            Instead::Reject => {
+                count_rejection();
+                Refusal::TooManyPending
+            }
+        }
+    }
+
+    /// Waits in the queue until an endpoint can be picked.
+    async fn hold(&mut self) -> Result<Lease, Refusal> {
+        self.passed_wait = false;
+        let since = *self.held_since.get_or_insert_with(Instant::now);
+        let limits = self.limits;
+        let deadline = limits.phase(since, limits.readiness, Refusal::ReadinessTimeout);
+        let mut account = HoldAccount {
+            job: self.in_flight,
+            since,
+            end: HoldEnd::Cancelled,
+        };
+
+        let waited = tokio::select! {
+            biased;
+            waited = wait(&self.route.target, &mut self.pass) => waited,
+            refusal = expire(deadline) => Err(refusal),
+            // hyper notices a client that leaves, unless bytes are unread.
+            () = self.client.gone(), if self.may_leave_unseen => Err(Refusal::ClientGone),
+            () = self.shared.drain.deadline() => Err(Refusal::Draining),
+        };
+        account.end = match &waited {
+            Ok(_) => HoldEnd::Ready,
+            Err(Refusal::TooManyPending) => HoldEnd::Rejected,
+            Err(Refusal::ClientGone) => HoldEnd::Cancelled,
+            Err(_) => HoldEnd::Refused,
+        };
+        waited
+    }
+}
+
+/// Waits at the gate until an endpoint can be picked. Released and finding
+/// none (another request saw it die first), it takes its place again.
+async fn wait(target: &Arc<Target>, pass: &mut Option<Pass>) -> Result<Lease, Refusal> {
+    loop {
+        let (held, began) = target
+            .gate()
+            .hold(pass.take())
+            .map_err(|error| match error {
+                NotHeld::Full => Refusal::TooManyPending,
+                NotHeld::Refusing(reason) => Refusal::Failing(reason),
+            })?;
+        target.began_to_wait(began);
+        *pass = Some(held.await.map_err(Refusal::Failing)?);
+        if let Some(lease) = target.endpoints_guard().pick(target.clock().now_us()) {
+            return Ok(lease);
+        }
+        if let Some(pass) = pass {
+            pass.failed();
+        }
+    }
+}
+
+async fn expire(deadline: Option<(Instant, Refusal)>) -> Refusal {
+    match deadline {
+        Some((at, refusal)) => {
+            tokio::time::sleep_until(at).await;
+            refusal
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Books one wait when it ends, however it ends.
+struct HoldAccount<'a> {
+    job: &'a InFlight,
+    since: Instant,
+    end: HoldEnd,
+}
+
+enum HoldEnd {
+    Ready,
+    Refused,
+    Rejected,
+    Cancelled,
+}
+
+impl Drop for HoldAccount<'_> {
+    fn drop(&mut self) {
+        let metrics = self.job.target().metrics();
+        let waited_us = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        match self.end {
+            HoldEnd::Ready => {
+                metrics.holds.ready.record(waited_us);
+                metrics
+                    .last_cold_start_us
+                    .store(waited_us, Ordering::Relaxed);
+            }
+            HoldEnd::Refused => metrics.holds.refused.record(waited_us),
+            HoldEnd::Cancelled => metrics.holds.cancelled.record(waited_us),
+            HoldEnd::Rejected => {
+                metrics.holds.rejected.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
