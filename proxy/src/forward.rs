@@ -257,7 +257,7 @@ impl<'a> Job<'a> {
                     });
                 }
                 Err(SendError::Connect(error, request)) => {
-                    self.request = Some(request);
+                    self.request = Some(*request);
                     self.endpoint_is_dead(&lease, &error);
                 }
                 Err(SendError::NoAnswer(error)) => {

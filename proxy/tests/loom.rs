@@ -5,6 +5,7 @@
 
 #![allow(
     dead_code,
+    unreachable_pub,
     reason = "the included files offer more than each model uses"
 )]
 

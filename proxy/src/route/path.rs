@@ -106,8 +106,11 @@ mod tests {
 
     #[test]
     fn the_cut_keeps_whole_segments() {
-        let mut table = PathTable::default();
-        table.longest = 3; // as if the longest prefix were "a/b"
+        // As if the longest prefix were "a/b".
+        let table = PathTable {
+            longest: 3,
+            ..PathTable::default()
+        };
         for (path, wanted) in [
             ("a/b", "a/b"),
             ("a/bc", "a"),

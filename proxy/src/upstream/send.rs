@@ -21,7 +21,7 @@ pub(crate) type Answered = (Response<Incoming>, Option<Sender>);
 #[derive(Debug)]
 pub(crate) enum SendError {
     /// No connection could be made; the request is unharmed.
-    Connect(io::Error, Request<UploadBody>),
+    Connect(io::Error, Box<Request<UploadBody>>),
     /// It may have been sent, and no byte of an answer came.
     NoAnswer(hyper::Error),
     /// The endpoint answered something that is not HTTP.
@@ -50,7 +50,7 @@ pub(crate) async fn send(
                     endpoint.readmit();
                     (sender, true)
                 }
-                Err(error) => return Err(SendError::Connect(error, request)),
+                Err(error) => return Err(SendError::Connect(error, Box::new(request))),
             },
         };
         let mut error = match send_on(sender, request).await {
@@ -62,7 +62,7 @@ pub(crate) async fn send(
             Some(unsent) if !fresh => request = unsent,
             Some(unsent) => {
                 let refused = io::Error::other("closed before the request was sent");
-                return Err(SendError::Connect(refused, unsent));
+                return Err(SendError::Connect(refused, Box::new(unsent)));
             }
             None => {
                 let error = error.into_error();
