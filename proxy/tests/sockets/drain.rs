@@ -123,7 +123,10 @@ async fn a_held_request_is_served_if_an_endpoint_comes_in_time(setup: Setup) {
         assert_eq!(proxy.web().held(), 2);
         proxy.serve(backend.addr());
         let head = client.head().await;
-        assert_eq!((head.status(), head.get("connection")), (200, Some("close")));
+        assert_eq!(
+            (head.status(), head.get("connection")),
+            (200, Some("close"))
+        );
         assert_eq!(client.rest().await, b"hello");
         let answer = within("an answer", answer).await.expect("no panic");
         assert_eq!(complete(answer.expect("an answer")).await.0, 200);
@@ -147,7 +150,10 @@ async fn a_held_request_gets_503_at_the_deadline(setup: Setup) {
     let drained = drain(&proxy, SHORT, async {
         for client in [&mut get, &mut post] {
             let answer = client.response().await;
-            assert_eq!((answer.status(), answer.text()), (503, "Service Unavailable\n"));
+            assert_eq!(
+                (answer.status(), answer.text()),
+                (503, "Service Unavailable\n")
+            );
             assert_eq!(answer.head.get("retry-after"), Some("5"));
             assert_eq!(answer.head.get("connection"), Some("close"));
             assert_eq!(client.rest().await, b"");

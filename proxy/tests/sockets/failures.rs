@@ -43,7 +43,10 @@ async fn requests_without_an_answer_are_sent_again_where_that_is_safe(setup: Set
         ("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n", 200),
         ("DELETE / HTTP/1.1\r\nhost: a.test\r\n\r\n", 200),
         ("POST / HTTP/1.1\r\nhost: a.test\r\n\r\n", 502),
-        ("PUT / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 1\r\n\r\nx", 502),
+        (
+            "PUT / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 1\r\n\r\nx",
+            502,
+        ),
     ] {
         let proxy = setup.clone().start();
         let backend = ScriptedBackend::start().await;
@@ -131,7 +134,11 @@ async fn an_answer_that_is_not_http_is_502() {
     let mut client = proxy.client().await;
     for path in ["/garbage", "/status", "/length", "/header"] {
         let answer = client.get(path).await;
-        assert_eq!((answer.status(), answer.text()), (502, "Bad Gateway\n"), "{path}");
+        assert_eq!(
+            (answer.status(), answer.text()),
+            (502, "Bad Gateway\n"),
+            "{path}"
+        );
     }
     assert_eq!(backend.received().len(), 4, "none of them was sent again");
     assert_eq!(endpoint.idle_connections(), 0);
@@ -282,7 +289,10 @@ async fn a_refused_upload_is_answered_although_nobody_reads_it() {
     let body = vec![b'x'; 2 * 1024 * 1024];
     client.send_post("/", &body).await;
     let answer = client.response().await;
-    assert_eq!((answer.status(), answer.text()), (503, "too many pending requests\n"));
+    assert_eq!(
+        (answer.status(), answer.text()),
+        (503, "too many pending requests\n")
+    );
     proxy.until_no_connections().await;
     proxy.finish().await;
 }

@@ -24,7 +24,10 @@ async fn the_first_request_waits_for_an_endpoint_and_the_next_does_not(setup: Se
     proxy.serve(backend.addr());
     for client in [&mut first, &mut second] {
         let answer = client.response().await;
-        assert_eq!((answer.text(), answer.cold_start()), ("hello", Some("true")));
+        assert_eq!(
+            (answer.text(), answer.cold_start()),
+            ("hello", Some("true"))
+        );
     }
     assert_eq!(first.get("/3").await.cold_start(), Some("false"));
     assert_eq!(proxy.edges("web"), 1);
@@ -228,7 +231,14 @@ async fn bodies_survive_the_hold_also_when_they_came_with_the_head_or_after_it()
     let mut received = backend.received();
     received.sort_by_key(|received| received.head.path().len() + received.body.len());
     let bodies: Vec<_> = received.into_iter().map(|received| received.body).collect();
-    assert_eq!(bodies, [b"0123456789".to_vec(), b"came with the head".to_vec(), large]);
+    assert_eq!(
+        bodies,
+        [
+            b"0123456789".to_vec(),
+            b"came with the head".to_vec(),
+            large
+        ]
+    );
     proxy.finish().await;
 }
 
@@ -239,7 +249,9 @@ async fn requests_behind_a_held_post_are_not_lost() {
     let post = "POST /1 HTTP/1.1\r\nhost: a.test\r\ncontent-length: 4\r\n\r\nbo";
     client.send(post).await;
     proxy.until_held(1).await;
-    client.send("dyGET /2 HTTP/1.1\r\nhost: a.test\r\n\r\n").await;
+    client
+        .send("dyGET /2 HTTP/1.1\r\nhost: a.test\r\n\r\n")
+        .await;
     client.send("GET /3 HTTP/1.1\r\nhost: a.test\r\n\r\n").await;
     let backend = Backend::saying("hello").await;
     proxy.serve(backend.addr());

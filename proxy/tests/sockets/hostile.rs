@@ -40,7 +40,9 @@ async fn random_bytes() {
             let byte = if random.bool() {
                 random.u8(..)
             } else {
-                *random.choice(b"\r\n :/0123456789abcdefHTP.,;").expect("not empty")
+                *random
+                    .choice(b"\r\n :/0123456789abcdefHTP.,;")
+                    .expect("not empty")
             };
             bytes.push(byte);
         }
@@ -162,7 +164,10 @@ async fn chunks_that_are_none() {
     upstream.rest().await;
     proxy.until_no_connections().await;
     proxy.settled().await;
-    assert_eq!((proxy.counted("POST", 400), proxy.counted("POST", 499)), (7, 1));
+    assert_eq!(
+        (proxy.counted("POST", 400), proxy.counted("POST", 499)),
+        (7, 1)
+    );
     proxy.finish().await;
 }
 
@@ -187,13 +192,21 @@ async fn chunk_extensions_and_trailers_without_end() {
 #[tokio::test]
 async fn garbage_behind_a_good_request() {
     let (proxy, backend) = serving().await;
-    for garbage in ["\0\0\0\0\r\n\r\n", "GET\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", "{\"a\": 1}\r\n\r\n"] {
+    for garbage in [
+        "\0\0\0\0\r\n\r\n",
+        "GET\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "{\"a\": 1}\r\n\r\n",
+    ] {
         let mut client = proxy.client().await;
         let good = "GET /first HTTP/1.1\r\nhost: a.test\r\n\r\n";
         client.send([good, garbage].concat()).await;
         assert_eq!(client.response().await.text(), "hello");
         let rest = String::from_utf8_lossy(&client.rest().await).into_owned();
-        assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 400"), "{rest}");
+        assert!(
+            rest.is_empty() || rest.starts_with("HTTP/1.1 400"),
+            "{rest}"
+        );
     }
     assert_eq!(backend.received().len(), 4);
     still_well(proxy).await;

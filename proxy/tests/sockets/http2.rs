@@ -17,7 +17,10 @@ async fn get_and_post_are_translated(setup: Setup) {
     proxy.serve(backend.addr());
     let mut client = H2Client::connect(proxy.addr()).await;
     let (status, cold, body) = client.get("/p?q=1").await;
-    assert_eq!((status, cold.as_deref(), &body[..]), (200, Some("false"), &b"hello"[..]));
+    assert_eq!(
+        (status, cold.as_deref(), &body[..]),
+        (200, Some("false"), &b"hello"[..])
+    );
     let mut post = h2_request("POST", "/post", Upload::full("unknown length"));
     let headers = post.headers_mut();
     headers.append("cookie", "a=1".parse().expect("a value"));
@@ -46,7 +49,10 @@ async fn get_and_post_are_translated(setup: Setup) {
     assert_eq!(received[2].head.get("content-length"), Some("10"));
     assert_eq!(received[2].body, b"0123456789");
     assert_eq!(received[3].body, b"odd but legal");
-    let used: Vec<_> = received.iter().map(|received| received.connection).collect();
+    let used: Vec<_> = received
+        .iter()
+        .map(|received| received.connection)
+        .collect();
     assert_eq!(used, [0; 4]);
     proxy.finish().await;
 }

@@ -97,7 +97,10 @@ async fn a_stream_that_is_reset_while_held_frees_its_place_and_only_its() {
     drop(answer);
     assert_eq!(backend.paths(), ["/stays"]);
     proxy.settled().await;
-    assert_eq!((proxy.counted("GET", 499), proxy.counted("POST", 499)), (1, 1));
+    assert_eq!(
+        (proxy.counted("GET", 499), proxy.counted("POST", 499)),
+        (1, 1)
+    );
     proxy.finish().await;
 }
 
@@ -145,12 +148,17 @@ async fn an_endpoint_is_told_when_its_client_left_before_the_answer() {
 
 #[tokio::test]
 async fn a_client_that_leaves_in_the_middle_of_its_upload_is_no_failure_of_the_endpoint() {
-    for start in ["content-length: 99\r\n\r\nabc", "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"] {
+    for start in [
+        "content-length: 99\r\n\r\nabc",
+        "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
+    ] {
         let proxy = TestProxy::new().start();
         let backend = ScriptedBackend::start().await;
         proxy.serve(backend.addr());
         let mut client = proxy.client().await;
-        client.send(format!("POST / HTTP/1.1\r\nhost: a.test\r\n{start}")).await;
+        client
+            .send(format!("POST / HTTP/1.1\r\nhost: a.test\r\n{start}"))
+            .await;
         let mut upstream = backend.accept().await;
         upstream.head().await;
         drop(client);
@@ -174,7 +182,11 @@ async fn a_stream_that_is_reset_in_the_middle_of_its_upload_counts_as_499() {
     upstream.head().await;
     assert_eq!(upstream.chunk().await.expect("a piece"), b"abc");
     request.abort();
-    assert_eq!(upstream.rest().await, b"", "closed without an end of the body");
+    assert_eq!(
+        upstream.rest().await,
+        b"",
+        "closed without an end of the body"
+    );
     proxy.settled().await;
     assert_eq!(proxy.counted("POST", 499), 1);
     proxy.finish().await;

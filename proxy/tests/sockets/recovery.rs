@@ -38,7 +38,10 @@ async fn a_dead_endpoint_leads_back_to_waiting_until_a_live_one_is_published(set
     tokio::join!(sending, serving);
     for client in [&mut get, &mut post, &mut large] {
         let answer = client.response().await;
-        assert_eq!((answer.text(), answer.cold_start()), ("hello", Some("true")));
+        assert_eq!(
+            (answer.text(), answer.cold_start()),
+            ("hello", Some("true"))
+        );
     }
     let mut received = backend.received();
     received.sort_by_key(|received| received.body.len());
@@ -70,14 +73,20 @@ async fn an_endpoint_that_comes_back_on_its_port_is_found_without_a_publication(
     };
     backend.restart().await;
     let answer = client.response().await;
-    assert_eq!((answer.text(), answer.cold_start()), ("hello", Some("true")));
+    assert_eq!(
+        (answer.text(), answer.cold_start()),
+        ("hello", Some("true"))
+    );
     for mut other in held {
         assert_eq!(other.response().await.status(), 200);
     }
     let mut received = backend.received().into_iter();
     let post = received.find(|received| received.head.first.starts_with("POST"));
     assert_eq!(post.expect("the POST").body, b"body");
-    eventually("it is in the rotation", || proxy.web().ready_endpoints() == 1).await;
+    eventually("it is in the rotation", || {
+        proxy.web().ready_endpoints() == 1
+    })
+    .await;
     assert_eq!(client.get("/after").await.cold_start(), Some("false"));
     assert_eq!(endpoint.in_flight(), 0);
     proxy.finish().await;
@@ -91,7 +100,11 @@ async fn a_live_endpoint_serves_while_another_is_dead(setup: Setup) {
     let mut client = proxy.client().await;
     for number in 0..40 {
         let answer = client.post("/", b"body").await;
-        assert_eq!((answer.status(), answer.cold_start()), (200, Some("false")), "{number}");
+        assert_eq!(
+            (answer.status(), answer.cold_start()),
+            (200, Some("false")),
+            "{number}"
+        );
     }
     assert_eq!(backend.received().len(), 40);
     assert_eq!(proxy.edges("web"), 0, "nobody had to wait");

@@ -67,7 +67,9 @@ async fn both_directions_flow_at_the_same_time(setup: Setup) {
     for piece in ["one", "two", "six"] {
         client.send(format!("3\r\n{piece}\r\n")).await;
         let heard = upstream.chunk().await.expect("a piece");
-        upstream.send([b"3\r\n", &heard[..], b"\r\n"].concat()).await;
+        upstream
+            .send([b"3\r\n", &heard[..], b"\r\n"].concat())
+            .await;
         assert_eq!(client.chunk().await.expect("its echo"), piece.as_bytes());
     }
     upstream.send("0\r\n\r\n").await;
@@ -115,7 +117,9 @@ async fn large_bodies_arrive_unchanged_in_both_directions(setup: Setup) {
     let upload = format!("POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: {LARGE}\r\n\r\n");
     let (proxy, mut client, _backend, mut upstream) = exchange(setup, &upload).await;
     upstream
-        .send(format!("HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n"))
+        .send(format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n"
+        ))
         .await;
     client.head().await;
     // Both senders stay open until all is received: half closed is left.
