@@ -6,7 +6,7 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "the included files offer more than the models use"
+    reason = "the included files offer more than each model uses"
 )]
 
 #[path = "../src/demand.rs"]

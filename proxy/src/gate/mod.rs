@@ -51,6 +51,14 @@ impl HeldLimit {
             limit: self.clone(),
         })
     }
+
+    /// A place for one who was admitted before, whatever the limit.
+    fn take_again(self: &Arc<Self>) -> HeldPlace {
+        self.held.fetch_add(1, Ordering::Relaxed);
+        HeldPlace {
+            limit: self.clone(),
+        }
+    }
 }
 
 /// One of the places of a [`HeldLimit`], given back on drop.
@@ -140,7 +148,10 @@ impl Gate {
         if let Some(reason) = self.refusing.lock().clone() {
             return Err(NotHeld::Refusing(reason));
         }
-        let place = self.total.take().ok_or(NotHeld::Full)?;
+        let place = match &again {
+            Some(_) => self.total.take_again(),
+            None => self.total.take().ok_or(NotHeld::Full)?,
+        };
         let entered = match again.map(|pass| pass.ticket) {
             Some(ticket) => self.queue.enter_again(ticket),
             None => self.queue.enter(self.limit),

@@ -51,7 +51,7 @@ pub(crate) async fn run(target: Arc<Target>) {
             gate.changed.notified().await;
         } else if endpoints.pickable(target.clock().now_us()) == 0 {
             batch = 0;
-            recover(&target, &endpoints, &mut pace).await;
+            recover(&target, &endpoints, &pace).await;
         } else if gate.queue.unreleased() == 0 {
             // All are released; some have not looked yet. We are told when
             // they have.
@@ -96,15 +96,33 @@ async fn release_batch(target: &Target, batch: usize) -> usize {
 }
 
 /// All endpoints are ejected: connect to each of them once, then wait for the
-/// next try or for news.
-async fn recover(target: &Target, endpoints: &EndpointSet, pace: &mut ProbePace) {
-    if let Some(endpoint) = probe_once(endpoints).await {
-        endpoint.readmit();
-        return;
+/// next try. Ends early when there is something better to do; who comes to
+/// wait in the meantime neither starts the round anew nor hastens the next.
+async fn recover(target: &Target, endpoints: &Arc<EndpointSet>, pace: &ProbePace) {
+    let round = async {
+        match probe_once(endpoints).await {
+            Some(endpoint) => endpoint.readmit(),
+            None => tokio::time::sleep(pace.next_delay()).await,
+        }
+    };
+    let overtaken = async {
+        while is_dead(target, endpoints) {
+            target.gate().changed.notified().await;
+        }
+    };
+    tokio::select! {
+        () = round => {}
+        () = overtaken => {}
     }
-    let next = pace.next_delay();
-    // A timeout and news are the same to us: look again.
-    let _looked = tokio::time::timeout(next, target.gate().changed.notified()).await;
+}
+
+/// Are these still the endpoints, all ejected, with somebody who waits?
+fn is_dead(target: &Target, endpoints: &Arc<EndpointSet>) -> bool {
+    let gate = target.gate();
+    Arc::ptr_eq(&target.endpoints(), endpoints)
+        && endpoints.pickable(target.clock().now_us()) == 0
+        && !gate.queue.is_empty()
+        && !gate.is_refusing()
 }
 
 struct DiedGuard<'a> {

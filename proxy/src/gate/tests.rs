@@ -211,6 +211,65 @@ async fn the_bound_over_all_targets_holds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_who_met_a_dead_endpoint_is_not_refused_for_those_who_came_later() {
+    let limit = Arc::new(HeldLimit::new(1));
+    let gates = [
+        Arc::new(Gate::new(1, limit.clone())),
+        Arc::new(Gate::new(1, limit)),
+    ];
+    let (held, _) = gates[0].hold(None).expect("room");
+    gates[0].queue.release(1);
+    let mut pass = held.await.expect("released");
+    let (_later, _) = gates[1].hold(None).expect("room again");
+    pass.failed();
+    assert!(gates[0].hold(Some(pass)).is_ok());
+    assert!(matches!(gates[1].hold(None), Err(NotHeld::Full)));
+}
+
+/// An address that neither accepts nor refuses: its queue is full.
+async fn silent() -> (std::net::SocketAddr, Vec<socket2::Socket>) {
+    use socket2::{Domain, Socket, Type};
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    listener.bind(&any.into()).expect("a free port");
+    listener.listen(0).expect("bound");
+    let addr = listener.local_addr().expect("bound");
+    let mut sockets = vec![listener];
+    for _ in 0..2 {
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        client.set_nonblocking(true).expect("open");
+        // In progress, for good in the end.
+        let _pending = client.connect(&addr);
+        sockets.push(client);
+    }
+    (addr.as_socket().expect("IPv4"), sockets)
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_are_heard_while_silent_endpoints_are_probed() {
+    let bench = bench(10);
+    let (addr, _sockets) = silent().await;
+    let dead: Vec<_> = (0..20)
+        .map(|_| Arc::new(Endpoint::new(addr, "silent", 1)))
+        .collect();
+    let now_us = bench.target.clock().now_us();
+    for endpoint in &dead {
+        // Out for much longer than the test takes.
+        for nth in 0..8 {
+            endpoint.eject(now_us + nth * 10_000_000);
+        }
+    }
+    bench.target.set_endpoints(Arc::new(EndpointSet::new(dead)));
+    let (held, began) = bench.target.gate().hold(None).expect("room");
+    bench.target.began_to_wait(began);
+    settle().await;
+    let start = Instant::now();
+    bench.target.set_endpoints(endpoints(1));
+    assert!(held.await.is_ok());
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_target_that_is_given_up_refuses_old_and_new_until_it_recovers() {
     let bench = bench(10);
     let gate = bench.target.gate();

@@ -67,7 +67,7 @@ async fn sequential_requests_share_one_connection_on_each_side(proxy: Setup) {
         assert_eq!(answer.cold_start(), Some("false"));
     }
     assert_eq!(backend.received().len(), 50);
-    assert_eq!(backend.connections(), 1);
+    assert_eq!((backend.connections(), backend.open()), (1, 1));
     assert_eq!(proxy.proxy.connections(), 1);
     crate::support::eventually("the connection is idle", || {
         endpoint.idle_connections() == 1

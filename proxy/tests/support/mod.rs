@@ -10,10 +10,10 @@ mod h2;
 mod proxy;
 mod wire;
 
-pub(crate) use backend::{Backend, Received, ScriptedBackend, dead_address};
+pub(crate) use backend::{Backend, ScriptedBackend, dead_address};
 pub(crate) use h2::{H2Client, Upload, complete, request as h2_request};
 pub(crate) use proxy::{Setup, TestProxy, rule};
-pub(crate) use wire::{Head, Response, Wire};
+pub(crate) use wire::{Head, Wire};
 
 use std::{
     future::Future,
