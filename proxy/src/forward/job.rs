@@ -1,5 +1,5 @@
 //! One request on its way to an endpoint, as often as it takes and may be
-//! tried: the table of failures is the README's.
+//! tried: the table of failures is in the crate's README.
 //!
 //! A connection that cannot be made harms nothing: any request tries again. A
 //! connection that breaks without an answer is tried again where that is safe.
