@@ -243,18 +243,18 @@ impl TrackedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.project();
+        // Before the body: one that always has more to give must end too.
+        if let Some(deadline) = this.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Some(Err(BodyError::RequestTimeout)));
+        }
         match this.inner.poll_frame(cx) {
             Poll::Ready(frame) => {
                 *this.ended |= is_last(&frame);
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
             }
-            Poll::Pending => {
-                if let Some(deadline) = this.deadline {
-                    ready!(deadline.as_mut().poll(cx));
-                    return Poll::Ready(Some(Err(BodyError::RequestTimeout)));
-                }
-                Poll::Pending
-            }
+            Poll::Pending => Poll::Pending,
         }
     }
 }

@@ -3,11 +3,15 @@
 
 use super::conn;
 use crate::{proxy::Shared, runtime::Workers};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
 const BACKLOG: i32 = 4096;
+/// A silent client is asked for a sign of life this often,
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// and given up after this long without one.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(90);
 /// How long to pause when the process has no file descriptor left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
@@ -68,6 +72,14 @@ fn hand_over(
     workers: &Workers,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    // A client that vanished without a word must not be demand for ever.
+    let socket = SockRef::from(&stream);
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(KEEPALIVE),
+    )?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     // Off this runtime, so that it can be registered with the worker's.
     let stream = stream.into_std()?;
     let worker = workers.least_busy();
