@@ -433,6 +433,14 @@ async fn is_active_follows_the_demand() {
 }
 
 #[tokio::test]
+async fn a_stream_opens_with_the_state_of_now_whenever_the_last_sample_was() {
+    let (mut server, source) = Server::with(concurrency(10)).await;
+    source.hold(1); // nobody was told, and no sampler runs
+    let mut stream = server.activity(web()).await;
+    assert!(next(&mut stream).await.result);
+}
+
+#[tokio::test]
 async fn a_wait_reaches_every_stream() {
     let (mut server, source) = Server::with(concurrency(10)).await;
     let mut one = server.activity(web()).await;

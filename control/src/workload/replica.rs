@@ -4,7 +4,11 @@
 //! However its task ends (also by a panic or the runtime going away), the
 //! whole process group is killed: nothing is left behind.
 
-use super::{output::log_lines, port, probe};
+use super::{
+    output::log_lines,
+    port::{self, Port},
+    probe,
+};
 use crate::manifest::ProcessSpec;
 use proxy::Endpoint;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -87,16 +91,17 @@ impl Replica {
     /// Starts it and stays with it to its end.
     pub(super) async fn run(mut self) -> Ended {
         let begun = Instant::now();
-        let (mut process, addr) = match self.start() {
+        let mut process = match self.start() {
             Ok(started) => started,
             Err(error) => return self.ended(End::NotStarted(error), None),
         };
-        let ended = self.live(begun, &mut process, addr).await;
+        let ended = self.live(begun, &mut process).await;
         process.finish().await;
         ended
     }
 
-    async fn live(&mut self, begun: Instant, process: &mut Process, addr: SocketAddr) -> Ended {
+    async fn live(&mut self, begun: Instant, process: &mut Process) -> Ended {
+        let addr = process.port.addr;
         tracing::debug!(replica = %self.name, pid = process.group.0.as_raw_nonzero(), %addr, "started");
 
         let limit = self.spec.start_timeout;
@@ -137,9 +142,9 @@ impl Replica {
         self.ended(how, Some(ready_at.elapsed()))
     }
 
-    fn start(&self) -> io::Result<(Process, SocketAddr)> {
-        let addr = port::free()?;
-        let port = addr.port().to_string();
+    fn start(&self) -> io::Result<Process> {
+        let free = port::free()?;
+        let port = free.addr.port().to_string();
         let mut words = self
             .spec
             .command
@@ -171,14 +176,12 @@ impl Replica {
         if let Some(stderr) = child.stderr.take() {
             output.spawn(log_lines(self.name.clone(), stderr));
         }
-        Ok((
-            Process {
-                child,
-                group: Group(pid),
-                output,
-            },
-            addr,
-        ))
+        Ok(Process {
+            child,
+            group: Group(pid),
+            output,
+            port: free,
+        })
     }
 
     /// The operating system does not say which of the two it did not find.
@@ -233,6 +236,7 @@ struct Process {
     child: Child,
     group: Group,
     output: JoinSet<()>,
+    port: Port,
 }
 
 impl Process {

@@ -1,7 +1,7 @@
 //! A replica that dies in the middle of traffic costs no request that may be
 //! sent again.
 
-use crate::support::{Connection, Reveille, Target};
+use crate::support::{Connection, Reveille, Target, wait_until};
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -99,13 +99,53 @@ fn when_all_are_killed_requests_wait_for_the_next_one() {
 }
 
 #[test]
+fn idle_connections_that_break_one_after_the_other_cost_a_get_nothing() {
+    // As a process that dies: each of its first four connections takes a
+    // second request and breaks.
+    let brittle = "
+import itertools, server, socket
+whole, number = server.talk, itertools.count()
+def talk(connection, reader, request):
+    if next(number) >= 4:
+        return whole(connection, reader, request)
+    (method, path), body = request
+    server.answer(connection, method, path, body)
+    server.read_request(reader)
+    connection.shutdown(socket.SHUT_RDWR)
+server.talk = talk
+server.serve()
+";
+    let target = Target::new("web", "[python3, -B, brittle.py]").scaled("minReplicaCount: 1");
+    let reveille = Reveille::of(target)
+        .file("brittle.py", brittle)
+        .arg("--workers", "1")
+        .start();
+    reveille.until_warm("web");
+    let client = reveille.client("web");
+    let mut open: Vec<Connection> = (0..4).map(|_| client.begin("GET", "/wait/go")).collect();
+    reveille.until("web", "all are on the endpoint", |now| {
+        now.endpoints.iter().all(|e| e.in_flight == 4)
+    });
+    reveille.touch("go");
+    for connection in &mut open {
+        assert_eq!(connection.answer().status, 200);
+    }
+    wait_until("four connections are idle", || {
+        let page = reveille.ask("/metrics").body;
+        page.contains("state=\"idle\"} 4\n")
+    });
+    let answer = client.get("/");
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[test]
 fn a_post_under_way_is_not_sent_twice() {
     let reveille = Reveille::of(Target::python().scaled("maxReplicaCount: 1")).start();
     let mut post = reveille.client("web").begin("POST", "/wait/never");
     reveille.until("web", "it is on the endpoint", |now| {
         now.endpoints.iter().any(|endpoint| endpoint.in_flight == 1)
     });
-    crate::support::wait_until("the workload has it", || {
+    wait_until("the workload has it", || {
         !reveille.lines("requests").is_empty()
     });
     reveille.kill(&reveille.until_workloads(1)[0]);

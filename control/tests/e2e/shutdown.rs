@@ -83,7 +83,7 @@ fn a_second_signal_ends_it_at_once_and_nobody_is_left() {
         reveille.signal(second);
         let status = reveille.wait();
         assert_eq!(status.code(), Some(1), "{status}");
-        assert_eq!(reveille.workloads(), []);
+        reveille.until_workloads(0);
         reveille.until_logged("during shutdown: exiting at once");
     }
 }

@@ -19,15 +19,18 @@ use crate::{
     proxy::Shared,
     route::{ResponseMode, Route, StaticRoute},
     server::ClientConnection,
-    upstream::{self, Answered, SendError, Sender},
+    upstream::{self, Answered, SendError, Sender, Use},
 };
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
-use std::{pin::pin, sync::atomic::Ordering};
+use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 use tokio::time::Instant;
 
 /// How often a request that an endpoint may have seen is sent again.
 const MOST_RESENDS: u32 = 2;
+/// Before the second time: new connections broke as well, and a process that
+/// dies takes a moment until it refuses them.
+const RESEND_PAUSE: Duration = Duration::from_millis(25);
 
 /// An endpoint's answer, with what its body must hold on to.
 pub(super) struct Answer {
@@ -126,7 +129,8 @@ impl<'a> Job<'a> {
                 .take()
                 .expect("a request that failed unsent came back");
             let replay = self.replay(&request);
-            match self.send(&lease, request).await? {
+            let connection = if resends == 0 { Use::Any } else { Use::New };
+            match self.send(&lease, connection, request).await? {
                 Ok((response, _)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     return Err(Refusal::SwitchedProtocols);
                 }
@@ -149,6 +153,9 @@ impl<'a> Job<'a> {
                     let Some(replay) = replay.filter(|_| resends < MOST_RESENDS) else {
                         return Err(Refusal::NoAnswer(error));
                     };
+                    if resends > 0 {
+                        tokio::time::sleep(RESEND_PAUSE).await;
+                    }
                     resends += 1;
                     self.target_metrics()
                         .retries
@@ -184,10 +191,12 @@ impl<'a> Job<'a> {
     async fn send(
         &self,
         lease: &Lease,
+        connection: Use,
         request: Request<UploadBody>,
     ) -> Result<Result<Answered, SendError>, Refusal> {
         let limit = self.shared.config.connect_timeout;
-        let send = upstream::send(lease.endpoint(), self.client.worker, limit, request);
+        let worker = self.client.worker;
+        let send = upstream::send(lease.endpoint(), worker, connection, limit, request);
         let mut send = pin!(send);
         let mut sent = Instant::now();
         loop {

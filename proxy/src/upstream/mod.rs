@@ -7,7 +7,7 @@ mod send;
 
 pub(crate) use dial::connect;
 pub(crate) use pool::IdlePool;
-pub(crate) use send::{Answered, SendError, send};
+pub(crate) use send::{Answered, SendError, Use, send};
 
 use crate::http::UploadBody;
 

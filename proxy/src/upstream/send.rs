@@ -28,6 +28,16 @@ pub(crate) enum SendError {
     BadAnswer(hyper::Error),
 }
 
+/// Which connection a request may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// An idle one, or a new one if there is none.
+    Any,
+    /// A new one: an idle one of the same endpoint has just broken, and a
+    /// process that dies closes its connections one after the other.
+    New,
+}
+
 /// Sends `request` on an idle connection of `worker`, or on a new one. An
 /// idle connection that turns out to be dead before the request went out
 /// costs nothing: the request comes back and the next connection gets it.
@@ -39,11 +49,16 @@ pub(crate) enum SendError {
 pub(crate) async fn send(
     endpoint: &Endpoint,
     worker: usize,
+    connection: Use,
     connect_limit: Duration,
     mut request: Request<UploadBody>,
 ) -> Result<Answered, SendError> {
     loop {
-        let (sender, fresh) = match endpoint.idle().take(worker) {
+        let idle = match connection {
+            Use::Any => endpoint.idle().take(worker),
+            Use::New => None,
+        };
+        let (sender, fresh) = match idle {
             Some(sender) => (sender, false),
             None => match dial(endpoint.addr(), connect_limit).await {
                 Ok(sender) => {

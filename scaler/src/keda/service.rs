@@ -123,7 +123,11 @@ impl ExternalScaler for KedaService {
         self.stream(
             Method::StreamIsActive,
             request.get_ref(),
-            |asked, closing, open| activity(asked.tracked, closing, open),
+            |asked, closing, open| {
+                // The first message is the state of now, not of the last sample.
+                asked.tracked.observe(self.ledger.now_us());
+                activity(asked.tracked, closing, open)
+            },
         )
     }
 
