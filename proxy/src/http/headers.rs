@@ -42,27 +42,49 @@ pub(crate) fn authority<B>(request: &Request<B>) -> Result<&str, &'static str> {
 /// Removes what is meant for one hop only (RFC 9110 section 7.6.1): the
 /// headers that `Connection` names, and those that always are.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
+    // One look at the names that are there costs less than a look-up for each
+    // that could be: most messages have one of them, or none.
+    let (mut connection, mut te, mut others) = (false, false, false);
+    for name in headers.keys() {
+        connection |= name == header::CONNECTION;
+        te |= name == header::TE;
+        others |= ALWAYS_STRIPPED.contains(name);
+    }
+    if connection {
         strip_named_by_connection(headers);
     }
-    for name in [
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        header::UPGRADE,
-        header::TRANSFER_ENCODING,
-    ] {
-        headers.remove(name);
+    if others {
+        for name in ALWAYS_STRIPPED {
+            headers.remove(name);
+        }
     }
     // `TE: trailers` is the one value that a proxy passes on (gRPC needs it).
-    if let Entry::Occupied(te) = headers.entry(header::TE)
+    if te
+        && let Entry::Occupied(te) = headers.entry(header::TE)
         && te.get().as_bytes() != b"trailers"
     {
         te.remove();
     }
 }
 
-#[cold]
+/// What ends at a hop although no `Connection` header names it.
+const ALWAYS_STRIPPED: [HeaderName; 4] = [
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+];
+
 fn strip_named_by_connection(headers: &mut HeaderMap) {
+    // The usual one, which names no header.
+    let usual = |value: &HeaderValue| {
+        let value = value.as_bytes();
+        value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
+    };
+    if headers.get_all(header::CONNECTION).iter().all(usual) {
+        headers.remove(header::CONNECTION);
+        return;
+    }
     let values: Vec<HeaderValue> = headers
         .get_all(header::CONNECTION)
         .iter()
