@@ -10,10 +10,12 @@ mod cold_start;
 mod http1;
 mod keda;
 mod manifest;
+mod proc;
 mod program;
 mod report;
 mod reveille;
 mod stats;
+mod warm;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
@@ -30,6 +32,8 @@ struct Cli {
 enum Command {
     /// Wake many sleeping targets, one after another, and say where time goes
     ColdStart(cold_start::Args),
+    /// CPU per 100,000 warm requests beside other proxies
+    Warm(warm::Args),
     /// The application that cold-start wakes
     Backend(backend::Args),
 }
@@ -47,6 +51,7 @@ fn main() -> Result<()> {
 async fn run(command: Command, started: u64) -> Result<()> {
     match command {
         Command::ColdStart(args) => or_interrupted(cold_start::run(args)).await,
+        Command::Warm(args) => or_interrupted(warm::run(args)).await,
         // Starts nothing, so SIGTERM may end it as it ends any program.
         Command::Backend(args) => backend::run(args, started).await,
     }
