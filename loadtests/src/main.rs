@@ -7,6 +7,7 @@ mod backend;
 mod client;
 mod clock;
 mod cold_start;
+mod held;
 mod http1;
 mod keda;
 mod manifest;
@@ -34,6 +35,8 @@ enum Command {
     ColdStart(cold_start::Args),
     /// CPU per 100,000 warm requests beside other proxies
     Warm(warm::Args),
+    /// Memory per held request
+    Held(held::Args),
     /// The application that cold-start wakes
     Backend(backend::Args),
 }
@@ -52,6 +55,7 @@ async fn run(command: Command, started: u64) -> Result<()> {
     match command {
         Command::ColdStart(args) => or_interrupted(cold_start::run(args)).await,
         Command::Warm(args) => or_interrupted(warm::run(args)).await,
+        Command::Held(args) => or_interrupted(held::run(args)).await,
         // Starts nothing, so SIGTERM may end it as it ends any program.
         Command::Backend(args) => backend::run(args, started).await,
     }
