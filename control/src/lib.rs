@@ -1,3 +1,13 @@
-//! Reveille control.
+//! Reveille's control plane and composition root: manifests, workloads, the
+//! embedded autoscaler, the admin interface.
 
+pub mod admin;
+pub mod app;
 pub mod autoscaler;
+pub mod cli;
+pub mod discovery;
+pub mod local;
+pub mod manifest;
+pub mod routes;
+pub mod telemetry;
+pub mod workload;

@@ -1,2 +1,213 @@
-//! reveille
-fn main() {}
+//! `reveille`: the program. Reads the command line and hands over.
+
+use anyhow::Context;
+use clap::Parser;
+use control::{
+    app::{Addresses, App},
+    cli::{CheckArgs, Cli, Command, ExampleArgs, HelloArgs, LocalArgs},
+    local::{examples, hello},
+    manifest::{self, Manifests, Severity},
+    telemetry,
+};
+use std::{fs, io::Write, path::Path, process::ExitCode};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Threads for everything but the proxy's workers: admin, KEDA, autoscaler,
+/// child processes.
+const CONTROL_THREADS: usize = 2;
+
+fn main() -> ExitCode {
+    let command = Cli::parse()
+        .command
+        .unwrap_or_else(|| Command::Local(Box::new(LocalArgs::from_environment())));
+    let done = match command {
+        Command::Local(args) => local(&args),
+        Command::Check(args) => return check(&args),
+        Command::Example(args) => example(&args),
+        Command::Hello(args) => hello(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("reveille: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn local(args: &LocalArgs) -> anyhow::Result<()> {
+    telemetry::init(args.log_format, &args.log_level)?;
+    let manifests = manifests(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("the control runtime cannot be started")?;
+    runtime.block_on(run(args, manifests))
+}
+
+/// The manifests of the command line, or the built-in example. Problems are
+/// logged; what is sound is served.
+fn manifests(args: &LocalArgs) -> anyhow::Result<Manifests> {
+    let mut manifests = if args.file.is_empty() {
+        let example = &examples::EXAMPLES[0];
+        let name = format!("(built-in example {})", example.name);
+        manifest::parse(&name, Path::new("."), example.yaml)
+    } else {
+        manifest::load(&args.file)
+    };
+    let problems = std::mem::take(&mut manifests.problems);
+    for problem in &problems {
+        match problem.severity {
+            Severity::Error => tracing::error!("{problem}"),
+            Severity::Warning => tracing::warn!("{problem}"),
+        }
+    }
+    if manifests.routes.is_empty() {
+        let errors = problems
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error);
+        anyhow::bail!(
+            "there is nothing to serve: no usable InterceptorRoute ({} errors, see above)",
+            errors.count()
+        );
+    }
+    Ok(manifests)
+}
+
+async fn run(args: &LocalArgs, manifests: Manifests) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let mut app = App::start(args.settings(), manifests)?;
+    let addresses = app.addresses();
+    if let Some(path) = &args.addresses_file
+        && let Err(error) = write_addresses(path, addresses)
+    {
+        app.stop().await;
+        return Err(error);
+    }
+    tracing::info!(
+        proxy = %addresses.proxy, grpc = %addresses.grpc, admin = %addresses.admin, "ready"
+    );
+    if args.file.is_empty() {
+        greet(addresses);
+    }
+
+    let failure = tokio::select! {
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopping; a second signal exits at once");
+            None
+        }
+        error = app.failed() => {
+            tracing::error!(error = %format!("{error:#}"), "stopping");
+            Some(error)
+        }
+    };
+    tokio::select! {
+        () = app.stop() => {}
+        name = signals.next() => {
+            // `stop` was dropped, and with it every child process.
+            anyhow::bail!("{name} during shutdown: exiting at once");
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+fn greet(addresses: Addresses) {
+    let port = addresses.proxy.port();
+    // Standard output is for this; a closed one is nobody's loss.
+    let _shown = writeln!(
+        std::io::stdout(),
+        "\nThe service `hello` sleeps at zero replicas. Wake it:\n\n  \
+         curl -i http://localhost:{port}/\n\n\
+         What it is doing: curl http://{}/api/v1/targets\n",
+        addresses.admin
+    );
+}
+
+/// Whole or not at all: whoever waits for the file never reads half of it.
+fn write_addresses(path: &Path, addresses: Addresses) -> anyhow::Result<()> {
+    let json = serde_json::to_string(&addresses)?;
+    let partial = path.with_extension("partial");
+    fs::write(&partial, json)
+        .and_then(|()| fs::rename(&partial, path))
+        .with_context(|| format!("--addresses-file {}", path.display()))
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+fn check(args: &CheckArgs) -> ExitCode {
+    let manifests = manifest::load(&args.file);
+    for problem in &manifests.problems {
+        println!("{problem}");
+    }
+    let errors = manifests
+        .problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Error)
+        .count();
+    let warnings = manifests.problems.len() - errors;
+    println!(
+        "{} routes, {} ScaledObjects, {} processes, {} backends usable; {errors} errors, {warnings} warnings",
+        manifests.routes.len(),
+        manifests.scaled_objects.len(),
+        manifests.processes.len(),
+        manifests.backends.len(),
+    );
+    if errors == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn example(args: &ExampleArgs) -> anyhow::Result<()> {
+    let list = || {
+        let line = |example: &examples::Example| format!("  {:<26}{}", example.name, example.about);
+        examples::EXAMPLES
+            .iter()
+            .map(line)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    match &args.name {
+        None => println!("{}", list()),
+        Some(name) => match examples::find(name) {
+            Some(example) => print!("{}", example.yaml),
+            None => anyhow::bail!("there is no example {name:?}; there are:\n{}", list()),
+        },
+    }
+    Ok(())
+}
+
+fn hello(args: &HelloArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime
+        .block_on(hello::serve(args.addr))
+        .with_context(|| format!("cannot serve on {}", args.addr))
+}

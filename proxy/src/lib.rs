@@ -27,6 +27,6 @@ pub use config::{ProxyConfig, RuntimeKind};
 pub use demand::{Demand, Totals};
 pub use endpoint::{Endpoint, EndpointSet, ProbePace};
 pub use gate::HeldLimit;
-pub use proxy::Proxy;
+pub use proxy::{Proxy, bind};
 pub use sink::DemandSink;
 pub use target::{Target, TargetContext, TargetId};

@@ -102,14 +102,23 @@ impl Proxy {
     /// # Errors
     /// An address that cannot be bound.
     pub fn listen(&self, addr: SocketAddr) -> io::Result<SocketAddr> {
-        let listener = server::bind(addr)?;
+        let listener = bind(addr)?;
         let bound = listener.local_addr()?;
+        self.accept(listener)?;
+        Ok(bound)
+    }
+
+    /// Accepts connections on a listener of [`bind`]'s.
+    ///
+    /// # Errors
+    /// A listener that cannot be watched.
+    pub fn accept(&self, listener: std::net::TcpListener) -> io::Result<()> {
         let first = self.workers.first();
         let _runtime = first.handle().enter();
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let accept = server::accept_loop(listener, self.shared.clone(), self.workers.clone());
         self.background.lock().push(first.spawn(accept));
-        Ok(bound)
+        Ok(())
     }
 
     /// Closes the listeners, lets every request end, and resolves when none is
@@ -140,6 +149,15 @@ impl Proxy {
     pub fn connections(&self) -> usize {
         self.shared.drain.connections()
     }
+}
+
+/// Binds an address without accepting on it yet, so that whoever starts can
+/// bind everything first and report all errors at once.
+///
+/// # Errors
+/// What the operating system says.
+pub fn bind(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
+    server::bind(addr)
 }
 
 /// Idle upstream connections cost memory here and there; the oldest go.

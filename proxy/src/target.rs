@@ -156,7 +156,9 @@ impl Target {
         &self.demand
     }
 
-    pub(crate) fn clock(&self) -> &Clock {
+    /// The clock of its demand and its ejections.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
         &self.context.clock
     }
 

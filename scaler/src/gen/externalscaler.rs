@@ -6,10 +6,8 @@ pub struct ScaledObjectRef {
     #[prost(string, tag = "2")]
     pub namespace: ::prost::alloc::string::String,
     #[prost(map = "string, string", tag = "3")]
-    pub scaler_metadata: ::std::collections::HashMap<
-        ::prost::alloc::string::String,
-        ::prost::alloc::string::String,
-    >,
+    pub scaler_metadata:
+        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IsActiveResponse {
@@ -60,10 +58,10 @@ pub mod external_scaler_client {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value,
+        clippy::let_unit_value
     )]
-    use tonic::codegen::*;
     use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
     #[derive(Debug, Clone)]
     pub struct ExternalScalerClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -91,14 +89,13 @@ pub mod external_scaler_client {
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<
+                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    >,
                 >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             ExternalScalerClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -137,22 +134,13 @@ pub mod external_scaler_client {
         pub async fn is_active(
             &mut self,
             request: impl tonic::IntoRequest<super::ScaledObjectRef>,
-        ) -> std::result::Result<
-            tonic::Response<super::IsActiveResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+        ) -> std::result::Result<tonic::Response<super::IsActiveResponse>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/externalscaler.ExternalScaler/IsActive",
-            );
+            let path =
+                http::uri::PathAndQuery::from_static("/externalscaler.ExternalScaler/IsActive");
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("externalscaler.ExternalScaler", "IsActive"));
@@ -166,75 +154,57 @@ pub mod external_scaler_client {
             tonic::Response<tonic::codec::Streaming<super::IsActiveResponse>>,
             tonic::Status,
         > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/externalscaler.ExternalScaler/StreamIsActive",
             );
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("externalscaler.ExternalScaler", "StreamIsActive"),
-                );
+            req.extensions_mut().insert(GrpcMethod::new(
+                "externalscaler.ExternalScaler",
+                "StreamIsActive",
+            ));
             self.inner.server_streaming(req, path, codec).await
         }
         /// Which metrics the HPA reads, and their targets per replica.
         pub async fn get_metric_spec(
             &mut self,
             request: impl tonic::IntoRequest<super::ScaledObjectRef>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetMetricSpecResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+        ) -> std::result::Result<tonic::Response<super::GetMetricSpecResponse>, tonic::Status>
+        {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/externalscaler.ExternalScaler/GetMetricSpec",
             );
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("externalscaler.ExternalScaler", "GetMetricSpec"),
-                );
+            req.extensions_mut().insert(GrpcMethod::new(
+                "externalscaler.ExternalScaler",
+                "GetMetricSpec",
+            ));
             self.inner.unary(req, path, codec).await
         }
         /// The present value of one metric.
         pub async fn get_metrics(
             &mut self,
             request: impl tonic::IntoRequest<super::GetMetricsRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetMetricsResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+        ) -> std::result::Result<tonic::Response<super::GetMetricsResponse>, tonic::Status>
+        {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/externalscaler.ExternalScaler/GetMetrics",
-            );
+            let path =
+                http::uri::PathAndQuery::from_static("/externalscaler.ExternalScaler/GetMetrics");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("externalscaler.ExternalScaler", "GetMetrics"));
+            req.extensions_mut().insert(GrpcMethod::new(
+                "externalscaler.ExternalScaler",
+                "GetMetrics",
+            ));
             self.inner.unary(req, path, codec).await
         }
         /// Metric specs, pushed when they change (KEDA v2.21 and later).
@@ -245,23 +215,18 @@ pub mod external_scaler_client {
             tonic::Response<tonic::codec::Streaming<super::GetMetricSpecResponse>>,
             tonic::Status,
         > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/externalscaler.ExternalScaler/StreamMetricSpec",
             );
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("externalscaler.ExternalScaler", "StreamMetricSpec"),
-                );
+            req.extensions_mut().insert(GrpcMethod::new(
+                "externalscaler.ExternalScaler",
+                "StreamMetricSpec",
+            ));
             self.inner.server_streaming(req, path, codec).await
         }
     }
@@ -273,7 +238,7 @@ pub mod external_scaler_server {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value,
+        clippy::let_unit_value
     )]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with ExternalScalerServer.
@@ -283,54 +248,37 @@ pub mod external_scaler_server {
         async fn is_active(
             &self,
             request: tonic::Request<super::ScaledObjectRef>,
-        ) -> std::result::Result<
-            tonic::Response<super::IsActiveResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::IsActiveResponse>, tonic::Status>;
         /// Server streaming response type for the StreamIsActive method.
         type StreamIsActiveStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::IsActiveResponse, tonic::Status>,
-            >
-            + std::marker::Send
+            > + std::marker::Send
             + 'static;
         /// The same answer, pushed. Opened by triggers of type external-push.
         async fn stream_is_active(
             &self,
             request: tonic::Request<super::ScaledObjectRef>,
-        ) -> std::result::Result<
-            tonic::Response<Self::StreamIsActiveStream>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<Self::StreamIsActiveStream>, tonic::Status>;
         /// Which metrics the HPA reads, and their targets per replica.
         async fn get_metric_spec(
             &self,
             request: tonic::Request<super::ScaledObjectRef>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetMetricSpecResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::GetMetricSpecResponse>, tonic::Status>;
         /// The present value of one metric.
         async fn get_metrics(
             &self,
             request: tonic::Request<super::GetMetricsRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetMetricsResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::GetMetricsResponse>, tonic::Status>;
         /// Server streaming response type for the StreamMetricSpec method.
         type StreamMetricSpecStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::GetMetricSpecResponse, tonic::Status>,
-            >
-            + std::marker::Send
+            > + std::marker::Send
             + 'static;
         /// Metric specs, pushed when they change (KEDA v2.21 and later).
         async fn stream_metric_spec(
             &self,
             request: tonic::Request<super::ScaledObjectRef>,
-        ) -> std::result::Result<
-            tonic::Response<Self::StreamMetricSpecStream>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<Self::StreamMetricSpecStream>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct ExternalScalerServer<T> {
@@ -353,10 +301,7 @@ pub mod external_scaler_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -411,15 +356,9 @@ pub mod external_scaler_server {
                 "/externalscaler.ExternalScaler/IsActive" => {
                     #[allow(non_camel_case_types)]
                     struct IsActiveSvc<T: ExternalScaler>(pub Arc<T>);
-                    impl<
-                        T: ExternalScaler,
-                    > tonic::server::UnaryService<super::ScaledObjectRef>
-                    for IsActiveSvc<T> {
+                    impl<T: ExternalScaler> tonic::server::UnaryService<super::ScaledObjectRef> for IsActiveSvc<T> {
                         type Response = super::IsActiveResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::ScaledObjectRef>,
@@ -456,24 +395,21 @@ pub mod external_scaler_server {
                 "/externalscaler.ExternalScaler/StreamIsActive" => {
                     #[allow(non_camel_case_types)]
                     struct StreamIsActiveSvc<T: ExternalScaler>(pub Arc<T>);
-                    impl<
-                        T: ExternalScaler,
-                    > tonic::server::ServerStreamingService<super::ScaledObjectRef>
-                    for StreamIsActiveSvc<T> {
+                    impl<T: ExternalScaler>
+                        tonic::server::ServerStreamingService<super::ScaledObjectRef>
+                        for StreamIsActiveSvc<T>
+                    {
                         type Response = super::IsActiveResponse;
                         type ResponseStream = T::StreamIsActiveStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
+                        type Future =
+                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::ScaledObjectRef>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as ExternalScaler>::stream_is_active(&inner, request)
-                                    .await
+                                <T as ExternalScaler>::stream_is_active(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -503,23 +439,18 @@ pub mod external_scaler_server {
                 "/externalscaler.ExternalScaler/GetMetricSpec" => {
                     #[allow(non_camel_case_types)]
                     struct GetMetricSpecSvc<T: ExternalScaler>(pub Arc<T>);
-                    impl<
-                        T: ExternalScaler,
-                    > tonic::server::UnaryService<super::ScaledObjectRef>
-                    for GetMetricSpecSvc<T> {
+                    impl<T: ExternalScaler> tonic::server::UnaryService<super::ScaledObjectRef>
+                        for GetMetricSpecSvc<T>
+                    {
                         type Response = super::GetMetricSpecResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::ScaledObjectRef>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as ExternalScaler>::get_metric_spec(&inner, request)
-                                    .await
+                                <T as ExternalScaler>::get_metric_spec(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -549,15 +480,9 @@ pub mod external_scaler_server {
                 "/externalscaler.ExternalScaler/GetMetrics" => {
                     #[allow(non_camel_case_types)]
                     struct GetMetricsSvc<T: ExternalScaler>(pub Arc<T>);
-                    impl<
-                        T: ExternalScaler,
-                    > tonic::server::UnaryService<super::GetMetricsRequest>
-                    for GetMetricsSvc<T> {
+                    impl<T: ExternalScaler> tonic::server::UnaryService<super::GetMetricsRequest> for GetMetricsSvc<T> {
                         type Response = super::GetMetricsResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::GetMetricsRequest>,
@@ -594,24 +519,21 @@ pub mod external_scaler_server {
                 "/externalscaler.ExternalScaler/StreamMetricSpec" => {
                     #[allow(non_camel_case_types)]
                     struct StreamMetricSpecSvc<T: ExternalScaler>(pub Arc<T>);
-                    impl<
-                        T: ExternalScaler,
-                    > tonic::server::ServerStreamingService<super::ScaledObjectRef>
-                    for StreamMetricSpecSvc<T> {
+                    impl<T: ExternalScaler>
+                        tonic::server::ServerStreamingService<super::ScaledObjectRef>
+                        for StreamMetricSpecSvc<T>
+                    {
                         type Response = super::GetMetricSpecResponse;
                         type ResponseStream = T::StreamMetricSpecStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
+                        type Future =
+                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::ScaledObjectRef>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as ExternalScaler>::stream_metric_spec(&inner, request)
-                                    .await
+                                <T as ExternalScaler>::stream_metric_spec(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -638,25 +560,19 @@ pub mod external_scaler_server {
                     };
                     Box::pin(fut)
                 }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(
+                        tonic::Status::GRPC_STATUS,
+                        (tonic::Code::Unimplemented as i32).into(),
+                    );
+                    headers.insert(
+                        http::header::CONTENT_TYPE,
+                        tonic::metadata::GRPC_CONTENT_TYPE,
+                    );
+                    Ok(response)
+                }),
             }
         }
     }

@@ -1,0 +1,99 @@
+//! The admin server: health, metrics, and what the targets are doing.
+//!
+//! Read-only. `metrics.rs` renders `/metrics`, `targets.rs` answers
+//! `/api/v1/targets`.
+
+mod metrics;
+mod targets;
+
+pub use targets::{TargetState, TargetView};
+
+use crate::{autoscaler::StatusReader, local::World};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use proxy::Proxy;
+use scaler::{Ledger, keda::KedaMetrics};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// What the admin server looks at.
+pub struct Admin {
+    /// The data plane.
+    pub proxy: Arc<Proxy>,
+    /// The demand signal.
+    pub ledger: Arc<Ledger>,
+    /// Targets, services, processes.
+    pub world: Arc<World>,
+    /// What KEDA asked.
+    pub keda: Arc<KedaMetrics>,
+    /// What the embedded autoscaler thinks.
+    pub autoscaler: StatusReader,
+    /// Whether `/readyz` says so.
+    pub ready: AtomicBool,
+}
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin")
+            .field("ready", &self.ready)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Admin {
+    /// Says whether traffic should be sent here.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Relaxed);
+    }
+}
+
+/// Serves until `stop`.
+///
+/// # Errors
+/// A listener that broke.
+pub async fn serve(
+    listener: TcpListener,
+    admin: Arc<Admin>,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let router = Router::new()
+        .route("/livez", get(async || "OK\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics_text))
+        .route("/api/v1/targets", get(targets_json))
+        .with_state(admin);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
+    if admin.ready.load(Ordering::Relaxed) && admin.ledger.is_loaded() {
+        (StatusCode::OK, "OK\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable\n")
+    }
+}
+
+async fn metrics_text(State(admin): State<Arc<Admin>>) -> Response {
+    match metrics::render(&admin) {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn targets_json(State(admin): State<Arc<Admin>>) -> Json<Vec<TargetView>> {
+    Json(targets::view(&admin))
+}

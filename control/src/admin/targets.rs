@@ -1,0 +1,159 @@
+//! `/api/v1/targets`: every target in one line of JSON each: is it asleep,
+//! what is asked of it, who serves it.
+
+use super::Admin;
+use crate::{autoscaler::Workload, local::Wired};
+use serde::Serialize;
+use std::sync::atomic::Ordering;
+
+/// What a target is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetState {
+    /// Nobody serves it, and nobody is on the way.
+    Cold,
+    /// Nobody serves it yet; somebody waits, or a replica is starting.
+    Waking,
+    /// Somebody serves it.
+    Warm,
+    /// Its starts keep failing, or all its endpoints refuse connections.
+    Failing,
+}
+
+/// One target.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetView {
+    /// `namespace/name` of its InterceptorRoute.
+    pub name: String,
+    /// What it is doing.
+    pub state: TargetState,
+    /// Why it is failing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Replicas; absent for a Backend.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<Replicas>,
+    /// Who serves it.
+    pub endpoints: Vec<EndpointView>,
+    /// Requests begun and not ended, held ones included.
+    pub in_flight: u64,
+    /// Requests that wait for an endpoint.
+    pub held: u64,
+    /// Requests at once, as KEDA is told.
+    pub concurrency: f64,
+    /// Requests per second, as KEDA is told.
+    pub request_rate: f64,
+    /// Whether KEDA is told that it is active.
+    pub active: bool,
+    /// How long the request that was released last had waited, in seconds;
+    /// absent before the first cold start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_cold_start_seconds: Option<f64>,
+    /// The ScaledObject that scales it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaled_object: Option<String>,
+    /// In how many seconds it may sleep if nothing is asked of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sleeps_in_seconds: Option<f64>,
+}
+
+/// Replicas of a process pool.
+#[derive(Clone, Debug, Serialize)]
+pub struct Replicas {
+    /// How many the autoscaler wants.
+    pub wanted: u32,
+    /// How many serve.
+    pub ready: u32,
+}
+
+/// One endpoint.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointView {
+    /// What logs call it.
+    pub name: String,
+    /// Where it listens.
+    pub address: String,
+    /// Requests on it, of all targets that share it.
+    pub in_flight: usize,
+    /// It refuses connections and is out of the rotation for a while.
+    pub ejected: bool,
+}
+
+/// All targets, in the order of their manifests.
+pub(super) fn view(admin: &Admin) -> Vec<TargetView> {
+    let sleeps = admin.autoscaler.status();
+    let sleeps_in = |name: &str| {
+        let status = sleeps
+            .iter()
+            .find(|s| format!("{}/{}", s.namespace, s.name) == name)?;
+        status.sleeps_in.map(|left| left.as_secs_f64())
+    };
+    let one = |wired: &Wired| {
+        let mut view = target(admin, wired);
+        view.sleeps_in_seconds = wired.scaled_object.as_deref().and_then(sleeps_in);
+        view
+    };
+    admin.world.wired().iter().map(one).collect()
+}
+
+fn target(admin: &Admin, wired: &Wired) -> TargetView {
+    let target = &wired.target;
+    let demand = admin.ledger.demand(target.id());
+    let now_us = target.clock().now_us();
+    let endpoints: Vec<EndpointView> = target
+        .endpoints()
+        .iter()
+        .map(|endpoint| EndpointView {
+            name: endpoint.name().to_owned(),
+            address: endpoint.addr().to_string(),
+            in_flight: endpoint.in_flight(),
+            ejected: endpoint.is_ejected(now_us),
+        })
+        .collect();
+    let replicas = wired.pool.as_ref().map(|pool| Replicas {
+        wanted: pool.replicas(),
+        ready: pool.ready(),
+    });
+    let held = target.held() as u64;
+    let (state, reason) = state(wired, &endpoints, held, replicas.as_ref());
+    let waited_us = target.metrics().last_cold_start_us.load(Ordering::Relaxed);
+    TargetView {
+        name: target.id().to_string(),
+        state,
+        reason,
+        replicas,
+        endpoints,
+        in_flight: target.totals().in_flight(),
+        held,
+        concurrency: demand.map_or(0.0, |demand| demand.concurrency),
+        request_rate: demand.map_or(0.0, |demand| demand.request_rate),
+        active: demand.is_some_and(|demand| demand.active),
+        last_cold_start_seconds: (waited_us > 0).then(|| waited_us as f64 / 1e6),
+        scaled_object: wired.scaled_object.clone(),
+        sleeps_in_seconds: None,
+    }
+}
+
+fn state(
+    wired: &Wired,
+    endpoints: &[EndpointView],
+    held: u64,
+    replicas: Option<&Replicas>,
+) -> (TargetState, Option<String>) {
+    if endpoints.iter().any(|endpoint| !endpoint.ejected) {
+        return (TargetState::Warm, None);
+    }
+    if let Some(reason) = wired.service.failing() {
+        return (TargetState::Failing, Some(reason.to_string()));
+    }
+    if !endpoints.is_empty() {
+        let reason = "all endpoints refuse connections".to_owned();
+        return (TargetState::Failing, Some(reason));
+    }
+    if held > 0 || replicas.is_some_and(|replicas| replicas.wanted > 0) {
+        return (TargetState::Waking, None);
+    }
+    (TargetState::Cold, None)
+}

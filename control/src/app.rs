@@ -1,0 +1,318 @@
+//! The composition root: what starts and stops in which order.
+//!
+//! Everything is made here and handed to what needs it; nothing else in the
+//! program knows all parts.
+
+use crate::{
+    admin::{self, Admin},
+    autoscaler::{self, Autoscaler, StatusReader},
+    local::World,
+    manifest::Manifests,
+};
+use anyhow::{Context, anyhow};
+use proxy::{Clock, Proxy, ProxyConfig};
+use scaler::{Ledger, LedgerConfig, keda, sampler};
+use serde::Serialize;
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What can be set about a run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where clients connect.
+    pub proxy_addr: SocketAddr,
+    /// Where KEDA connects.
+    pub grpc_addr: SocketAddr,
+    /// Where operators connect.
+    pub admin_addr: SocketAddr,
+    /// The data plane.
+    pub proxy: ProxyConfig,
+    /// The demand signal.
+    pub ledger: LedgerConfig,
+    /// How often the embedded autoscaler does what the HPA does.
+    pub hpa_sync_period: Duration,
+    /// How long to go on serving after "not ready", so that whoever balances
+    /// over us learns of it.
+    pub shutdown_delay: Duration,
+    /// How long requests may take to end after that.
+    pub drain_timeout: Duration,
+}
+
+/// The addresses that were bound.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Addresses {
+    /// Where clients connect.
+    pub proxy: SocketAddr,
+    /// Where KEDA connects.
+    pub grpc: SocketAddr,
+    /// Where operators connect.
+    pub admin: SocketAddr,
+}
+
+/// A running Reveille in local mode. Dropping it kills its child processes;
+/// [`App::stop`] ends it in order.
+#[derive(Debug)]
+pub struct App {
+    addresses: Addresses,
+    settings: Settings,
+    proxy: Arc<Proxy>,
+    world: Arc<World>,
+    admin: Arc<Admin>,
+    stops: Stops,
+    tasks: Tasks,
+}
+
+/// One switch per stage of stopping.
+#[derive(Debug, Default)]
+struct Stops {
+    keda: CancellationToken,
+    autoscaler: CancellationToken,
+    workloads: CancellationToken,
+    admin: CancellationToken,
+}
+
+struct Tasks {
+    keda: JoinSet<anyhow::Result<()>>,
+    autoscaler: Autoscaler,
+    workloads: JoinSet<()>,
+    admin: JoinSet<anyhow::Result<()>>,
+}
+
+impl std::fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tasks")
+    }
+}
+
+impl App {
+    /// Binds all addresses, builds the world of `manifests` and starts it.
+    /// Must be called within a tokio runtime, which then runs everything but
+    /// the proxy's workers.
+    ///
+    /// # Errors
+    /// All addresses that cannot be bound, together; workers that cannot be
+    /// started. Nothing is left running.
+    pub fn start(settings: Settings, manifests: Manifests) -> anyhow::Result<Self> {
+        let [proxy_listener, grpc_listener, admin_listener] = bind_all([
+            ("proxy", settings.proxy_addr),
+            ("grpc", settings.grpc_addr),
+            ("admin", settings.admin_addr),
+        ])?;
+        let addresses = Addresses {
+            proxy: proxy_listener.local_addr()?,
+            grpc: grpc_listener.local_addr()?,
+            admin: admin_listener.local_addr()?,
+        };
+
+        let clock = Clock::start();
+        let ledger = Arc::new(Ledger::new(settings.ledger, clock));
+        let proxy = Proxy::new(settings.proxy.clone(), clock, ledger.clone())
+            .context("the proxy's workers cannot be started")?;
+        let proxy = Arc::new(proxy);
+        let program = std::env::current_exe().context("where this program is")?;
+        let world = World::build(manifests, &proxy, &ledger, &program.to_string_lossy());
+        let world = Arc::new(world);
+
+        let stops = Stops::default();
+        let keda_metrics = Arc::new(keda::KedaMetrics::default());
+        let keda = serve_keda(grpc_listener, &ledger, &keda_metrics, &stops.keda)?;
+        let autoscaler = Autoscaler::spawn(
+            autoscaler::Config {
+                hpa_sync_period: settings.hpa_sync_period,
+                ..autoscaler::Config::new(reachable(addresses.grpc))
+            },
+            world.scaled(),
+            &stops.autoscaler,
+        );
+        let workloads = world.run_pools(&stops.workloads);
+
+        let admin = Arc::new(Admin {
+            proxy: proxy.clone(),
+            ledger,
+            world: world.clone(),
+            keda: keda_metrics,
+            autoscaler: autoscaler.status_reader(),
+            ready: false.into(),
+        });
+        let admin_task = serve_admin(admin_listener, &admin, &stops.admin)?;
+        proxy
+            .accept(proxy_listener)
+            .context("the proxy cannot accept connections")?;
+        admin.set_ready(true);
+
+        let tasks = Tasks {
+            keda,
+            autoscaler,
+            workloads,
+            admin: admin_task,
+        };
+        Ok(Self {
+            addresses,
+            settings,
+            proxy,
+            world,
+            admin,
+            stops,
+            tasks,
+        })
+    }
+
+    /// What was bound.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The world that runs.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// What the embedded autoscaler thinks.
+    #[must_use]
+    pub fn autoscaler(&self) -> StatusReader {
+        self.tasks.autoscaler.status_reader()
+    }
+
+    /// Resolves when a part that should run for ever has ended: a bug, or a
+    /// listener that broke. The caller should stop the rest. Cancel safe.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        let tasks = &mut self.tasks;
+        tokio::select! {
+            Some(ended) = tasks.keda.join_next() => ended_early("gRPC", ended),
+            Some(ended) = tasks.admin.join_next() => ended_early("admin", ended),
+            Err(crashed) = tasks.autoscaler.join() => anyhow!(crashed),
+            Some(ended) = tasks.workloads.join_next() => {
+                ended_early("a process pool", ended.map(Ok))
+            }
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Stops everything, in this order: not ready; after the shutdown delay
+    /// close the proxy's listeners; drain requests, held ones included, to
+    /// zero or the deadline; end KEDA's streams with OK; stop the autoscaler
+    /// and the child processes; stop the admin server last, so that all of it
+    /// could be watched.
+    pub async fn stop(mut self) {
+        self.admin.set_ready(false);
+        tracing::info!(delay = ?self.settings.shutdown_delay, "stopping: not ready any more");
+        tokio::time::sleep(self.settings.shutdown_delay).await;
+
+        let limit = self.settings.drain_timeout;
+        tracing::info!(
+            connections = self.proxy.connections(),
+            ?limit,
+            "draining requests"
+        );
+        if !self.proxy.drain(limit).await {
+            tracing::warn!(
+                ?limit,
+                "the drain deadline passed: what was left was cut off"
+            );
+        }
+
+        self.stops.keda.cancel();
+        finish("gRPC", &mut self.tasks.keda).await;
+        self.stops.autoscaler.cancel();
+        while let Err(error) = self.tasks.autoscaler.join().await {
+            tracing::error!(%error, "the autoscaler crashed");
+        }
+        self.stops.workloads.cancel();
+        while let Some(ended) = self.tasks.workloads.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a process pool crashed; its processes were killed");
+            }
+        }
+        self.stops.admin.cancel();
+        finish("admin", &mut self.tasks.admin).await;
+        tracing::info!("stopped");
+    }
+}
+
+/// Binds all or none, and reports every failure at once.
+fn bind_all<const N: usize>(wanted: [(&str, SocketAddr); N]) -> anyhow::Result<[TcpListener; N]> {
+    let mut failures = Vec::new();
+    let bound = wanted.map(|(what, addr)| {
+        proxy::bind(addr)
+            .map_err(|error| failures.push(format!("--{what}-addr {addr}: {error}")))
+            .ok()
+    });
+    if !failures.is_empty() {
+        return Err(anyhow!("cannot listen:\n  {}", failures.join("\n  ")));
+    }
+    Ok(bound.map(|listener| listener.expect("every failure was collected above")))
+}
+
+/// Where a client on this machine finds a server bound to `addr`.
+fn reachable(mut addr: SocketAddr) -> SocketAddr {
+    if addr.ip().is_unspecified() {
+        addr.set_ip(match addr {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    addr
+}
+
+fn serve_keda(
+    listener: TcpListener,
+    ledger: &Arc<Ledger>,
+    metrics: &Arc<keda::KedaMetrics>,
+    stop: &CancellationToken,
+) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let mut tasks = JoinSet::new();
+    let sampled = sampler::run(ledger.clone(), stop.clone().cancelled_owned());
+    tasks.spawn(async move {
+        sampled.await;
+        Ok(())
+    });
+    let served = keda::serve(
+        listener,
+        ledger.clone(),
+        metrics.clone(),
+        stop.clone().cancelled_owned(),
+    );
+    tasks.spawn(async move { Ok(served.await?) });
+    Ok(tasks)
+}
+
+fn serve_admin(
+    listener: TcpListener,
+    admin: &Arc<Admin>,
+    stop: &CancellationToken,
+) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let served = admin::serve(listener, admin.clone(), stop.clone());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { Ok(served.await?) });
+    Ok(tasks)
+}
+
+fn ended_early(
+    what: &str,
+    ended: Result<anyhow::Result<()>, tokio::task::JoinError>,
+) -> anyhow::Error {
+    match ended {
+        Ok(Ok(())) => anyhow!("{what} ended by itself"),
+        Ok(Err(error)) => error.context(format!("{what} ended")),
+        Err(error) => anyhow!(error).context(format!("{what} crashed")),
+    }
+}
+
+async fn finish(what: &str, tasks: &mut JoinSet<anyhow::Result<()>>) {
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(error = %format!("{error:#}"), "{what} ended badly"),
+            Err(error) => tracing::error!(%error, "{what} crashed"),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The command line. Each flag has an environment variable of its name.
+
+use crate::{app::Settings, manifest::duration, telemetry::LogFormat};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use proxy::{ProxyConfig, RuntimeKind};
+use scaler::LedgerConfig;
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+
+/// Lets services sleep at zero replicas and still answer their first request.
+#[derive(Debug, Parser)]
+#[command(name = "reveille", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do; nothing: `local` with the built-in example.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run proxy, scaler and autoscaler here, with processes as workloads
+    Local(Box<LocalArgs>),
+    /// Validate manifests: print every problem; exit 0 if there is no error, else 1
+    Check(CheckArgs),
+    /// Print a ready manifest
+    Example(ExampleArgs),
+    /// Run a small HTTP server, the workload of the built-in example
+    Hello(HelloArgs),
+}
+
+/// `reveille local`.
+#[derive(Debug, Args)]
+pub struct LocalArgs {
+    /// YAML file, or directory of them; may be given several times. Without
+    /// it, the built-in example runs
+    #[arg(
+        short,
+        long = "file",
+        value_name = "FILE_OR_DIR",
+        env = "REVEILLE_FILE",
+        value_delimiter = ','
+    )]
+    pub file: Vec<PathBuf>,
+
+    /// Where clients connect
+    #[arg(long, env = "REVEILLE_PROXY_ADDR", default_value = "0.0.0.0:8080")]
+    pub proxy_addr: SocketAddr,
+    /// Where KEDA connects (gRPC)
+    #[arg(long, env = "REVEILLE_GRPC_ADDR", default_value = "127.0.0.1:9090")]
+    pub grpc_addr: SocketAddr,
+    /// Where operators connect: health, metrics, targets
+    #[arg(long, env = "REVEILLE_ADMIN_ADDR", default_value = "127.0.0.1:9901")]
+    pub admin_addr: SocketAddr,
+    /// Once ready, write the bound addresses to this file as one JSON object
+    #[arg(long, env = "REVEILLE_ADDRESSES_FILE", value_name = "PATH")]
+    pub addresses_file: Option<PathBuf>,
+
+    /// Workers of the proxy [default: one per core]
+    #[arg(long, env = "REVEILLE_WORKERS")]
+    pub workers: Option<NonZeroUsize>,
+    /// Whether each worker has a runtime of its own
+    #[arg(long, env = "REVEILLE_RUNTIME", value_enum, default_value = "per-core")]
+    pub runtime: RuntimeArg,
+
+    /// How often the embedded autoscaler does what the HPA does
+    #[arg(long, env = "REVEILLE_HPA_SYNC_PERIOD", default_value = "1s", value_parser = positive)]
+    pub hpa_sync_period: Duration,
+    /// Concurrency is reported as the mean over this time
+    #[arg(long, env = "REVEILLE_CONCURRENCY_WINDOW", default_value = "5s", value_parser = positive)]
+    pub concurrency_window: Duration,
+    /// A target counts as active for this long after its last request
+    #[arg(long, env = "REVEILLE_ACTIVITY_WINDOW", default_value = "30s", value_parser = time)]
+    pub activity_window: Duration,
+
+    /// Most requests held for one target
+    #[arg(long, env = "REVEILLE_MAX_HELD_PER_TARGET", default_value = "1000")]
+    pub max_held_per_target: usize,
+    /// Most requests held for all targets
+    #[arg(long, env = "REVEILLE_MAX_HELD", default_value = "10000")]
+    pub max_held: usize,
+    /// Default limit of the whole request, the hold included; 0s: none
+    #[arg(long, env = "REVEILLE_REQUEST_TIMEOUT", default_value = "0s", value_parser = time)]
+    pub request_timeout: Duration,
+    /// Default limit from "sent" to "response head received"; 0s: none
+    #[arg(long, env = "REVEILLE_RESPONSE_HEADER_TIMEOUT", default_value = "300s", value_parser = time)]
+    pub response_header_timeout: Duration,
+    /// Default limit of the hold; 0s: none of its own
+    #[arg(long, env = "REVEILLE_READINESS_TIMEOUT", default_value = "0s", value_parser = time)]
+    pub readiness_timeout: Duration,
+    /// Limit of one attempt to connect to an endpoint
+    #[arg(long, env = "REVEILLE_CONNECT_TIMEOUT", default_value = "500ms", value_parser = positive)]
+    pub connect_timeout: Duration,
+    /// Whether answers carry X-KEDA-HTTP-Cold-Start
+    #[arg(long, env = "REVEILLE_COLD_START_HEADER", default_value = "true", action = clap::ArgAction::Set)]
+    pub cold_start_header: bool,
+
+    /// On SIGTERM, go on serving for this long after "not ready"
+    #[arg(long, env = "REVEILLE_SHUTDOWN_DELAY", default_value = "0s", value_parser = time)]
+    pub shutdown_delay: Duration,
+    /// Then, how long requests may take to end
+    #[arg(long, env = "REVEILLE_DRAIN_TIMEOUT", default_value = "30s", value_parser = time)]
+    pub drain_timeout: Duration,
+
+    /// Form of log lines
+    #[arg(long, env = "REVEILLE_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+    /// error, warn, info, debug, trace, or directives such as info,proxy=debug
+    #[arg(long, env = "REVEILLE_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+/// How workers map to runtimes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RuntimeArg {
+    /// One single-threaded runtime per worker
+    PerCore,
+    /// One multi-threaded runtime for all
+    Shared,
+}
+
+/// `reveille check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// YAML file, or directory of them; may be given several times
+    #[arg(short, long = "file", value_name = "FILE_OR_DIR", required = true)]
+    pub file: Vec<PathBuf>,
+}
+
+/// `reveille example`.
+#[derive(Debug, Args)]
+pub struct ExampleArgs {
+    /// Which one; without a name, the list
+    pub name: Option<String>,
+}
+
+/// `reveille hello`.
+#[derive(Debug, Args)]
+pub struct HelloArgs {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8000")]
+    pub addr: SocketAddr,
+}
+
+impl LocalArgs {
+    /// The defaults and the environment, as if `reveille local` had been
+    /// given no flag. Ends the program with a message if the environment
+    /// holds an invalid value.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        match Cli::parse_from(["reveille", "local"]).command {
+            Some(Command::Local(args)) => *args,
+            _ => unreachable!("the command line above says local"),
+        }
+    }
+
+    /// The settings of the run.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Settings {
+            proxy_addr: self.proxy_addr,
+            grpc_addr: self.grpc_addr,
+            admin_addr: self.admin_addr,
+            proxy: ProxyConfig {
+                workers: self.workers.map_or(cores, NonZeroUsize::get),
+                runtime: match self.runtime {
+                    RuntimeArg::PerCore => RuntimeKind::PerCore,
+                    RuntimeArg::Shared => RuntimeKind::Shared,
+                },
+                max_held_per_target: self.max_held_per_target,
+                max_held: self.max_held,
+                request_timeout: self.request_timeout,
+                response_header_timeout: self.response_header_timeout,
+                readiness_timeout: self.readiness_timeout,
+                connect_timeout: self.connect_timeout,
+                cold_start_header: self.cold_start_header,
+                ..ProxyConfig::default()
+            },
+            ledger: LedgerConfig {
+                concurrency_window: self.concurrency_window,
+                activity_window: self.activity_window,
+                ..LedgerConfig::default()
+            },
+            hpa_sync_period: self.hpa_sync_period,
+            shutdown_delay: self.shutdown_delay,
+            drain_timeout: self.drain_timeout,
+        }
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    duration::parse(text).map_err(|error| error.to_string())
+}
+
+fn positive(text: &str) -> Result<Duration, String> {
+    let time = time(text)?;
+    if time.is_zero() {
+        Err("must be more than zero".to_owned())
+    } else {
+        Ok(time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_local_has_an_environment_variable_of_its_name() {
+        let command = Cli::command();
+        let local = command.find_subcommand("local").expect("it exists");
+        for arg in local.get_arguments().filter(|arg| arg.get_id() != "help") {
+            let flag = arg.get_long().expect("no positional arguments");
+            let wanted = format!("REVEILLE_{}", flag.replace('-', "_").to_uppercase());
+            let env = arg.get_env().map(|env| env.to_string_lossy().into_owned());
+            assert_eq!(env, Some(wanted), "--{flag}");
+        }
+    }
+}

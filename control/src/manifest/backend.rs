@@ -1,0 +1,48 @@
+//! `Backend` (local.reveille.dev/v1alpha1): addresses that are always there and never scaled.
+//!
+//! Decoded for local discovery.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+use super::decode::Field;
+
+/// What a Backend is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackendSpec {
+    /// Its endpoints, at least one, each once.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl BackendSpec {
+    /// Decodes `spec`. `None` only after an error was noted.
+    pub fn decode(spec: &Field<'_>) -> Option<Self> {
+        let fields = spec.map()?;
+        let mut seen = HashSet::new();
+        let addresses = fields.required("addresses").map(|field| {
+            if field.list_is_empty() {
+                field.error("must have at least one address");
+            }
+            field.list_of(|field| {
+                let address = field.parse(parse)?;
+                if !seen.insert(address) {
+                    field.error(format!("{address} is listed twice"));
+                }
+                Some(address)
+            })
+        });
+        fields.finish();
+        Some(Self {
+            addresses: addresses?,
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() > 0 => Ok(address),
+        _ => Err(format!(
+            "{text:?} is not an address: use IP:port, such as 127.0.0.1:9000"
+        )),
+    }
+}

@@ -1,0 +1,9 @@
+//! Tests of manifests from text to checked objects.
+
+mod bad;
+mod cases;
+mod examples;
+mod files;
+mod full;
+mod hostile;
+mod yaml_edges;

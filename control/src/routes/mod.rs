@@ -1,0 +1,88 @@
+//! Routes: what an InterceptorRoute means to the proxy and to the scaler.
+//!
+//! The same translation serves files and, later, API objects. It only
+//! translates: whatever could be wrong was refused when the object was read.
+
+use crate::manifest::{InterceptorRouteSpec, Object, RoutingRule};
+use http::{HeaderName, HeaderValue};
+use proxy::{
+    Target, TargetId,
+    route::{HeaderRule, Route, RouteSpec, Rule, Timeouts},
+};
+use scaler::{DemandSource, RateTarget, TargetEntry, TargetScaling};
+use std::sync::Arc;
+
+/// The target of an InterceptorRoute.
+#[must_use]
+pub fn target_id(object: &Object<InterceptorRouteSpec>) -> TargetId {
+    TargetId::new(&object.meta.namespace, &object.meta.name)
+}
+
+/// The entry for the proxy's route table.
+#[must_use]
+pub fn route_spec(object: &Object<InterceptorRouteSpec>, target: Arc<Target>) -> RouteSpec {
+    let timeouts = &object.spec.timeouts;
+    let timeouts = Timeouts {
+        request: timeouts.request,
+        response_header: timeouts.response_header,
+        readiness: timeouts.readiness,
+    };
+    RouteSpec {
+        route: Arc::new(Route { target, timeouts }),
+        rules: object.spec.rules.iter().map(rule).collect(),
+        created: object.meta.created.unwrap_or(0),
+    }
+}
+
+fn rule(rule: &RoutingRule) -> Rule {
+    let header = |wanted: &crate::manifest::HeaderMatch| HeaderRule {
+        name: HeaderName::from_bytes(wanted.name.as_bytes())
+            .expect("header names are checked when a route is read"),
+        // A value that no request can carry matches no request.
+        value: wanted
+            .value
+            .as_ref()
+            .map(|value| HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static("\t"))),
+    };
+    Rule {
+        hosts: rule.hosts.clone(),
+        paths: rule.paths.clone(),
+        headers: rule.headers.iter().map(header).collect(),
+    }
+}
+
+/// The entry for the scaler's ledger.
+#[must_use]
+pub fn target_entry(object: &Object<InterceptorRouteSpec>, target: Arc<Target>) -> TargetEntry {
+    let metric = &object.spec.scaling_metric;
+    let scaling = TargetScaling {
+        concurrency: metric.concurrency,
+        request_rate: metric.request_rate.as_ref().map(|rate| RateTarget {
+            target_value: rate.target_value,
+            window: rate.window,
+            granularity: rate.granularity,
+        }),
+    };
+    TargetEntry {
+        id: target_id(object),
+        source: Arc::new(TargetDemand(target)),
+        scaling,
+    }
+}
+
+/// A proxy target as the scaler reads it.
+struct TargetDemand(Arc<Target>);
+
+impl DemandSource for TargetDemand {
+    fn totals(&self) -> proxy::Totals {
+        self.0.totals()
+    }
+
+    fn held(&self) -> u64 {
+        self.0.held() as u64
+    }
+
+    fn ready_endpoints(&self) -> usize {
+        self.0.ready_endpoints()
+    }
+}

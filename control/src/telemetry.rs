@@ -1,0 +1,32 @@
+//! Logging: to standard error, as text for people or as JSON for machines.
+
+use clap::ValueEnum;
+use std::io::IsTerminal;
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One line of text each.
+    Text,
+    /// One JSON object each.
+    Json,
+}
+
+/// Starts logging.
+///
+/// # Errors
+/// A `level` that is neither a level nor a list of directives, or logging
+/// that was started before.
+pub fn init(format: LogFormat, level: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(level)
+        .map_err(|error| anyhow::anyhow!("--log-level {level:?} is not valid: {error}"))?;
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder
+            .with_ansi(std::io::stderr().is_terminal())
+            .try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    }
+    .map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
+}

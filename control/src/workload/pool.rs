@@ -1,0 +1,341 @@
+//! A pool: as many replicas of one Process as are wanted.
+//!
+//! The autoscaler says how many; the pool starts and stops replicas, restarts
+//! those that end on their own (with back-off), and tells the service which
+//! endpoints there are. When starts keep failing it says why, so that nobody
+//! is held to a deadline for a target that cannot come up.
+
+use super::{
+    backoff::Backoff,
+    replica::{End, Ended, Ready, Replica, Stop},
+};
+use crate::{autoscaler::Workload, discovery::Service, manifest::ProcessSpec};
+use parking_lot::Mutex;
+use proxy::Endpoint;
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+/// After this many failed starts in a row, requests are refused.
+const FAILING_AFTER: u32 = 3;
+
+/// One Process and its replicas: the handle. The work is done by
+/// [`ProcessPool::run`].
+#[derive(Debug)]
+pub struct ProcessPool {
+    name: String,
+    wanted: watch::Sender<u32>,
+    ready: AtomicU32,
+    starts: AtomicU64,
+    failures: AtomicU64,
+    state: Mutex<PoolState>,
+}
+
+/// A pool as people see it.
+#[derive(Clone, Debug, Default)]
+pub struct PoolState {
+    /// One for each replica that exists, by index.
+    pub replicas: Vec<ReplicaState>,
+    /// How the last replica ended that did so on its own.
+    pub last_failure: Option<String>,
+}
+
+/// One replica as people see it.
+#[derive(Clone, Debug)]
+pub struct ReplicaState {
+    /// Such as `web-0`.
+    pub name: String,
+    /// Where it listens, once it is ready.
+    pub addr: Option<SocketAddr>,
+    /// It is on its way out.
+    pub stopping: bool,
+}
+
+impl ProcessPool {
+    /// A pool without replicas; `name` is `namespace/name`.
+    #[must_use]
+    pub fn new(name: String) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            wanted: watch::Sender::new(0),
+            ready: AtomicU32::new(0),
+            starts: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            state: Mutex::default(),
+        })
+    }
+
+    /// What there is now.
+    #[must_use]
+    pub fn state(&self) -> PoolState {
+        self.state.lock().clone()
+    }
+
+    /// Processes started so far.
+    #[must_use]
+    pub fn starts(&self) -> u64 {
+        self.starts.load(Ordering::Relaxed)
+    }
+
+    /// Replicas that ended on their own or never got ready, so far.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the wanted number of replicas until `stop`, then stops them all
+    /// and returns when none is left.
+    ///
+    /// Cancel safe: dropped, it kills what it started.
+    pub async fn run(
+        self: Arc<Self>,
+        spec: ProcessSpec,
+        service: Arc<Service>,
+        stop: CancellationToken,
+    ) {
+        Keeper::new(self, spec, service).run(stop).await;
+    }
+}
+
+impl Workload for ProcessPool {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn replicas(&self) -> u32 {
+        *self.wanted.borrow()
+    }
+
+    fn ready(&self) -> u32 {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    fn scale(&self, replicas: u32, _why: &str) {
+        self.wanted
+            .send_if_modified(|wanted| std::mem::replace(wanted, replicas) != replicas);
+    }
+}
+
+/// A replica that exists, from the pool's side.
+struct Kept {
+    name: String,
+    stop: watch::Sender<Stop>,
+    endpoint: Option<Arc<Endpoint>>,
+}
+
+impl Kept {
+    fn is_stopping(&self) -> bool {
+        !matches!(*self.stop.borrow(), Stop::No)
+    }
+}
+
+/// The pool's task.
+struct Keeper {
+    pool: Arc<ProcessPool>,
+    spec: Arc<ProcessSpec>,
+    service: Arc<Service>,
+    replicas: BTreeMap<u32, Kept>,
+    lives: JoinSet<Ended>,
+    ready: (mpsc::UnboundedSender<Ready>, mpsc::UnboundedReceiver<Ready>),
+    backoff: Backoff,
+    failed_starts: u32,
+}
+
+impl Keeper {
+    fn new(pool: Arc<ProcessPool>, spec: ProcessSpec, service: Arc<Service>) -> Self {
+        Self {
+            pool,
+            spec: Arc::new(spec),
+            service,
+            replicas: BTreeMap::new(),
+            lives: JoinSet::new(),
+            ready: mpsc::unbounded_channel(),
+            backoff: Backoff::default(),
+            failed_starts: 0,
+        }
+    }
+
+    async fn run(mut self, stop: CancellationToken) {
+        let mut wanted = self.pool.wanted.subscribe();
+        while !stop.is_cancelled() {
+            let target = *wanted.borrow_and_update();
+            let next_start = self.reconcile(target);
+            tokio::select! {
+                _ = wanted.changed() => {}
+                Some(ready) = self.ready.1.recv() => self.got_ready(&ready),
+                Some(ended) = self.lives.join_next() => self.ended(ended),
+                () = until(next_start) => {}
+                () = stop.cancelled() => {}
+            }
+            self.publish_state();
+        }
+        self.reconcile(0);
+        while let Some(ended) = self.lives.join_next().await {
+            self.ended(ended);
+        }
+        self.publish_state();
+    }
+
+    /// Starts or stops replicas; says when to look again if a start has to
+    /// wait.
+    fn reconcile(&mut self, wanted: u32) -> Option<Instant> {
+        if wanted == 0 {
+            // Whoever wakes it next gets a fresh try.
+            self.forget_failures();
+        }
+        let living: Vec<u32> = self.living().collect();
+        let surplus = living.len().saturating_sub(wanted as usize);
+        // Those that are not ready go first, then the youngest.
+        let mut leaving = living;
+        leaving.sort_by_key(|index| (self.replicas[index].endpoint.is_some(), u32::MAX - index));
+        for index in leaving.into_iter().take(surplus) {
+            self.stop(index);
+        }
+        while self.living().count() < wanted as usize {
+            match self.backoff.not_before() {
+                Some(at) if at > Instant::now() => return Some(at),
+                _ => self.start(),
+            }
+        }
+        None
+    }
+
+    fn living(&self) -> impl Iterator<Item = u32> {
+        self.replicas
+            .iter()
+            .filter(|(_, kept)| !kept.is_stopping())
+            .map(|(index, _)| *index)
+    }
+
+    fn start(&mut self) {
+        let index = (0..)
+            .find(|index| !self.replicas.contains_key(index))
+            .unwrap_or_default();
+        let name = format!("{}-{index}", self.pool.name);
+        let (stop, stopped) = watch::channel(Stop::No);
+        self.pool.starts.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(replica = %name, "starting");
+        let replica = Replica {
+            index,
+            name: name.clone(),
+            spec: self.spec.clone(),
+            ready: self.ready.0.clone(),
+            stop: stopped,
+        };
+        self.lives.spawn(replica.run());
+        self.replicas.insert(
+            index,
+            Kept {
+                name,
+                stop,
+                endpoint: None,
+            },
+        );
+    }
+
+    fn stop(&mut self, index: u32) {
+        let Some(kept) = self.replicas.get_mut(&index) else {
+            return;
+        };
+        let endpoint = kept.endpoint.take();
+        if let Some(endpoint) = &endpoint {
+            self.service.remove(endpoint);
+            self.pool.ready.fetch_sub(1, Ordering::Relaxed);
+        }
+        kept.stop.send_replace(Stop::Gracefully(endpoint));
+    }
+
+    fn got_ready(&mut self, ready: &Ready) {
+        let Some(kept) = self.replicas.get_mut(&ready.index) else {
+            return;
+        };
+        if kept.is_stopping() {
+            return;
+        }
+        kept.endpoint = Some(self.service.add(ready.addr, &kept.name));
+        self.pool.ready.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(replica = %kept.name, addr = %ready.addr, after = ?ready.after, "ready");
+        self.failed_starts = 0;
+        if self.service.failing().is_some() {
+            self.service.set_failing(None);
+        }
+    }
+
+    fn ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
+        let ended = match ended {
+            Ok(ended) => ended,
+            // A replica's task holds no state that a panic could leave
+            // half-changed; let the owner of the pool see it.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        let Some(kept) = self.replicas.remove(&ended.index) else {
+            return;
+        };
+        if let Some(endpoint) = &kept.endpoint {
+            self.service.remove(endpoint);
+            self.pool.ready.fetch_sub(1, Ordering::Relaxed);
+        }
+        if kept.is_stopping() || matches!(ended.how, End::Stopped) {
+            tracing::info!(replica = %kept.name, "stopped");
+            return;
+        }
+        self.backoff.failed(Instant::now(), ended.served);
+        self.pool.failures.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(
+            replica = %kept.name, how = %ended.how, served = ?ended.served,
+            "ended on its own; it will be started again"
+        );
+        self.pool.state.lock().last_failure = Some(ended.how.to_string());
+        if ended.served.is_none() {
+            self.failed_starts += 1;
+        }
+        if self.failed_starts >= FAILING_AFTER && self.pool.ready() == 0 {
+            let reason = format!(
+                "{} cannot be started ({} failed starts in a row): {}",
+                self.pool.name, self.failed_starts, ended.how
+            );
+            if self.failed_starts == FAILING_AFTER {
+                tracing::error!(
+                    workload = %self.pool.name, how = %ended.how,
+                    "starts keep failing: requests get 503 at once until one succeeds"
+                );
+            }
+            self.service.set_failing(Some(reason.into()));
+        }
+    }
+
+    fn forget_failures(&mut self) {
+        self.backoff.reset();
+        self.failed_starts = 0;
+        if self.service.failing().is_some() {
+            self.service.set_failing(None);
+        }
+    }
+
+    fn publish_state(&self) {
+        let replica = |kept: &Kept| ReplicaState {
+            name: kept.name.clone(),
+            addr: kept.endpoint.as_ref().map(|endpoint| endpoint.addr()),
+            stopping: kept.is_stopping(),
+        };
+        self.pool.state.lock().replicas = self.replicas.values().map(replica).collect();
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
