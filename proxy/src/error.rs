@@ -1,5 +1,6 @@
 //! Refusals: every way in which a request ends without an endpoint's answer.
 
+use crate::route::StaticResponse;
 use http::StatusCode;
 use std::sync::Arc;
 
@@ -15,6 +16,10 @@ pub(crate) enum Refusal {
     Connect,
     #[error("too many pending requests")]
     TooManyPending,
+    /// Not served, but answered as the route wants it: a static route or a
+    /// placeholder.
+    #[error("answered by the route itself")]
+    Fixed(Arc<StaticResponse>),
     #[error("{0}")]
     Failing(Arc<str>),
     #[error("no endpoint became ready in time")]
@@ -32,6 +37,9 @@ pub(crate) enum Refusal {
     NoAnswer(hyper::Error),
     #[error("the endpoint's answer is not HTTP: {0}")]
     BadAnswer(hyper::Error),
+    /// 101 without an `Upgrade` that we passed on: what follows is not HTTP.
+    #[error("the endpoint switched protocols unasked")]
+    SwitchedProtocols,
 }
 
 impl Refusal {
@@ -39,6 +47,7 @@ impl Refusal {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Fixed(response) => response.status,
             Self::Connect => StatusCode::NOT_IMPLEMENTED,
             Self::TooManyPending | Self::Failing(_) | Self::Draining => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -48,7 +57,9 @@ impl Refusal {
             }
             // nginx's code; registered nowhere, but a valid one.
             Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-            Self::NoAnswer(_) | Self::BadAnswer(_) => StatusCode::BAD_GATEWAY,
+            Self::NoAnswer(_) | Self::BadAnswer(_) | Self::SwitchedProtocols => {
+                StatusCode::BAD_GATEWAY
+            }
         }
     }
 

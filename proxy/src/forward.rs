@@ -13,19 +13,19 @@ use crate::{
     gate::{NotHeld, Pass},
     http::{
         ProxyBody, TrackedBody, UploadBody,
-        body::Upload,
+        body::{Upload, UploadState},
         headers::{self, COLD_START},
         respond,
     },
     in_flight::{InFlight, Unrouted},
     proxy::Shared,
-    route::Route,
+    route::{FALLBACK_AFTER, Instead, ResponseMode, Route, StaticRoute},
     server::ClientConnection,
     upstream::{self, SendError, Sender},
 };
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 use tokio::time::Instant;
 
 /// How often a request that an endpoint may have seen is sent again.
@@ -46,12 +46,18 @@ pub(crate) async fn forward(
         Err(refusal) => return refuse_unrouted(shared, client, &request, &refusal),
     };
 
-    // 2. Count it, from here until its last byte.
-    let mut in_flight = InFlight::begin(route.target.clone(), client.worker, request.method());
+    // 2. Count it, from here until its last byte, unless the route answers
+    //    it itself: that is no demand.
+    let fixed = static_route(&route, &request);
+    let begin = match fixed {
+        None => InFlight::begin,
+        Some(_) => InFlight::begin_uncounted,
+    };
+    let mut in_flight = begin(route.target.clone(), client.worker, request.method());
     let limits = Limits::of(&route, &shared.config);
 
     // 3. to 6. Pick an endpoint (or wait for one), rewrite the head, send.
-    let mut job = Job::new(shared, client, &route, &in_flight, &limits, request);
+    let mut job = Job::new(shared, client, &route, fixed, &in_flight, &limits, request);
     let outcome = job.run().await;
     let cold_start = job.cold_start_header();
 
@@ -97,6 +103,14 @@ fn find_route(
     route.cloned().ok_or(Refusal::NoRoute)
 }
 
+fn static_route<'r>(route: &'r Route, request: &Request<Incoming>) -> Option<&'r StaticRoute> {
+    if route.static_routes.is_empty() {
+        return None;
+    }
+    let authority = headers::authority(request).unwrap_or_default();
+    route.static_route(authority, request.uri().path(), request.headers())
+}
+
 fn refuse_unrouted(
     shared: &Shared,
     client: &ClientConnection,
@@ -133,18 +147,25 @@ impl Limits {
             Some(own.unwrap_or(default)).filter(|limit| !limit.is_zero())
         };
         let timeouts = &route.timeouts;
+        let readiness = limit(timeouts.readiness, config.readiness_timeout);
+        let has_fallback = route.cold_start.fallback.is_some();
         let request = limit(timeouts.request, config.request_timeout);
         Self {
             request: request.map(|limit| Instant::now() + limit),
-            readiness: limit(timeouts.readiness, config.readiness_timeout),
+            readiness: readiness.or(has_fallback.then_some(FALLBACK_AFTER)),
             response_header: limit(timeouts.response_header, config.response_header_timeout),
         }
     }
 
-    /// When a phase that starts now and may take `limit` must end, and what
-    /// to answer if it does not.
-    fn phase(&self, limit: Option<Duration>, refusal: Refusal) -> Option<(Instant, Refusal)> {
-        let phase = limit.map(|limit| (Instant::now() + limit, refusal));
+    /// When a phase that starts at `start` and may take `limit` must end, and
+    /// what to answer if it does not.
+    fn phase(
+        &self,
+        start: Instant,
+        limit: Option<Duration>,
+        refusal: Refusal,
+    ) -> Option<(Instant, Refusal)> {
+        let phase = limit.map(|limit| (start + limit, refusal));
         let whole = self.request.map(|at| (at, Refusal::RequestTimeout));
         match (phase, whole) {
             (Some(phase), Some(whole)) => Some(if phase.0 < whole.0 { phase } else { whole }),
@@ -166,20 +187,24 @@ struct Job<'a> {
     shared: &'a Shared,
     client: &'a ClientConnection,
     route: &'a Route,
+    /// The static route that it falls under.
+    fixed: Option<&'a StaticRoute>,
     in_flight: &'a InFlight,
     limits: &'a Limits,
     /// Taken when it is sent; back if it was not.
     request: Option<Request<UploadBody>>,
     upload: Option<Upload>,
     has_body: bool,
-    /// The client is on HTTP/1 and has a body that nobody reads while the
-    /// request is held.
-    body_hides_client: bool,
+    /// The client is on HTTP/1: while the request is held, what it sent next
+    /// (its body, another request) stays unread and hides that it left.
+    may_leave_unseen: bool,
     /// When it first had to wait.
     held_since: Option<Instant>,
-    /// It went through the wait, whether it had to or not.
+    /// It is through the wait, whether it had to wait or not.
     passed_wait: bool,
     pass: Option<Pass>,
+    /// The wait ran out and the route's fallback serves.
+    on_fallback: bool,
 }
 
 impl<'a> Job<'a> {
@@ -187,12 +212,13 @@ impl<'a> Job<'a> {
         shared: &'a Shared,
         client: &'a ClientConnection,
         route: &'a Route,
+        fixed: Option<&'a StaticRoute>,
         in_flight: &'a InFlight,
         limits: &'a Limits,
         request: Request<Incoming>,
     ) -> Self {
         let has_body = !request.body().is_end_stream();
-        let body_hides_client = has_body && request.version() < Version::HTTP_2;
+        let may_leave_unseen = request.version() < Version::HTTP_2;
         let (head, body) = request.into_parts();
         let (body, upload) = if has_body {
             UploadBody::stream(body)
@@ -201,32 +227,43 @@ impl<'a> Job<'a> {
         };
         let mut request = Request::from_parts(head, body);
         headers::rewrite_request(&mut request, &client.ip);
+        if has_body {
+            headers::frame_body(&mut request);
+        }
         Self {
             shared,
             client,
             route,
+            fixed,
             in_flight,
             limits,
             request: Some(request),
             upload: Some(upload),
             has_body,
-            body_hides_client,
+            may_leave_unseen,
             held_since: None,
             passed_wait: false,
             pass: None,
+            on_fallback: false,
         }
     }
 
     /// Until an endpoint answers or nothing more can be tried.
     async fn run(&mut self) -> Result<Answer, Refusal> {
+        if let Some(fixed) = self
+            .fixed
+            .filter(|fixed| fixed.mode == ResponseMode::Always)
+        {
+            return Err(Refusal::Fixed(fixed.response.clone()));
+        }
         let mut resends = 0;
         loop {
             // 3. An endpoint.
             let lease = match self.pick() {
                 Some(lease) => lease,
-                None => self.hold().await?,
+                None => self.find_nobody().await?,
             };
-            self.passed_wait = true;
+            self.passed_wait = self.fixed.is_none() && !self.on_fallback;
 
             // 4. to 6. A connection, and the request on it.
             let request = self
@@ -235,6 +272,9 @@ impl<'a> Job<'a> {
                 .expect("a request that failed unsent came back");
             let replay = self.replay(&request);
             match self.send(&lease, request).await? {
+                Ok((response, _)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Err(Refusal::SwitchedProtocols);
+                }
                 Ok((response, sender)) => {
                     self.pass = None;
                     let upload = self.upload.take().unwrap_or_else(Upload::none);
@@ -246,10 +286,11 @@ impl<'a> Job<'a> {
                     });
                 }
                 Err(SendError::Connect(error, request)) => {
-                    self.request = Some(request);
+                    self.request = Some(*request);
                     self.endpoint_is_dead(&lease, &error);
                 }
                 Err(SendError::NoAnswer(error)) => {
+                    self.check_upload()?;
                     let Some(replay) = replay.filter(|_| resends < MOST_RESENDS) else {
                         return Err(Refusal::NoAnswer(error));
                     };
@@ -266,21 +307,80 @@ impl<'a> Job<'a> {
 
     /// Step 3, warm: an endpoint at once, unless others wait for one.
     fn pick(&self) -> Option<Lease> {
+        if self.on_fallback {
+            return self.pick_fallback();
+        }
         let target = &self.route.target;
-        if !target.gate().is_clear() && self.pass.is_none() {
+        // A static route's request never waits, so it overtakes nobody.
+        let may_pass = target.gate().is_clear() || self.pass.is_some() || self.fixed.is_some();
+        if !may_pass {
             return None;
         }
         target.endpoints_guard().pick(self.in_flight.begun_us())
     }
 
-    /// Step 3, cold: wait in the queue until an endpoint can be picked.
+    fn pick_fallback(&self) -> Option<Lease> {
+        let fallback = self.route.cold_start.fallback.as_ref()?;
+        fallback.pick(self.route.target.clock().now_us())
+    }
+
+    /// Step 3, cold: what the route wants for requests that find nobody.
+    async fn find_nobody(&mut self) -> Result<Lease, Refusal> {
+        if let Some(fixed) = self.fixed {
+            return Err(Refusal::Fixed(fixed.response.clone()));
+        }
+        if self.on_fallback {
+            return Err(Refusal::ReadinessTimeout);
+        }
+        let target = &self.route.target;
+        // While endpoints are ready, the queue is only being worked off.
+        if target.ready_endpoints() == 0 {
+            let in_flight = target.totals().in_flight();
+            let instead = self.route.cold_start.instead_of_waiting(in_flight);
+            if let Some(instead) = instead {
+                return Err(self.turn_away(instead));
+            }
+        }
+        match self.hold().await {
+            Err(Refusal::ReadinessTimeout) if self.route.cold_start.fallback.is_some() => {
+                self.on_fallback = true;
+                self.pass = None;
+                self.pick_fallback().ok_or(Refusal::ReadinessTimeout)
+            }
+            waited => waited,
+        }
+    }
+
+    /// Not even held; but it is demand, so it wakes the target like any other.
+    fn turn_away(&self, instead: Instead) -> Refusal {
+        let target = &self.route.target;
+        target.wake();
+        let count_rejection = || {
+            target
+                .metrics()
+                .holds
+                .rejected
+                .fetch_add(1, Ordering::Relaxed);
+        };
+        match instead {
+            Instead::Placeholder(page) => Refusal::Fixed(page),
+            Instead::Overflow(page) => {
+                count_rejection();
+                Refusal::Fixed(page)
+            }
+            Instead::Reject => {
+                count_rejection();
+                Refusal::TooManyPending
+            }
+        }
+    }
+
+    /// Waits in the queue until an endpoint can be picked.
     async fn hold(&mut self) -> Result<Lease, Refusal> {
+        self.passed_wait = false;
         let since = *self.held_since.get_or_insert_with(Instant::now);
-        let readiness = self
-            .limits
-            .readiness
-            .map(|limit| limit.saturating_sub(since.elapsed()));
-        let deadline = self.limits.phase(readiness, Refusal::ReadinessTimeout);
+        let limits = self.limits;
+        let deadline = limits.phase(since, limits.readiness, Refusal::ReadinessTimeout);
         let mut account = HoldAccount {
             job: self.in_flight,
             since,
@@ -291,8 +391,8 @@ impl<'a> Job<'a> {
             biased;
             waited = wait(&self.route.target, &mut self.pass) => waited,
             refusal = expire(deadline) => Err(refusal),
-            // hyper notices a client that leaves, unless its body is unread.
-            () = self.client.gone(), if self.body_hides_client => Err(Refusal::ClientGone),
+            // hyper notices a client that leaves, unless bytes are unread.
+            () = self.client.gone(), if self.may_leave_unseen => Err(Refusal::ClientGone),
             () = self.shared.drain.deadline() => Err(Refusal::Draining),
         };
         account.end = match &waited {
@@ -304,7 +404,8 @@ impl<'a> Job<'a> {
         waited
     }
 
-    /// Steps 4 to 6 under the deadline for an answer's head.
+    /// Steps 4 to 6 under the deadline for an answer's head, which counts from
+    /// when the request is sent: a long upload is no late answer.
     async fn send(
         &self,
         lease: &Lease,
@@ -312,12 +413,29 @@ impl<'a> Job<'a> {
     ) -> Result<Result<(Response<Incoming>, Sender), SendError>, Refusal> {
         let limit = self.shared.config.connect_timeout;
         let send = upstream::send(lease.endpoint(), self.client.worker, limit, request);
-        let deadline = self
-            .limits
-            .phase(self.limits.response_header, Refusal::ResponseHeaderTimeout);
-        match deadline {
-            None => Ok(send.await),
-            Some((at, refusal)) => tokio::time::timeout_at(at, send).await.map_err(|_| refusal),
+        let mut send = pin!(send);
+        let mut sent = Instant::now();
+        loop {
+            let limit = self.limits.response_header;
+            let Some((at, refusal)) =
+                self.limits
+                    .phase(sent, limit, Refusal::ResponseHeaderTimeout)
+            else {
+                return Ok(send.await);
+            };
+            if let Ok(outcome) = tokio::time::timeout_at(at, send.as_mut()).await {
+                return Ok(outcome);
+            }
+            match (refusal, self.upload.as_ref().map(Upload::state)) {
+                // Should it end in the meantime, this is found out in time.
+                (Refusal::ResponseHeaderTimeout, Some(UploadState::Running)) => sent = at,
+                (Refusal::ResponseHeaderTimeout, Some(UploadState::Complete(Some(end))))
+                    if end > sent =>
+                {
+                    sent = end;
+                }
+                (refusal, _) => return Err(refusal),
+            }
         }
     }
 
@@ -339,6 +457,16 @@ impl<'a> Job<'a> {
             .fetch_add(1, Ordering::Relaxed);
         if let Some(pass) = &mut self.pass {
             pass.failed();
+        }
+    }
+
+    /// A connection also breaks because the client's body did: that is not
+    /// the endpoint's failure.
+    fn check_upload(&self) -> Result<(), Refusal> {
+        match self.upload.as_ref().map(Upload::state) {
+            Some(UploadState::ClientLeft) => Err(Refusal::ClientGone),
+            Some(UploadState::Malformed) => Err(Refusal::BadRequest("a malformed body")),
+            Some(UploadState::Running | UploadState::Complete(_)) | None => Ok(()),
         }
     }
 

@@ -21,18 +21,29 @@ pub(crate) struct InFlight {
     begun_us: u64,
     method: MethodLabel,
     status: u16,
+    /// Whether it is demand. A static route's request is not.
+    is_demand: bool,
 }
 
 impl InFlight {
+    /// Counts a request as demand for `target`, from now on.
     pub(crate) fn begin(target: Arc<Target>, worker: usize, method: &Method) -> Self {
+        let mut request = Self::begin_uncounted(target, worker, method);
+        request.target.demand().begin(worker, request.begun_us);
+        request.is_demand = true;
+        request
+    }
+
+    /// Measures a request that is no demand: it must wake nobody.
+    pub(crate) fn begin_uncounted(target: Arc<Target>, worker: usize, method: &Method) -> Self {
         let begun_us = target.clock().now_us();
-        target.demand().begin(worker, begun_us);
         Self {
             target,
             worker,
             begun_us,
             method: MethodLabel::of(method),
             status: CLIENT_GONE,
+            is_demand: false,
         }
     }
 
@@ -57,7 +68,9 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let now_us = self.target.clock().now_us();
-        self.target.demand().end(self.worker, now_us);
+        if self.is_demand {
+            self.target.demand().end(self.worker, now_us);
+        }
         let duration_us = now_us.saturating_sub(self.begun_us);
         self.target
             .metrics()

@@ -166,11 +166,16 @@ impl Target {
         &self.gate
     }
 
+    /// Somebody wants this target and nobody serves it.
+    pub(crate) fn wake(&self) {
+        self.context.sink.waiting(&self.id);
+    }
+
     /// Somebody began to wait: tell the sink on the edge, and see to it that
     /// the queue is released once there is an endpoint.
     pub(crate) fn began_to_wait(self: &Arc<Self>, began: Began) {
         if began.first {
-            self.context.sink.waiting(&self.id);
+            self.wake();
         }
         if began.start_pacer {
             tokio::spawn(gate::run_pacer(self.clone()));

@@ -5,7 +5,8 @@
 
 #![allow(
     dead_code,
-    reason = "the included files offer more than each model uses"
+    unreachable_pub,
+    reason = "the included files offer more than the models use"
 )]
 
 #[path = "../src/demand.rs"]

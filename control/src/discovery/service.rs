@@ -1,7 +1,7 @@
 //! One service: its endpoints, and the targets that they serve.
 
 use parking_lot::Mutex;
-use proxy::{Endpoint, EndpointSet, Proxy, Target};
+use proxy::{Endpoint, EndpointSet, Proxy, Target, route::Fallback};
 use std::{fmt, net::SocketAddr, sync::Arc};
 
 /// The endpoints of one service.
@@ -15,6 +15,7 @@ pub struct Service {
 struct State {
     endpoints: Vec<Arc<Endpoint>>,
     targets: Vec<Arc<Target>>,
+    fallbacks: Vec<Arc<Fallback>>,
     failing: Option<Arc<str>>,
 }
 
@@ -46,9 +47,16 @@ impl Service {
     /// From now on `target` gets this service's endpoints.
     pub fn attach(&self, target: Arc<Target>) {
         let mut state = self.state.lock();
-        target.set_endpoints(Arc::new(EndpointSet::new(state.endpoints.clone())));
+        target.set_endpoints(state.set());
         target.set_failing(state.failing.clone());
         state.targets.push(target);
+    }
+
+    /// From now on `fallback` gets this service's endpoints.
+    pub fn attach_fallback(&self, fallback: Arc<Fallback>) {
+        let mut state = self.state.lock();
+        fallback.set_endpoints(state.set());
+        state.fallbacks.push(fallback);
     }
 
     /// Adds an endpoint; requests that wait are released to it at once.
@@ -73,10 +81,10 @@ impl Service {
     /// at once. `None` lifts it.
     pub fn set_failing(&self, reason: Option<Arc<str>>) {
         let mut state = self.state.lock();
-        state.failing.clone_from(&reason);
         for target in &state.targets {
             target.set_failing(reason.clone());
         }
+        state.failing = reason;
     }
 
     /// Why nobody serves it, if that is known.
@@ -93,10 +101,17 @@ impl Service {
 }
 
 impl State {
+    fn set(&self) -> Arc<EndpointSet> {
+        Arc::new(EndpointSet::new(self.endpoints.clone()))
+    }
+
     fn publish(&self) {
-        let set = Arc::new(EndpointSet::new(self.endpoints.clone()));
+        let set = self.set();
         for target in &self.targets {
             target.set_endpoints(set.clone());
+        }
+        for fallback in &self.fallbacks {
+            fallback.set_endpoints(set.clone());
         }
     }
 }

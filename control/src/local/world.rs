@@ -4,11 +4,16 @@
 use crate::{
     autoscaler::{ScaledObject, Trigger, Workload},
     discovery::Service,
-    manifest::{Manifests, Object, ProcessSpec, ScaledObjectSpec, TriggerKind},
+    manifest::{
+        InterceptorRouteSpec, Manifests, Object, ProcessSpec, ScaledObjectSpec, TriggerKind,
+    },
     routes,
     workload::ProcessPool,
 };
-use proxy::{Proxy, Target, route::RouteTable};
+use proxy::{
+    Proxy, Target,
+    route::{Fallback, RouteTable},
+};
 use scaler::Ledger;
 use std::{collections::HashMap, sync::Arc};
 use tokio::task::JoinSet;
@@ -98,7 +103,11 @@ impl World {
             };
             let target = proxy.target(routes::target_id(route));
             service.attach(target.clone());
-            specs.push(routes::route_spec(route, target.clone()));
+            specs.push(routes::route_spec(
+                route,
+                target.clone(),
+                fallback(route, &services),
+            ));
             entries.push(routes::target_entry(route, target.clone()));
             wired.push(Wired {
                 target,
@@ -150,6 +159,18 @@ impl World {
         }
         tasks
     }
+}
+
+/// The endpoints of the service that a route falls back to.
+fn fallback(
+    route: &Object<InterceptorRouteSpec>,
+    services: &HashMap<Key, Arc<Service>>,
+) -> Option<Arc<Fallback>> {
+    let wanted = route.spec.cold_start.as_ref()?.fallback.as_ref()?;
+    let service = services.get(&(route.meta.namespace.clone(), wanted.service.clone()))?;
+    let fallback = Arc::new(Fallback::new());
+    service.attach_fallback(fallback.clone());
+    Some(fallback)
 }
 
 fn with_program(mut spec: ProcessSpec, program: &str) -> ProcessSpec {

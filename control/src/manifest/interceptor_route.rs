@@ -131,9 +131,11 @@ impl InterceptorRouteSpec {
             .optional("staticRoutes")
             .map(|field| field.list_of(|route| StaticRoute::decode(&route)))
             .unwrap_or_default();
-        let session_persistence = fields
-            .optional("sessionPersistence")
-            .and_then(|field| SessionPersistence::decode(&field));
+        let session_persistence = fields.optional("sessionPersistence").and_then(|field| {
+            let decoded = SessionPersistence::decode(&field)?;
+            field.not_served_locally("each request may go to another endpoint");
+            Some(decoded)
+        });
         fields.finish();
         Some(Self {
             target: target?,

@@ -68,7 +68,7 @@ impl StaticResponse {
         }
         let body = body_field.and_then(|field| body(&field));
         let body_from_config_map = config_map_field.and_then(|field| {
-            field.not_served_locally("there are no ConfigMaps, the body is empty");
+            field.not_served_locally("there are no ConfigMaps, so the answer is 500");
             config_map(&field)
         });
         let headers = fields

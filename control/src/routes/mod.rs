@@ -3,11 +3,13 @@
 //! The same translation serves files and, later, API objects. It only
 //! translates: whatever could be wrong was refused when the object was read.
 
+mod responses;
+
 use crate::manifest::{InterceptorRouteSpec, Object, RoutingRule};
 use http::{HeaderName, HeaderValue};
 use proxy::{
     Target, TargetId,
-    route::{HeaderRule, Route, RouteSpec, Rule, Timeouts},
+    route::{Fallback, HeaderRule, Route, RouteSpec, Rule, Timeouts},
 };
 use scaler::{DemandSource, RateTarget, TargetEntry, TargetScaling};
 use std::sync::Arc;
@@ -18,17 +20,28 @@ pub fn target_id(object: &Object<InterceptorRouteSpec>) -> TargetId {
     TargetId::new(&object.meta.namespace, &object.meta.name)
 }
 
-/// The entry for the proxy's route table.
+/// The entry for the proxy's route table. `fallback` is what the route's
+/// fallback service was resolved to.
 #[must_use]
-pub fn route_spec(object: &Object<InterceptorRouteSpec>, target: Arc<Target>) -> RouteSpec {
+pub fn route_spec(
+    object: &Object<InterceptorRouteSpec>,
+    target: Arc<Target>,
+    fallback: Option<Arc<Fallback>>,
+) -> RouteSpec {
     let timeouts = &object.spec.timeouts;
     let timeouts = Timeouts {
         request: timeouts.request,
         response_header: timeouts.response_header,
         readiness: timeouts.readiness,
     };
+    let route = Route {
+        target,
+        timeouts,
+        cold_start: responses::cold_start(object.spec.cold_start.as_ref(), fallback),
+        static_routes: responses::static_routes(&object.spec.static_routes),
+    };
     RouteSpec {
-        route: Arc::new(Route { target, timeouts }),
+        route: Arc::new(route),
         rules: object.spec.rules.iter().map(rule).collect(),
         created: object.meta.created.unwrap_or(0),
     }

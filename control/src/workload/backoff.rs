@@ -24,9 +24,13 @@ impl Backoff {
         if served.is_some_and(|served| served >= STEADY) {
             self.failures = 0;
         }
-        let pause = FIRST
-            .saturating_mul(1 << self.failures.min(20))
-            .min(LONGEST);
+        let pause = match served {
+            // It did serve, and requests may be waiting for it again.
+            Some(_) if self.failures == 0 => Duration::ZERO,
+            _ => FIRST
+                .saturating_mul(1 << self.failures.min(20))
+                .min(LONGEST),
+        };
         self.failures += 1;
         self.not_before = Some(now + pause);
     }
@@ -63,7 +67,7 @@ mod tests {
             ]
         );
         backoff.failed(now, Some(Duration::from_secs(10)));
-        assert_eq!(backoff.not_before(), Some(now + FIRST));
+        assert_eq!(backoff.not_before(), Some(now), "at once");
         backoff.failed(now, Some(Duration::from_secs(1)));
         assert_eq!(backoff.not_before(), Some(now + 2 * FIRST));
         backoff.reset();

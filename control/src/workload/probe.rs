@@ -5,7 +5,7 @@ use http::{Request, header};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use proxy::ProbePace;
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, time::Duration};
 use tokio::net::TcpStream;
 
 /// How long one question may take.
@@ -49,16 +49,15 @@ async fn get(stream: TcpStream, addr: SocketAddr, path: &str) -> io::Result<bool
         .header(header::CONNECTION, "close")
         .body(Empty::<&[u8]>::new())
         .map_err(io::Error::other)?;
-    tokio::select! {
-        answer = sender.send_request(request) => {
-            let status = answer.map_err(io::Error::other)?.status();
-            Ok(status.is_success() || status.is_redirection())
-        }
-        ended = connection => {
-            ended.map_err(io::Error::other)?;
-            Ok(false)
-        }
-    }
+    let mut answer = pin!(sender.send_request(request));
+    let answer = tokio::select! {
+        answer = answer.as_mut() => answer,
+        // It ends with the answer already on its way to us, or broken; the
+        // answer says which.
+        _ended = connection => answer.await,
+    };
+    let status = answer.map_err(io::Error::other)?.status();
+    Ok(status.is_success() || status.is_redirection())
 }
 
 #[cfg(test)]

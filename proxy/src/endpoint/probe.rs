@@ -1,8 +1,9 @@
 //! Asking an endpoint whether it accepts connections, and how often to ask.
 
 use super::{Endpoint, EndpointSet};
+use crate::upstream::connect;
 use std::{sync::Arc, time::Duration};
-use tokio::{net::TcpStream, time::Instant};
+use tokio::time::Instant;
 
 /// The first delays between probes, and the shortest.
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -47,8 +48,7 @@ impl Default for ProbePace {
 /// Cancel safe.
 pub(crate) async fn probe_once(endpoints: &EndpointSet) -> Option<&Arc<Endpoint>> {
     for endpoint in endpoints.iter() {
-        let attempt = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(endpoint.addr()));
-        if let Ok(Ok(_stream)) = attempt.await {
+        if connect(endpoint.addr(), CONNECT_LIMIT).await.is_ok() {
             return Some(endpoint);
         }
     }

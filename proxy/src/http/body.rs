@@ -7,12 +7,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project::{pin_project, pinned_drop};
 use std::{
+    error::Error,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
 };
 use tokio::time::{Instant, Sleep};
@@ -23,8 +21,8 @@ use tokio::time::{Instant, Sleep};
 pub(crate) struct UploadBody {
     #[pin]
     inner: Option<Incoming>,
-    /// Set once everything was read from the client.
-    complete: Option<Arc<AtomicBool>>,
+    /// Told when nothing more comes from the client.
+    end: Option<Arc<OnceLock<UploadState>>>,
 }
 
 impl UploadBody {
@@ -32,26 +30,41 @@ impl UploadBody {
     pub(crate) fn none() -> Self {
         Self {
             inner: None,
-            complete: None,
+            end: None,
         }
     }
 
-    /// The client's body, and a flag that tells when all of it has passed.
+    /// The client's body, and what tells how and when it ended.
     pub(crate) fn stream(inner: Incoming) -> (Self, Upload) {
-        let complete = Arc::new(AtomicBool::new(false));
+        let end = Arc::new(OnceLock::new());
         (
             Self {
                 inner: Some(inner),
-                complete: Some(complete.clone()),
+                end: Some(end.clone()),
             },
-            Upload(Some(complete)),
+            Upload(Some(end)),
         )
     }
 }
 
-/// Tells whether the whole request has been passed on.
+/// Watches a request's body on its way, from outside the connection that
+/// sends it.
 #[derive(Debug)]
-pub(crate) struct Upload(Option<Arc<AtomicBool>>);
+pub(crate) struct Upload(Option<Arc<OnceLock<UploadState>>>);
+
+/// Where a request's body stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum UploadState {
+    /// More is to come.
+    Running,
+    /// All of it was read from the client, at this time; None: there was
+    /// nothing to read.
+    Complete(Option<Instant>),
+    /// The client left in the middle.
+    ClientLeft,
+    /// What the client sent is no body.
+    Malformed,
+}
 
 impl Upload {
     /// Nothing to pass on.
@@ -59,10 +72,30 @@ impl Upload {
         Self(None)
     }
 
+    pub(crate) fn state(&self) -> UploadState {
+        match &self.0 {
+            None => UploadState::Complete(None),
+            Some(end) => end.get().copied().unwrap_or(UploadState::Running),
+        }
+    }
+
     fn is_complete(&self) -> bool {
-        self.0
-            .as_ref()
-            .is_none_or(|complete| complete.load(Ordering::Acquire))
+        matches!(self.state(), UploadState::Complete(_))
+    }
+}
+
+impl UploadState {
+    /// The end that this error is.
+    fn of(error: &hyper::Error) -> Self {
+        use std::io::ErrorKind::{InvalidData, InvalidInput};
+        let cause = error.source();
+        let kind = cause
+            .and_then(|cause| cause.downcast_ref::<std::io::Error>())
+            .map(std::io::Error::kind);
+        match kind {
+            Some(InvalidData | InvalidInput) => Self::Malformed,
+            _ => Self::ClientLeft,
+        }
     }
 }
 
@@ -79,10 +112,22 @@ impl Body for UploadBody {
             return Poll::Ready(None);
         };
         let frame = ready!(inner.as_mut().poll_frame(cx));
-        if (frame.is_none() || inner.is_end_stream())
-            && let Some(complete) = this.complete
-        {
-            complete.store(true, Ordering::Release);
+        let ended = match &frame {
+            Some(Err(error)) => Some(UploadState::of(error)),
+            // Not every body is asked for its end: one that says that it is
+            // over is not, nor one of declared length, which over HTTP/2 may
+            // have all its bytes before it says so.
+            _ if is_last(&frame)
+                || inner.is_end_stream()
+                || inner.size_hint().exact() == Some(0) =>
+            {
+                Some(UploadState::Complete(Some(Instant::now())))
+            }
+            _ => None,
+        };
+        if let (Some(ended), Some(end)) = (ended, this.end) {
+            // The first end counts: a body that is at its end may be asked again.
+            let _first = end.set(ended);
         }
         Poll::Ready(frame)
     }
@@ -161,6 +206,9 @@ impl Body for ProxyBody {
 pub(crate) struct TrackedBody {
     #[pin]
     inner: Incoming,
+    /// The end was seen. Without it, a body of known length may still be at
+    /// its end: hyper does not ask again after the last byte of one.
+    ended: bool,
     /// Boxed: most routes have no request timeout.
     deadline: Option<Pin<Box<Sleep>>>,
     upload: Upload,
@@ -181,6 +229,7 @@ impl TrackedBody {
         let deadline = deadline.map(|at| Box::pin(tokio::time::sleep_until(at)));
         Self {
             inner,
+            ended: false,
             deadline,
             upload,
             sender: Some(sender),
@@ -195,7 +244,10 @@ impl TrackedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.project();
         match this.inner.poll_frame(cx) {
-            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from))),
+            Poll::Ready(frame) => {
+                *this.ended |= is_last(&frame);
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+            }
             Poll::Pending => {
                 if let Some(deadline) = this.deadline {
                     ready!(deadline.as_mut().poll(cx));
@@ -207,13 +259,20 @@ impl TrackedBody {
     }
 }
 
+/// Does nothing come after this? Trailers are the end of what has them.
+fn is_last<E>(frame: &Option<Result<Frame<Bytes>, E>>) -> bool {
+    match frame {
+        None => true,
+        Some(Ok(frame)) => frame.is_trailers(),
+        Some(Err(_)) => false,
+    }
+}
+
 #[pinned_drop]
 impl PinnedDrop for TrackedBody {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
-        // hyper does not ask again after the last byte, so the end is what
-        // the body itself says when it is dropped.
-        let complete = this.inner.is_end_stream() && this.upload.is_complete();
+        let complete = (*this.ended || this.inner.is_end_stream()) && this.upload.is_complete();
         if let Some(sender) = this.sender.take()
             && complete
         {

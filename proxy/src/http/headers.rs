@@ -81,6 +81,16 @@ fn strip_named_by_connection(headers: &mut HeaderMap) {
     }
 }
 
+/// Says that the body of `request` is chunked, unless its length is known.
+/// Left to itself, hyper drops such a body where the method rarely has one.
+pub(crate) fn frame_body<B>(request: &mut Request<B>) {
+    let headers = request.headers_mut();
+    if !headers.contains_key(header::CONTENT_LENGTH) {
+        let chunked = HeaderValue::from_static("chunked");
+        headers.insert(header::TRANSFER_ENCODING, chunked);
+    }
+}
+
 /// Makes `request` one to an HTTP/1.1 endpoint: origin form, a Host header,
 /// no hop-by-hop headers, the client's address appended.
 pub(crate) fn rewrite_request<B>(request: &mut Request<B>, client_ip: &HeaderValue) {

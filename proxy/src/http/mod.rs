@@ -5,5 +5,4 @@ pub(crate) mod body;
 pub(crate) mod headers;
 pub(crate) mod respond;
 
-pub(crate) use body::ProxyBody;
-pub(crate) use body::{TrackedBody, UploadBody};
+pub(crate) use body::{ProxyBody, TrackedBody, UploadBody};

@@ -1,7 +1,7 @@
 //! Refusals as answers: one place decides status, body and headers.
 
 use super::ProxyBody;
-use crate::error::Refusal;
+use crate::{error::Refusal, route::StaticResponse};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
@@ -11,6 +11,9 @@ const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 /// add-on's: plain text, the reason phrase and a newline, or the reason in
 /// words where we have one to give.
 pub(crate) fn refusal(refusal: &Refusal) -> Response<ProxyBody> {
+    if let Refusal::Fixed(response) = refusal {
+        return fixed(response);
+    }
     let status = refusal.status();
     let body = match refusal.explanation() {
         Some(words) => Bytes::from(format!("{words}\n")),
@@ -30,6 +33,15 @@ pub(crate) fn refusal(refusal: &Refusal) -> Response<ProxyBody> {
     if refusal.closes_connection() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    response
+}
+
+/// What the route wants to be answered.
+fn fixed(wanted: &StaticResponse) -> Response<ProxyBody> {
+    let body = Some(wanted.body.clone()).filter(|body| !body.is_empty());
+    let mut response = Response::new(ProxyBody::Own(body));
+    *response.status_mut() = wanted.status;
+    *response.headers_mut() = wanted.headers.clone();
     response
 }
 

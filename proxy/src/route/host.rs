@@ -35,6 +35,20 @@ fn without_port(authority: &str) -> &str {
     }
 }
 
+/// Does a rule's host, in normal form, match a request's?
+pub(super) fn rule_matches(rule: &str, host: Option<&str>) -> bool {
+    if rule.is_empty() || rule == "*" {
+        return true;
+    }
+    let Some(host) = host else { return false };
+    match rule.strip_prefix("*.") {
+        Some(suffix) => host
+            .strip_suffix(suffix)
+            .is_some_and(|open| open.len() > 1 && open.ends_with('.')),
+        None => rule == host,
+    }
+}
+
 /// Path tables by host: exact, by suffix, any.
 #[derive(Debug, Default)]
 pub(super) struct HostTiers {

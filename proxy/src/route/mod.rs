@@ -10,11 +10,18 @@
 //! second look, at shorter prefixes.
 
 mod build;
+mod cold_start;
+mod fixed;
 mod header;
 mod host;
 mod path;
+mod response;
 
+pub use cold_start::{ColdStart, Fallback, Overflow};
+pub(crate) use cold_start::{FALLBACK_AFTER, Instead};
+pub use fixed::{ResponseMode, StaticRoute};
 pub use header::HeaderRule;
+pub use response::StaticResponse;
 
 use crate::target::Target;
 use ::http::HeaderMap;
@@ -29,6 +36,35 @@ pub struct Route {
     pub target: Arc<Target>,
     /// How long each phase may take.
     pub timeouts: Timeouts,
+    /// What requests get that find nobody.
+    pub cold_start: ColdStart,
+    /// Requests that it answers itself; the first that matches wins.
+    pub static_routes: Vec<StaticRoute>,
+}
+
+impl Route {
+    /// A route to `target` with nothing set: the proxy's default timeouts, and
+    /// requests that find nobody wait.
+    #[must_use]
+    pub fn new(target: Arc<Target>) -> Self {
+        Self {
+            target,
+            timeouts: Timeouts::default(),
+            cold_start: ColdStart::default(),
+            static_routes: Vec::new(),
+        }
+    }
+
+    /// The static route that answers a request, if any. `authority` and
+    /// `path` are as in [`RouteTable::lookup`].
+    pub(crate) fn static_route(
+        &self,
+        authority: &str,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Option<&StaticRoute> {
+        fixed::find(&self.static_routes, authority, path, headers)
+    }
 }
 
 /// Limits of one route; `None` takes the proxy's default, zero means no limit.

@@ -16,6 +16,13 @@ pub(super) fn normalise(path: &str) -> Cow<'_, str> {
     }
 }
 
+/// Is `prefix` a prefix of `path` by whole segments? Both without leading and
+/// trailing slashes.
+pub(super) fn starts_with_segments(path: &str, prefix: &str) -> bool {
+    let rest = path.strip_prefix(prefix);
+    prefix.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// One rule for one host and one prefix.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -106,8 +113,11 @@ mod tests {
 
     #[test]
     fn the_cut_keeps_whole_segments() {
-        let mut table = PathTable::default();
-        table.longest = 3; // as if the longest prefix were "a/b"
+        // As if the longest prefix were "a/b".
+        let table = PathTable {
+            longest: 3,
+            ..PathTable::default()
+        };
         for (path, wanted) in [
             ("a/b", "a/b"),
             ("a/bc", "a"),

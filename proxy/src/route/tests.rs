@@ -18,10 +18,7 @@ fn route(namespace: &str, name: &str) -> Arc<Route> {
         sink: Arc::new(()),
     };
     let target = Arc::new(Target::new(TargetId::new(namespace, name), context));
-    Arc::new(Route {
-        target,
-        timeouts: Timeouts::default(),
-    })
+    Arc::new(Route::new(target))
 }
 
 fn header(name: &str, value: Option<&str>) -> HeaderRule {

@@ -1,8 +1,8 @@
 //! A client's socket that can be watched for the client leaving while nobody
 //! reads from it.
 //!
-//! A held request's body stays unread, so an end of stream behind it would go
-//! unnoticed. [`ClientSocket::gone`] asks the kernel for news instead of
+//! A held request's body stays unread, and so do requests behind it, so an
+//! end of stream after them would go unnoticed. [`ClientSocket::gone`] asks the kernel for news instead of
 //! bytes. To be told of news only, it has to forget that bytes are there;
 //! [`ClientIo`] makes up for that by trying the socket before it trusts the
 //! runtime's knowledge again.
@@ -43,8 +43,9 @@ impl ClientSocket {
     /// Resolves when the client has closed its side or the connection broke.
     /// A client that only ends its sending side counts as gone, as in hyper.
     ///
-    /// Must run in the task that reads from the socket, and only while it
-    /// does not read. Cancel safe.
+    /// Must run in the task that reads from the socket: it takes the runtime's
+    /// knowledge away, and only `poll_read` in that task makes up for it.
+    /// Cancel safe.
     pub(crate) async fn gone(&self) {
         loop {
             self.forgotten.store(true, Ordering::Relaxed);

@@ -10,6 +10,25 @@ use tokio::net::TcpStream;
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
+/// A TCP connection to `addr` within `limit`.
+///
+/// # Errors
+/// What the operating system says, or `TimedOut`. A connection to itself is a
+/// refused one: where nobody listens on a port of the ephemeral range, the
+/// kernel may choose that very port for our side, and the two ends meet (TCP's
+/// simultaneous open, RFC 9293 section 3.5).
+///
+/// Cancel safe.
+pub(crate) async fn connect(addr: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+    let stream = tokio::time::timeout(limit, TcpStream::connect(addr))
+        .await
+        .map_err(|_elapsed| io::ErrorKind::TimedOut)??;
+    if stream.local_addr()? == addr {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
+}
+
 /// Connects within `limit` and starts the task that drives the connection on
 /// the present runtime; it ends when the sender is dropped or the peer closes.
 ///
@@ -18,9 +37,7 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 ///
 /// Cancel safe: nothing is left behind.
 pub(super) async fn dial(addr: SocketAddr, limit: Duration) -> io::Result<Sender> {
-    let stream = tokio::time::timeout(limit, TcpStream::connect(addr))
-        .await
-        .map_err(|_elapsed| io::ErrorKind::TimedOut)??;
+    let stream = connect(addr, limit).await?;
     stream.set_nodelay(true)?;
     let socket = SockRef::from(&stream);
     socket.set_tcp_keepalive(

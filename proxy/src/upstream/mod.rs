@@ -5,6 +5,7 @@ mod dial;
 mod pool;
 mod send;
 
+pub(crate) use dial::connect;
 pub(crate) use pool::IdlePool;
 pub(crate) use send::{SendError, send};
 

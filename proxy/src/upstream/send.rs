@@ -11,7 +11,7 @@ use std::{io, time::Duration};
 #[derive(Debug)]
 pub(crate) enum SendError {
     /// No connection could be made; the request is unharmed.
-    Connect(io::Error, Request<UploadBody>),
+    Connect(io::Error, Box<Request<UploadBody>>),
     /// It may have been sent, and no byte of an answer came.
     NoAnswer(hyper::Error),
     /// The endpoint answered something that is not HTTP.
@@ -40,7 +40,7 @@ pub(crate) async fn send(
                     endpoint.readmit();
                     (sender, true)
                 }
-                Err(error) => return Err(SendError::Connect(error, request)),
+                Err(error) => return Err(SendError::Connect(error, Box::new(request))),
             },
         };
         let mut error = match sender.try_send_request(request).await {
@@ -52,7 +52,7 @@ pub(crate) async fn send(
             Some(unsent) if !fresh => request = unsent,
             Some(unsent) => {
                 let refused = io::Error::other("closed before the request was sent");
-                return Err(SendError::Connect(refused, unsent));
+                return Err(SendError::Connect(refused, Box::new(unsent)));
             }
             None => {
                 let error = error.into_error();

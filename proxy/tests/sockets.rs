@@ -1,0 +1,16 @@
+//! The proxy as clients and backends see it: through real sockets, with
+//! nothing mocked in between.
+
+mod support;
+
+mod sockets {
+    mod cold_start;
+    mod failures;
+    mod forwarding;
+    mod hold;
+    mod http2;
+    mod leaving;
+    mod recovery;
+    mod routing;
+    mod streaming;
+}
