@@ -15,12 +15,13 @@ mod proc;
 mod program;
 mod report;
 mod reveille;
+mod signal;
 mod stats;
 mod warm;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix;
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -33,6 +34,8 @@ struct Cli {
 enum Command {
     /// Wake many sleeping targets, one after another, and say where time goes
     ColdStart(cold_start::Args),
+    /// How soon KEDA hears of a request to a sleeping target
+    Signal(signal::Args),
     /// CPU per 100,000 warm requests beside other proxies
     Warm(warm::Args),
     /// Memory per held request
@@ -54,6 +57,7 @@ fn main() -> Result<()> {
 async fn run(command: Command, started: u64) -> Result<()> {
     match command {
         Command::ColdStart(args) => or_interrupted(cold_start::run(args)).await,
+        Command::Signal(args) => or_interrupted(signal::run(args)).await,
         Command::Warm(args) => or_interrupted(warm::run(args)).await,
         Command::Held(args) => or_interrupted(held::run(args)).await,
         // Starts nothing, so SIGTERM may end it as it ends any program.
@@ -63,7 +67,7 @@ async fn run(command: Command, started: u64) -> Result<()> {
 
 /// Dropping a measurement stops the programs that it started.
 async fn or_interrupted(measurement: impl Future<Output = Result<()>>) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut terminate = unix::signal(unix::SignalKind::terminate())?;
     tokio::select! {
         done = measurement => done,
         interrupt = tokio::signal::ctrl_c() => {

@@ -15,17 +15,10 @@ pub(crate) fn host(name: &str) -> String {
 
 /// A route, a process and a ScaledObject: asleep until it is asked for.
 pub(crate) fn write_sleeping(dir: &Path, name: &str, command: &[&str]) -> Result<()> {
-    let mut yaml = route(name);
-    // A JSON array is a YAML sequence.
-    let command = serde_json::to_string(command)?;
+    let mut yaml = route(name) + &process(name, command)?;
     write!(
         yaml,
         "---
-apiVersion: local.reveille.dev/v1alpha1
-kind: Process
-metadata: {{name: {name}}}
-spec: {{command: {command}}}
----
 apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
 metadata: {{name: {name}}}
@@ -42,6 +35,11 @@ spec:
 "
     )?;
     write_file(dir, name, &yaml)
+}
+
+/// A route and a process that nothing scales: asleep for ever.
+pub(crate) fn write_unscaled(dir: &Path, name: &str, command: &[&str]) -> Result<()> {
+    write_file(dir, name, &(route(name) + &process(name, command)?))
 }
 
 /// A route to an address that is always on.
@@ -71,6 +69,19 @@ spec:
   scalingMetric: {{concurrency: {{targetValue: 100}}}}
 "
     )
+}
+
+fn process(name: &str, command: &[&str]) -> Result<String> {
+    // A JSON array is a YAML sequence.
+    let command = serde_json::to_string(command)?;
+    Ok(format!(
+        "---
+apiVersion: local.reveille.dev/v1alpha1
+kind: Process
+metadata: {{name: {name}}}
+spec: {{command: {command}}}
+"
+    ))
 }
 
 fn write_file(dir: &Path, name: &str, yaml: &str) -> Result<()> {
