@@ -1,0 +1,79 @@
+//! A client that listens as KEDA does.
+//!
+//! One gRPC channel, one `StreamIsActive` per ScaledObject. Each message is
+//! stamped when it arrives.
+
+use crate::{clock::monotonic_ns, manifest::NAMESPACE};
+use anyhow::{Context as _, Result, bail};
+use scaler::externalscaler::{ScaledObjectRef, external_scaler_client::ExternalScalerClient};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use tokio::sync::mpsc;
+use tonic::transport::Endpoint;
+
+const FIRST_WITHIN: Duration = Duration::from_secs(10);
+
+/// All open streams.
+pub(crate) struct Streams {
+    inboxes: Vec<mpsc::UnboundedReceiver<Message>>,
+}
+
+struct Message {
+    active: bool,
+    /// CLOCK_MONOTONIC ns.
+    at: u64,
+}
+
+impl Streams {
+    /// Opens one stream per target and takes its first message, which must say
+    /// that nobody asks for it.
+    pub(crate) async fn open(scaler: SocketAddr, names: &[String]) -> Result<Self> {
+        let endpoint = Endpoint::from_shared(format!("http://{scaler}"))?;
+        let channel = endpoint.connect().await.context("the scaler's gRPC port")?;
+        let mut client = ExternalScalerClient::new(channel);
+        let mut inboxes = Vec::new();
+        for name in names {
+            let reference = ScaledObjectRef {
+                name: name.clone(),
+                namespace: NAMESPACE.to_owned(),
+                scaler_metadata: HashMap::from([("interceptorRoute".to_owned(), name.clone())]),
+            };
+            let opened = client.stream_is_active(reference).await;
+            let mut stream = opened.with_context(|| name.clone())?.into_inner();
+            let (outbox, inbox) = mpsc::unbounded_channel();
+            tokio::spawn(async move {
+                // An end or an error drops the outbox, which the reader sees.
+                while let Ok(Some(message)) = stream.message().await {
+                    let (active, at) = (message.result, monotonic_ns());
+                    if outbox.send(Message { active, at }).is_err() {
+                        break;
+                    }
+                }
+            });
+            inboxes.push(inbox);
+        }
+        let mut streams = Self { inboxes };
+        for (index, name) in names.iter().enumerate() {
+            let first = tokio::time::timeout(FIRST_WITHIN, streams.next(index)).await;
+            let first = first.context("no first message")??;
+            if first.active {
+                bail!("{name} is active before it was asked for");
+            }
+        }
+        Ok(streams)
+    }
+
+    /// When the next `true` of that target arrived, CLOCK_MONOTONIC ns.
+    pub(crate) async fn activated(&mut self, index: usize) -> Result<u64> {
+        loop {
+            let message = self.next(index).await?;
+            if message.active {
+                return Ok(message.at);
+            }
+        }
+    }
+
+    async fn next(&mut self, index: usize) -> Result<Message> {
+        let inbox = self.inboxes.get_mut(index).context("no such target")?;
+        inbox.recv().await.context("its stream ended")
+    }
+}

@@ -1,0 +1,92 @@
+//! The YAML that `reveille local` is given.
+//!
+//! One file per target, in a temporary directory's `manifests`.
+
+use anyhow::Result;
+use std::{fmt::Write as _, net::SocketAddr, path::Path};
+
+/// The namespace of objects that name none.
+pub(crate) const NAMESPACE: &str = "default";
+
+/// The host that the target `name` is routed by.
+pub(crate) fn host(name: &str) -> String {
+    format!("{name}.localhost")
+}
+
+/// A route, a process and a ScaledObject: asleep until it is asked for.
+pub(crate) fn write_sleeping(dir: &Path, name: &str, command: &[&str]) -> Result<()> {
+    let mut yaml = route(name) + &process(name, command)?;
+    write!(
+        yaml,
+        "---
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {{name: {name}}}
+spec:
+  scaleTargetRef: {{name: {name}}}
+  minReplicaCount: 0
+  maxReplicaCount: 1
+  pollingInterval: 5
+  # Longer than any run: nothing goes to sleep while others are measured.
+  cooldownPeriod: 900
+  triggers:
+    - type: external-push
+      metadata: {{scalerAddress: \"reveille-scaler.keda:9090\", interceptorRoute: {name}}}
+"
+    )?;
+    write_file(dir, name, &yaml)
+}
+
+/// A route and a process that nothing scales: asleep for ever.
+pub(crate) fn write_unscaled(dir: &Path, name: &str, command: &[&str]) -> Result<()> {
+    write_file(dir, name, &(route(name) + &process(name, command)?))
+}
+
+/// A route to an address that is always on.
+pub(crate) fn write_fixed(dir: &Path, name: &str, address: SocketAddr) -> Result<()> {
+    let mut yaml = route(name);
+    write!(
+        yaml,
+        "---
+apiVersion: local.reveille.dev/v1alpha1
+kind: Backend
+metadata: {{name: {name}}}
+spec: {{addresses: [\"{address}\"]}}
+"
+    )?;
+    write_file(dir, name, &yaml)
+}
+
+fn route(name: &str) -> String {
+    let host = host(name);
+    format!(
+        "apiVersion: http.keda.sh/v1beta1
+kind: InterceptorRoute
+metadata: {{name: {name}}}
+spec:
+  target: {{service: {name}, port: 80}}
+  rules: [{{hosts: [{host}]}}]
+  scalingMetric: {{concurrency: {{targetValue: 100}}}}
+"
+    )
+}
+
+fn process(name: &str, command: &[&str]) -> Result<String> {
+    // A JSON array is a YAML sequence.
+    let command = serde_json::to_string(command)?;
+    Ok(format!(
+        "---
+apiVersion: local.reveille.dev/v1alpha1
+kind: Process
+metadata: {{name: {name}}}
+spec: {{command: {command}}}
+"
+    ))
+}
+
+fn write_file(dir: &Path, name: &str, yaml: &str) -> Result<()> {
+    let dir = dir.join("manifests");
+    std::fs::create_dir_all(&dir)?;
+    std::fs::write(dir.join(format!("{name}.yaml")), yaml)?;
+    Ok(())
+}

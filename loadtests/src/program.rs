@@ -1,0 +1,111 @@
+//! A program under test, as a child process.
+//!
+//! Started pinned to a core or not, stopped by its own pid, and told to stop
+//! also when the measurement fails or is interrupted. Its output goes to a
+//! log file, whose end is shown if it dies.
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    ffi::OsStr,
+    fs::File,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::process::{Child, Command};
+
+/// From SIGTERM to SIGKILL.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// A running child process.
+pub(crate) struct Program {
+    child: Child,
+    pid: Pid,
+    log: PathBuf,
+}
+
+/// A command, on one core if given.
+pub(crate) fn command(program: impl AsRef<OsStr>, core: Option<usize>) -> Command {
+    match core {
+        None => Command::new(program),
+        // taskset replaces itself with the program: the pid stays the same.
+        Some(core) => {
+            let mut command = Command::new("taskset");
+            command.arg("-c").arg(core.to_string()).arg(program);
+            command
+        }
+    }
+}
+
+/// Whether a program of this name can be found on PATH.
+pub(crate) fn is_installed(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+}
+
+impl Program {
+    /// Starts it with its output in `log`.
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        let file = File::create(log).with_context(|| format!("{}", log.display()))?;
+        let child = command
+            .stdin(std::process::Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("cannot start {command:?}"))?;
+        let raw = child.id().and_then(|id| i32::try_from(id).ok());
+        let pid = raw.and_then(Pid::from_raw).context("it has no pid")?;
+        let log = log.to_owned();
+        Ok(Self { child, pid, log })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Fails, with the end of its log, if it has ended.
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("it ended with {status}; its log ends:\n{}", self.log_end()),
+        }
+    }
+
+    /// The last lines that it wrote.
+    pub(crate) fn log_end(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let from = lines.len().saturating_sub(20);
+        lines.get(from..).unwrap_or_default().join("\n")
+    }
+
+    /// SIGTERM, then SIGKILL if it does not end in time.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        self.terminate();
+        match tokio::time::timeout(STOP_WITHIN, self.child.wait()).await {
+            Ok(ended) => {
+                ended?;
+                Ok(())
+            }
+            Err(_) => {
+                self.child.kill().await?;
+                bail!("did not end {STOP_WITHIN:?} after SIGTERM: killed");
+            }
+        }
+    }
+
+    fn terminate(&mut self) {
+        // Reaped: the pid may be another's by now.
+        if let Ok(None) = self.child.try_wait()
+            && let Err(error) = kill_process(self.pid, Signal::TERM)
+        {
+            eprintln!("cannot stop {:?}: {error}", self.pid);
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.terminate();
+    }
+}

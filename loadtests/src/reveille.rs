@@ -1,0 +1,94 @@
+//! `reveille local`, started for a measurement.
+//!
+//! On free loopback ports, which it tells by its addresses file.
+
+use crate::program::{self, Program};
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// Options of the program under test.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The reveille binary. Default: beside this program
+    #[arg(long, env = "REVEILLE")]
+    reveille: Option<PathBuf>,
+    /// Its worker threads for requests
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+    /// How workers map to runtimes: per-core or shared
+    #[arg(long, default_value = "per-core")]
+    runtime: String,
+}
+
+impl Args {
+    /// Where the binary is.
+    pub(crate) fn binary(&self) -> Result<PathBuf> {
+        let binary = match &self.reveille {
+            Some(binary) => binary.clone(),
+            None => std::env::current_exe()?.with_file_name("reveille"),
+        };
+        if !binary.is_file() {
+            bail!(
+                "no reveille at {}: `cargo build --release`, or give --reveille",
+                binary.display()
+            );
+        }
+        Ok(binary)
+    }
+}
+
+/// Where it listens.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Addresses {
+    pub(crate) proxy: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+}
+
+/// A running `reveille local`.
+pub(crate) struct Reveille {
+    pub(crate) program: Program,
+    pub(crate) addresses: Addresses,
+}
+
+impl Reveille {
+    /// Starts it with the manifests in `dir`/manifests, on one core if given,
+    /// and waits until it is ready. Writes only into `dir`.
+    pub(crate) async fn start(args: &Args, dir: &Path, core: Option<usize>) -> Result<Self> {
+        let file = dir.join("addresses.json");
+        let mut command = program::command(args.binary()?, core);
+        command.arg("local").arg("-f").arg(dir.join("manifests"));
+        for port in ["--proxy-addr", "--grpc-addr", "--admin-addr"] {
+            command.args([port, "127.0.0.1:0"]);
+        }
+        command.arg("--addresses-file").arg(&file);
+        command.args(["--workers", &args.workers.to_string()]);
+        command.args(["--runtime", &args.runtime, "--log-level", "warn"]);
+        let mut program = Program::start(&mut command, &dir.join("reveille.log"))?;
+        let deadline = Instant::now() + READY_WITHIN;
+        let addresses = loop {
+            program.check_alive().context("reveille")?;
+            if let Some(addresses) = read(&file) {
+                break addresses;
+            }
+            if Instant::now() > deadline {
+                bail!("reveille not ready in time:\n{}", program.log_end());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        Ok(Self { program, addresses })
+    }
+}
+
+/// `None` while the file is not there or not yet whole.
+fn read(file: &Path) -> Option<Addresses> {
+    let text = std::fs::read(file).ok()?;
+    serde_json::from_slice(&text).ok()
+}

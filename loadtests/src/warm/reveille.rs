@@ -1,0 +1,18 @@
+//! Reveille as a peer: `reveille local` with one fixed backend.
+
+use super::{Lab, peer::Running};
+use crate::{manifest, reveille::Reveille};
+use anyhow::Result;
+
+const NAME: &str = "fixed";
+
+pub(super) async fn start(lab: &Lab<'_>) -> Result<Running> {
+    manifest::write_fixed(&lab.dir, NAME, lab.origin)?;
+    let Reveille { program, addresses } =
+        Reveille::start(lab.reveille, &lab.dir, Some(lab.core)).await?;
+    Ok(Running {
+        program,
+        address: addresses.proxy,
+        host: manifest::host(NAME),
+    })
+}
