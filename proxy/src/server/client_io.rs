@@ -59,6 +59,24 @@ impl ClientSocket {
         }
     }
 
+    /// Reads bytes that the runtime knows of. A read that leaves room in the
+    /// buffer took all there was, so it also tells the runtime to wait for
+    /// news: otherwise each request would cost one more read that finds
+    /// nothing. (News that came in since then are not forgotten: the runtime
+    /// compares the times.)
+    fn read_known(&self, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
+        let room = buffer.remaining();
+        let mut read = Err(io::ErrorKind::WouldBlock.into());
+        let _readiness = self.stream.try_io(Interest::READABLE, || {
+            read = self.stream.try_read_buf(buffer);
+            match read {
+                Ok(count) if 0 < count && count < room => Err(io::ErrorKind::WouldBlock.into()),
+                _ => Ok(()),
+            }
+        });
+        read
+    }
+
     fn read_unasked(&self, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
         let socket = SockRef::from(&self.stream);
         let count = (&*socket).read(buffer.initialize_unfilled())?;
@@ -93,7 +111,7 @@ impl AsyncRead for ClientIo {
         }
         loop {
             ready!(socket.stream.poll_read_ready(cx))?;
-            match socket.stream.try_read_buf(buffer) {
+            match socket.read_known(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return Poll::Ready(read.map(|_count| ())),
             }
