@@ -91,7 +91,7 @@ impl Replica {
     /// Starts it and stays with it to its end.
     pub(super) async fn run(mut self) -> Ended {
         let begun = Instant::now();
-        let mut process = match self.start() {
+        let mut process = match self.started().await {
             Ok(started) => started,
             Err(error) => return self.ended(End::NotStarted(error), None),
         };
@@ -142,11 +142,18 @@ impl Replica {
         self.ended(how, Some(ready_at.elapsed()))
     }
 
-    fn start(&self) -> io::Result<Process> {
+    async fn started(&self) -> io::Result<Process> {
+        let (name, spec) = (self.name.clone(), self.spec.clone());
+        let started = tokio::task::spawn_blocking(move || Self::start(&name, &spec));
+        started.await.map_err(io::Error::other)?
+    }
+
+    /// Starts the process. Takes as long as a fork does, which is long enough
+    /// to hold up a signal to KEDA: not for an asynchronous thread.
+    fn start(name: &str, spec: &ProcessSpec) -> io::Result<Process> {
         let free = port::free()?;
         let port = free.addr.port().to_string();
-        let mut words = self
-            .spec
+        let mut words = spec
             .command
             .iter()
             .map(|word| word.replace("{port}", &port));
@@ -154,9 +161,9 @@ impl Replica {
         let mut command = Command::new(&program);
         command
             .args(words)
-            .envs(&self.spec.env)
+            .envs(&spec.env)
             .env("PORT", &port)
-            .current_dir(&self.spec.working_dir)
+            .current_dir(&spec.working_dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -164,17 +171,17 @@ impl Replica {
             .kill_on_drop(true);
         let mut child = command
             .spawn()
-            .map_err(|error| self.name_the_missing(&program, &error))?;
+            .map_err(|error| name_the_missing(spec, &program, &error))?;
         let pid = child
             .id()
             .and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
         let pid = pid.ok_or_else(|| io::Error::other("the process ended at once"))?;
         let mut output = JoinSet::new();
         if let Some(stdout) = child.stdout.take() {
-            output.spawn(log_lines(self.name.clone(), stdout));
+            output.spawn(log_lines(name.to_owned(), stdout));
         }
         if let Some(stderr) = child.stderr.take() {
-            output.spawn(log_lines(self.name.clone(), stderr));
+            output.spawn(log_lines(name.to_owned(), stderr));
         }
         Ok(Process {
             child,
@@ -184,17 +191,6 @@ impl Replica {
         })
     }
 
-    /// The operating system does not say which of the two it did not find.
-    fn name_the_missing(&self, program: &str, error: &io::Error) -> io::Error {
-        let folder = &self.spec.working_dir;
-        let what = if folder.is_dir() {
-            program.to_owned()
-        } else {
-            format!("workingDir {}", folder.display())
-        };
-        io::Error::new(error.kind(), format!("{what}: {error}"))
-    }
-
     fn ended(&self, how: End, served: Option<Duration>) -> Ended {
         Ended {
             index: self.index,
@@ -202,6 +198,17 @@ impl Replica {
             served,
         }
     }
+}
+
+/// The operating system does not say which of the two it did not find.
+fn name_the_missing(spec: &ProcessSpec, program: &str, error: &io::Error) -> io::Error {
+    let folder = &spec.working_dir;
+    let what = if folder.is_dir() {
+        program.to_owned()
+    } else {
+        format!("workingDir {}", folder.display())
+    };
+    io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 fn exited(status: io::Result<ExitStatus>) -> End {
