@@ -7,11 +7,15 @@
 //! is dropped), ends its guards: in-flight count, lease, place in the queue.
 //!
 //! `job.rs` is the part that may have to be repeated: endpoint, connection,
-//! request. `wait.rs` is the cold path; `limits.rs` the deadlines.
+//! request. `wait.rs` is the cold path; `limits.rs` the deadlines; `tunnel.rs`
+//! what comes after an answer that switches protocols.
 
 mod job;
 mod limits;
+mod tunnel;
 mod wait;
+
+pub(crate) use tunnel::Tunnel;
 
 use crate::{
     error::Refusal,
@@ -25,9 +29,9 @@ use crate::{
     route::{Route, StaticRoute},
     server::ClientConnection,
 };
-use http::{Method, Request, Response, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use job::{Answer, Job};
+use job::{Answer, Job, Outcome};
 use limits::Limits;
 
 /// Serves one request of `client`.
@@ -54,6 +58,7 @@ pub(crate) async fn forward(
     };
     let mut in_flight = begin(route.target.clone(), client.worker, request.method());
     let limits = Limits::of(&route, &shared.config);
+    let version = request.version();
 
     // 3. to 6. Pick an endpoint (or wait for one), rewrite the head, send.
     let mut job = Job::new(shared, client, &route, fixed, &in_flight, &limits, request);
@@ -62,18 +67,15 @@ pub(crate) async fn forward(
 
     // 7. Answer; the body carries the guards until it ends.
     let mut response = match outcome {
-        Ok(Answer {
-            response,
-            sender,
-            lease,
-            upload,
-        }) => {
-            in_flight.answered(response.status());
-            let (mut head, body) = response.into_parts();
-            headers::strip_hop_by_hop(&mut head.headers);
-            head.version = Version::HTTP_11;
-            let body = TrackedBody::new(body, limits.request, upload, sender, lease, in_flight);
-            Response::from_parts(head, ProxyBody::Upstream(body))
+        Ok(Outcome::Answered(answer)) => {
+            in_flight.answered(answer.response.status());
+            pass_on(answer, version, &limits, in_flight)
+        }
+        Ok(Outcome::Switched(answer, client_side)) => {
+            in_flight.answered(answer.response.status());
+            let (tunnel, response) = Tunnel::open(answer, client_side, limits.request, in_flight);
+            client.switch_to(tunnel);
+            response
         }
         Err(refusal) => {
             let response = respond::refusal(&refusal);
@@ -86,6 +88,31 @@ pub(crate) async fn forward(
         response.headers_mut().insert(COLD_START, value);
     }
     response
+}
+
+/// Step 7: an endpoint's answer.
+fn pass_on(
+    answer: Answer,
+    version: Version,
+    limits: &Limits,
+    in_flight: InFlight,
+) -> Response<ProxyBody> {
+    let Answer {
+        response,
+        sender,
+        lease,
+        upload,
+    } = answer;
+    let (mut head, body) = response.into_parts();
+    if head.status == StatusCode::UPGRADE_REQUIRED && version == Version::HTTP_11 {
+        // It must say to what (RFC 9110 section 15.5.22).
+        headers::strip_all_but_upgrade(&mut head.headers);
+    } else {
+        headers::strip_hop_by_hop(&mut head.headers);
+    }
+    head.version = Version::HTTP_11;
+    let body = TrackedBody::new(body, limits.request, upload, sender, lease, in_flight);
+    Response::from_parts(head, ProxyBody::Upstream(body))
 }
 
 /// Step 1: the route of a request, from the present table.

@@ -15,4 +15,5 @@ mod sockets {
     mod recovery;
     mod routing;
     mod streaming;
+    mod upgrade;
 }

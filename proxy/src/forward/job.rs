@@ -22,7 +22,10 @@ use crate::{
     upstream::{self, Answered, SendError, Sender, Use},
 };
 use http::{HeaderValue, Request, Response, StatusCode, Version};
-use hyper::body::{Body, Incoming};
+use hyper::{
+    body::{Body, Incoming},
+    upgrade::OnUpgrade,
+};
 use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 use tokio::time::Instant;
 
@@ -40,6 +43,14 @@ pub(super) struct Answer {
     pub(super) upload: Upload,
 }
 
+/// What an endpoint made of a request.
+pub(super) enum Outcome {
+    Answered(Answer),
+    /// It switches protocols, as the client asked it to; with the client's
+    /// side of the connection.
+    Switched(Answer, OnUpgrade),
+}
+
 /// One request on its way to an endpoint.
 pub(super) struct Job<'a> {
     pub(super) shared: &'a Shared,
@@ -53,6 +64,8 @@ pub(super) struct Job<'a> {
     pub(super) request: Option<Request<UploadBody>>,
     pub(super) upload: Option<Upload>,
     pub(super) has_body: bool,
+    /// The client asked to switch protocols.
+    pub(super) upgrade: Option<OnUpgrade>,
     /// The client is on HTTP/1: while the request is held, what it sent next
     /// (its body, another request) stays unread and hides that it left.
     pub(super) may_leave_unseen: bool,
@@ -84,7 +97,8 @@ impl<'a> Job<'a> {
             (UploadBody::none(), Upload::none())
         };
         let mut request = Request::from_parts(head, body);
-        headers::rewrite_request(&mut request, &client.ip);
+        let asks_upgrade = headers::rewrite_request(&mut request, &client.ip);
+        let upgrade = asks_upgrade.then(|| hyper::upgrade::on(&mut request));
         if has_body {
             headers::frame_body(&mut request);
         }
@@ -98,6 +112,7 @@ impl<'a> Job<'a> {
             request: Some(request),
             upload: Some(upload),
             has_body,
+            upgrade,
             may_leave_unseen,
             held_since: None,
             passed_wait: false,
@@ -107,7 +122,7 @@ impl<'a> Job<'a> {
     }
 
     /// Until an endpoint answers or nothing more can be tried.
-    pub(super) async fn run(&mut self) -> Result<Answer, Refusal> {
+    pub(super) async fn run(&mut self) -> Result<Outcome, Refusal> {
         if let Some(fixed) = self
             .fixed
             .filter(|fixed| fixed.mode == ResponseMode::Always)
@@ -131,18 +146,21 @@ impl<'a> Job<'a> {
             let replay = self.replay(&request);
             let connection = if resends == 0 { Use::Any } else { Use::New };
             match self.send(&lease, connection, request).await? {
-                Ok((response, _)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    return Err(Refusal::SwitchedProtocols);
-                }
                 Ok((response, sender)) => {
                     self.pass = None;
+                    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
                     let upload = self.upload.take().unwrap_or_else(Upload::none);
-                    return Ok(Answer {
+                    let answer = Answer {
                         response,
                         sender,
                         lease,
                         upload,
-                    });
+                    };
+                    if !switches {
+                        return Ok(Outcome::Answered(answer));
+                    }
+                    let client_side = self.upgrade.take().ok_or(Refusal::SwitchedProtocols)?;
+                    return Ok(Outcome::Switched(answer, client_side));
                 }
                 Err(SendError::Connect(error, request)) => {
                     self.request = Some(*request);

@@ -16,6 +16,14 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
+/// What ends at a hop although no `Connection` header names it.
+const ALWAYS_STRIPPED: [HeaderName; 4] = [
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+];
+
 /// The authority a request is for, as the client wrote it: the request
 /// target's if it has one (RFC 9112 section 3.2.2, RFC 9113 section 8.3.1),
 /// else the Host header's.
@@ -67,13 +75,39 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// What ends at a hop although no `Connection` header names it.
-const ALWAYS_STRIPPED: [HeaderName; 4] = [
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-];
+/// Likewise, but leaves which protocols are offered or chosen (RFC 9110
+/// section 7.8).
+#[cold]
+pub(crate) fn strip_all_but_upgrade(headers: &mut HeaderMap) {
+    let protocols = headers.get_all(header::UPGRADE);
+    let protocols: Vec<HeaderValue> = protocols.iter().cloned().collect();
+    strip_hop_by_hop(headers);
+    if !protocols.is_empty() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    for protocol in protocols {
+        headers.append(header::UPGRADE, protocol);
+    }
+}
+
+/// Does the client ask to switch to a protocol that may pass through us? Only
+/// HTTP/1.1 has such a thing.
+///
+/// To `h2c` it may not: what follows would be requests that no route has seen.
+/// That one is obsolete (RFC 9113 section 3.1), and may be ignored like any.
+fn asks_upgrade<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    let has = |name: HeaderName, wanted: &str| {
+        let values = headers.get_all(name).iter();
+        let texts = values.filter_map(|value| value.to_str().ok());
+        let mut tokens = texts.flat_map(|text| text.split(','));
+        tokens.any(|token| token.trim().eq_ignore_ascii_case(wanted))
+    };
+    request.version() == Version::HTTP_11
+        && headers.contains_key(header::UPGRADE)
+        && has(header::CONNECTION, "upgrade")
+        && !has(header::UPGRADE, "h2c")
+}
 
 fn strip_named_by_connection(headers: &mut HeaderMap) {
     // The usual one, which names no header.
@@ -114,8 +148,10 @@ pub(crate) fn frame_body<B>(request: &mut Request<B>) {
 }
 
 /// Makes `request` one to an HTTP/1.1 endpoint: origin form, a Host header,
-/// no hop-by-hop headers, the client's address appended.
-pub(crate) fn rewrite_request<B>(request: &mut Request<B>, client_ip: &HeaderValue) {
+/// no hop-by-hop headers but those that ask to switch protocols, the client's
+/// address appended. Says whether it does ask.
+pub(crate) fn rewrite_request<B>(request: &mut Request<B>, client_ip: &HeaderValue) -> bool {
+    let asks_upgrade = asks_upgrade(request);
     if let Some(authority) = request.uri().authority() {
         // Absolute form, or HTTP/2: the authority is the Host.
         if let Ok(host) = HeaderValue::from_str(without_userinfo(authority.as_str())) {
@@ -126,7 +162,11 @@ pub(crate) fn rewrite_request<B>(request: &mut Request<B>, client_ip: &HeaderVal
     }
     *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
-    strip_hop_by_hop(headers);
+    if asks_upgrade {
+        strip_all_but_upgrade(headers);
+    } else {
+        strip_hop_by_hop(headers);
+    }
     merge_cookies(headers);
     match headers.entry(FORWARDED_FOR) {
         Entry::Vacant(entry) => {
@@ -150,6 +190,7 @@ pub(crate) fn rewrite_request<B>(request: &mut Request<B>, client_ip: &HeaderVal
     if let Entry::Vacant(entry) = headers.entry(FORWARDED_PROTO) {
         entry.insert(HeaderValue::from_static("http"));
     }
+    asks_upgrade
 }
 
 /// HTTP/2 clients may split a Cookie header; HTTP/1.1 allows just one (RFC
@@ -219,6 +260,47 @@ mod tests {
             shown(request.headers()),
             ["content-length: 3", "host: a.test", "x-other: 2"]
         );
+    }
+
+    #[test]
+    fn a_wish_to_switch_protocols_passes_and_nothing_else_with_it() {
+        let mut request = request(&[
+            ("host", "a.test"),
+            ("connection", "keep-alive"),
+            ("connection", "X-Mine , UPGRADE"),
+            ("keep-alive", "timeout=5"),
+            ("x-mine", "1"),
+            ("upgrade", "WebSocket"),
+            ("upgrade", "foo/2"),
+            ("sec-websocket-version", "13"),
+        ]);
+        assert!(asks_upgrade(&request));
+        strip_all_but_upgrade(request.headers_mut());
+        assert_eq!(
+            shown(request.headers()),
+            [
+                "connection: upgrade",
+                "host: a.test",
+                "sec-websocket-version: 13",
+                "upgrade: WebSocket",
+                "upgrade: foo/2"
+            ]
+        );
+    }
+
+    #[test]
+    fn not_every_upgrade_header_asks_for_something_we_pass() {
+        let asks = |connection, upgrade, version| {
+            let mut request = request(&[("connection", connection), ("upgrade", upgrade)]);
+            *request.version_mut() = version;
+            asks_upgrade(&request)
+        };
+        assert!(asks("upgrade", "websocket", Version::HTTP_11));
+        assert!(!asks("upgrade", "websocket", Version::HTTP_10));
+        assert!(!asks("upgrade", "websocket", Version::HTTP_2));
+        assert!(!asks("keep-alive", "websocket", Version::HTTP_11));
+        assert!(!asks("upgrade", "websocket, H2C", Version::HTTP_11));
+        assert!(!asks_upgrade(&request(&[("connection", "upgrade")])));
     }
 
     #[test]

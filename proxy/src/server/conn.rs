@@ -1,15 +1,25 @@
 //! One client connection: HTTP/1 or HTTP/2, whichever the client speaks, from
 //! the accept to the drain.
 
-use super::client_io::{ClientIo, ClientSocket};
-use crate::{forward::forward, proxy::Shared};
+use super::{
+    client_io::{ClientIo, ClientSocket},
+    drain::Phase,
+};
+use crate::{
+    forward::{Tunnel, forward},
+    proxy::Shared,
+};
+use futures_util::StreamExt;
 use http::HeaderValue;
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use parking_lot::Mutex;
+use std::{
+    convert::Infallible, error::Error, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+};
 use tokio::net::TcpStream;
 
 /// Largest head (and, for HTTP/1, read buffer) of a request.
@@ -30,6 +40,8 @@ pub(crate) struct ClientConnection {
     /// The peer's address as a header value, made once.
     pub(crate) ip: HeaderValue,
     socket: Arc<ClientSocket>,
+    /// What the connection becomes after the answer under way.
+    tunnel: Mutex<Option<Box<Tunnel>>>,
 }
 
 impl ClientConnection {
@@ -37,9 +49,14 @@ impl ClientConnection {
     pub(crate) async fn gone(&self) {
         self.socket.gone().await;
     }
+
+    /// The answer under way is a 101: after it, the connection is a tunnel.
+    pub(crate) fn switch_to(&self, tunnel: Box<Tunnel>) {
+        *self.tunnel.lock() = Some(tunnel);
+    }
 }
 
-/// Serves one connection until it closes or is drained.
+/// Serves one connection until it closes or is drained, also as a tunnel.
 pub(crate) async fn serve(shared: Arc<Shared>, worker: usize, stream: TcpStream, peer: SocketAddr) {
     let socket = ClientSocket::new(stream);
     let ip = HeaderValue::from_str(&peer.ip().to_canonical().to_string())
@@ -48,11 +65,32 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: usize, stream: TcpStream,
         worker,
         ip,
         socket: socket.clone(),
+        tunnel: Mutex::default(),
     };
     let context = Arc::new((shared, client));
+    if let Err(error) = serve_http(&context, socket).await {
+        // A client that leaves or talks nonsense: its business, not an event.
+        tracing::debug!(%peer, %error, "client connection ended");
+    }
+    let (shared, client) = &*context;
+    let tunnel = client.tunnel.lock().take();
+    if let Some(tunnel) = tunnel {
+        tokio::select! {
+            biased;
+            () = shared.drain.deadline() => {}
+            // Boxed, so that it costs other connections nothing.
+            () = Box::pin(tunnel.run()) => {}
+        }
+    }
+}
 
-    let drain = &context.0.drain;
-    let (draining, deadline) = (drain.draining(), drain.deadline());
+/// Requests and answers, until the connection closes, is drained, or is no
+/// HTTP any more.
+async fn serve_http(
+    context: &Arc<(Arc<Shared>, ClientConnection)>,
+    socket: Arc<ClientSocket>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let mut phases = context.0.drain.phases();
     let service = {
         let context = context.clone();
         service_fn(move |request| {
@@ -65,31 +103,24 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: usize, stream: TcpStream,
     };
 
     let builder = builder();
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(ClientIo(socket)), service));
-    let (mut draining, mut deadline) = (pin!(draining), pin!(deadline));
-    let mut is_draining = false;
-    let ended = loop {
+    let io = TokioIo::new(ClientIo(socket));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
+    loop {
         tokio::select! {
             // First the phase: an answer that goes out after draining began
             // must say that the connection closes.
             biased;
-            () = &mut draining, if !is_draining => {
-                is_draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            ended = connection.as_mut() => break ended,
-            () = &mut deadline => {
+            Some(phase) = phases.next() => if phase == Phase::Deadline {
                 // Held requests were refused at this moment; give their
                 // answers one chance to get out, then cut.
                 let grace = Duration::from_millis(250);
                 let _cut = tokio::time::timeout(grace, connection.as_mut()).await;
-                return;
-            }
+                return Ok(());
+            } else {
+                connection.as_mut().graceful_shutdown();
+            },
+            ended = connection.as_mut() => return ended,
         }
-    };
-    if let Err(error) = ended {
-        // A client that leaves or talks nonsense: its business, not an event.
-        tracing::debug!(%peer, %error, "client connection ended");
     }
 }
 

@@ -3,16 +3,22 @@
 //! `Serving → Draining → Deadline`. In `Draining` no connection takes another
 //! request; in `Deadline` whoever still waits or runs is cut off.
 
+use futures_util::stream::FuturesUnordered;
 use std::future::Future;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
+pub(crate) enum Phase {
     Serving,
+    /// No connection takes another request.
     Draining,
+    /// Whoever still waits or runs is cut off.
     Deadline,
 }
+
+/// See [`Drain::phases`].
+pub(crate) type Phases<F> = FuturesUnordered<F>;
 
 /// The phase, and the connections that are still open.
 #[derive(Debug)]
@@ -55,14 +61,21 @@ impl Drain {
         self.advance(Phase::Deadline);
     }
 
-    /// Resolves when draining begins.
-    pub(crate) fn draining(&self) -> impl Future<Output = ()> + use<> {
-        reached(self.phase.subscribe(), Phase::Draining)
+    /// Both later phases, each when it is reached, for one connection.
+    ///
+    /// Looking at them takes no lock: a connection looks each time that
+    /// anything happens on it, and the channel behind them is shared by all
+    /// workers. So they are asked only when they have something to say.
+    pub(crate) fn phases(&self) -> Phases<impl Future<Output = Phase> + use<>> {
+        [Phase::Draining, Phase::Deadline]
+            .into_iter()
+            .map(|phase| reached(self.phase.subscribe(), phase))
+            .collect()
     }
 
     /// Resolves when what is left is cut off.
-    pub(crate) fn deadline(&self) -> impl Future<Output = ()> + use<> {
-        reached(self.phase.subscribe(), Phase::Deadline)
+    pub(crate) async fn deadline(&self) {
+        reached(self.phase.subscribe(), Phase::Deadline).await;
     }
 
     fn advance(&self, to: Phase) {
@@ -74,9 +87,10 @@ impl Drain {
     }
 }
 
-async fn reached(mut phase: watch::Receiver<Phase>, wanted: Phase) {
+async fn reached(mut phase: watch::Receiver<Phase>, wanted: Phase) -> Phase {
     if phase.wait_for(|phase| *phase >= wanted).await.is_err() {
         // The sender lives as long as the proxy; without it nothing drains.
         std::future::pending().await
     }
+    wanted
 }

@@ -51,7 +51,7 @@ pub(super) async fn dial(addr: SocketAddr, limit: Duration) -> io::Result<Sender
         .await
         .map_err(io::Error::other)?;
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        if let Err(error) = connection.with_upgrades().await {
             // Whoever waits for an answer on it gets the same error; an idle
             // connection that breaks concerns nobody.
             tracing::trace!(%addr, %error, "upstream connection ended");
