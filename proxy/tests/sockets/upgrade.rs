@@ -46,7 +46,7 @@ async fn passes(from: &mut Wire, to: &mut Wire, words: &[u8]) {
     assert_eq!(to.exactly(words.len()).await.as_deref(), Some(words));
 }
 
-fn sorted(head: Head) -> Vec<String> {
+fn sorted(head: &Head) -> Vec<String> {
     let fields = head.fields.iter();
     let mut lines: Vec<String> = fields.map(|(n, v)| format!("{n}: {v}")).collect();
     lines.sort();
@@ -84,7 +84,7 @@ async fn a_sleeping_target_is_woken_by_it(setup: Setup) {
     let mut client = proxy.client().await;
     client.send(ASK).await;
     proxy.until_held(1).await;
-    assert_eq!(proxy.edges("web"), 1);
+    eventually("the wake-up call", || proxy.edges("web") == 1).await;
     let backend = ScriptedBackend::start().await;
     proxy.serve(backend.addr());
     let mut endpoint = backend.accept().await;
@@ -204,7 +204,7 @@ async fn a_drain_waits_for_its_end(setup: Setup) {
         draining(idle).await;
         passes(&mut client, &mut endpoint, b"ping").await;
         passes(&mut endpoint, &mut client, b"pong").await;
-        assert_eq!(proxy.proxy.connections(), 1);
+        eventually("only it is left", || proxy.proxy.connections() == 1).await;
         drop((client, endpoint));
     };
     let (drained, ()) = within("the drain", async { tokio::join!(drain, story) }).await;
@@ -230,8 +230,9 @@ async fn much_data_passes_both_ways_at_once(setup: Setup) {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let (mut read, mut write) = wire.split();
         let send = async move {
+            let piece = vec![fill; 10_000];
             for _ in 0..200 {
-                write.write_all(&[fill; 10_000]).await.expect("open");
+                write.write_all(&piece).await.expect("open");
             }
             write.shutdown().await.expect("open");
             write
@@ -263,7 +264,7 @@ async fn of_the_hop_by_hop_headers_only_the_upgrade_passes() {
         .await;
     let mut endpoint = backend.accept().await;
     assert_eq!(
-        sorted(endpoint.head().await),
+        sorted(&endpoint.head().await),
         [
             "connection: upgrade",
             "host: a.test",
@@ -286,7 +287,7 @@ async fn of_the_hop_by_hop_headers_only_the_upgrade_passes() {
     assert_eq!(head.first, "HTTP/1.1 101 Switching Protocols");
     head.fields.retain(|(name, _)| name != "date");
     assert_eq!(
-        sorted(head),
+        sorted(&head),
         [
             "connection: upgrade",
             "sec-websocket-accept: a",
