@@ -53,7 +53,8 @@ pub struct TargetView {
     /// The ScaledObject that scales it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaled_object: Option<String>,
-    /// In how many seconds it may sleep if nothing is asked of it.
+    /// In how many seconds it may sleep if the scaler calls it active no more
+    /// from now on; it still does for the activity window after the last request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sleeps_in_seconds: Option<f64>,
 }
