@@ -23,5 +23,6 @@ mod shutdown;
 mod startup;
 mod stop_order;
 mod targets_api;
+mod upgrades;
 mod workload_failures;
 mod workload_processes;

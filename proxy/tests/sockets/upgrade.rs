@@ -17,6 +17,7 @@ on_both_runtimes!(
     a_client_that_leaves_ends_the_endpoints_side,
     an_endpoint_that_leaves_ends_the_clients_side,
     a_drain_waits_for_its_end,
+    a_held_one_still_switches_while_draining,
     the_drains_deadline_cuts_it,
     much_data_passes_both_ways_at_once,
 );
@@ -205,6 +206,34 @@ async fn a_drain_waits_for_its_end(setup: Setup) {
         passes(&mut client, &mut endpoint, b"ping").await;
         passes(&mut endpoint, &mut client, b"pong").await;
         eventually("only it is left", || proxy.proxy.connections() == 1).await;
+        drop((client, endpoint));
+    };
+    let (drained, ()) = within("the drain", async { tokio::join!(drain, story) }).await;
+    assert!(drained, "nothing was cut off");
+    proxy.finish().await;
+}
+
+async fn a_held_one_still_switches_while_draining(setup: Setup) {
+    let proxy = setup.start();
+    let backend = ScriptedBackend::start().await;
+    let mut client = proxy.client().await;
+    client.send(ASK).await;
+    proxy.until_held(1).await;
+    let idle = proxy.client().await;
+    eventually("accepted", || proxy.proxy.connections() == 2).await;
+    let drain = proxy.proxy.drain(Duration::from_secs(600));
+    let story = async {
+        draining(idle).await;
+        proxy.serve(backend.addr());
+        let mut endpoint = backend.accept().await;
+        endpoint.head().await;
+        endpoint.send(SWITCH).await;
+        let head = client.head().await;
+        assert_eq!(head.status(), 101);
+        // Both are true, and a client looks for the first.
+        assert_eq!(head.get("connection"), Some("upgrade, close"));
+        passes(&mut client, &mut endpoint, b"ping").await;
+        passes(&mut endpoint, &mut client, b"pong").await;
         drop((client, endpoint));
     };
     let (drained, ()) = within("the drain", async { tokio::join!(drain, story) }).await;
