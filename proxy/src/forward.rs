@@ -64,7 +64,7 @@ pub(crate) async fn forward(
     let mut response = match outcome {
         Ok(Answer {
             response,
-            sender,
+            used,
             lease,
             upload,
         }) => {
@@ -72,7 +72,7 @@ pub(crate) async fn forward(
             let (mut head, body) = response.into_parts();
             headers::strip_hop_by_hop(&mut head.headers);
             head.version = Version::HTTP_11;
-            let body = TrackedBody::new(body, limits.request, upload, sender, lease, in_flight);
+            let body = TrackedBody::new(body, limits.request, upload, used, lease, in_flight);
             Response::from_parts(head, ProxyBody::Upstream(body))
         }
         Err(refusal) => {

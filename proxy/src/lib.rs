@@ -25,7 +25,7 @@ mod upstream;
 pub use clock::Clock;
 pub use config::{ProxyConfig, RuntimeKind};
 pub use demand::{Demand, Totals};
-pub use endpoint::{Endpoint, EndpointSet, ProbePace};
+pub use endpoint::{Endpoint, EndpointSet, ProbePace, Protocol};
 pub use gate::HeldLimit;
 pub use proxy::{Proxy, bind};
 pub use sink::DemandSink;
