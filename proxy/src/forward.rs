@@ -16,7 +16,7 @@ mod wait;
 use crate::{
     error::Refusal,
     http::{
-        ProxyBody, TrackedBody,
+        ProxyBody, TrackedBody, grpc,
         headers::{self, COLD_START},
         respond,
     },
@@ -39,10 +39,11 @@ pub(crate) async fn forward(
     client: &ClientConnection,
     request: Request<Incoming>,
 ) -> Response<ProxyBody> {
+    let is_grpc = grpc::is_call(&request);
     // 1. Which route?
     let route = match find_route(shared, &request) {
         Ok(route) => route,
-        Err(refusal) => return refuse_unrouted(shared, client, &request, &refusal),
+        Err(refusal) => return refuse_unrouted(shared, client, &request, &refusal, is_grpc),
     };
 
     // 2. Count it, from here until its last byte, unless the route answers
@@ -53,7 +54,8 @@ pub(crate) async fn forward(
         Some(_) => InFlight::begin_uncounted,
     };
     let mut in_flight = begin(route.target.clone(), client.worker, request.method());
-    let limits = Limits::of(&route, &shared.config);
+    let limits = Limits::of(&route, &shared.config)
+        .within(is_grpc.then(|| grpc::timeout(request.headers())).flatten());
 
     // 3. to 6. Pick an endpoint (or wait for one), rewrite the head, send.
     let mut job = Job::new(shared, client, &route, fixed, &in_flight, &limits, request);
@@ -76,10 +78,9 @@ pub(crate) async fn forward(
             Response::from_parts(head, ProxyBody::Upstream(body))
         }
         Err(refusal) => {
-            let response = respond::refusal(&refusal);
-            in_flight.answered(response.status());
+            in_flight.answered(refusal.status());
             tracing::debug!(target = %route.target.id(), reason = %refusal, "request refused");
-            response
+            respond::refusal(&refusal, is_grpc)
         }
     };
     if let Some(value) = cold_start {
@@ -115,6 +116,7 @@ fn refuse_unrouted(
     client: &ClientConnection,
     request: &Request<Incoming>,
     refusal: &Refusal,
+    is_grpc: bool,
 ) -> Response<ProxyBody> {
     let begun_us = shared.clock.now_us();
     tracing::debug!(
@@ -123,12 +125,11 @@ fn refuse_unrouted(
         reason = %refusal,
         "request without a route"
     );
-    let response = respond::refusal(refusal);
     Unrouted {
         clock: &shared.clock,
         requests: &shared.unrouted,
         worker: client.worker,
     }
-    .record(begun_us, request.method(), response.status());
-    response
+    .record(begun_us, request.method(), refusal.status());
+    respond::refusal(refusal, is_grpc)
 }

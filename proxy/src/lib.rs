@@ -1,7 +1,8 @@
 //! Reveille's data plane: routes each request, counts it, and holds it while
 //! nobody can serve it.
 //!
-//! Knows HTTP. Knows neither Kubernetes nor gRPC nor KEDA.
+//! Knows HTTP, and how gRPC clients want to be refused. Knows neither
+//! Kubernetes nor KEDA.
 
 mod clock;
 mod config;

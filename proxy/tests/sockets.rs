@@ -8,6 +8,7 @@ mod sockets {
     mod drain;
     mod failures;
     mod forwarding;
+    mod grpc;
     mod h2c;
     mod hold;
     mod hostile;

@@ -1,9 +1,10 @@
 //! What the hot path does to HTTP messages: `headers.rs` rewrites heads,
 //! `body.rs` wraps bodies, `respond.rs` turns refusals into answers,
-//! `resend.rs` keeps the beginning
+//! `grpc.rs` into those that gRPC clients expect; `resend.rs` keeps the beginning
 //! of a body.
 
 pub(crate) mod body;
+pub(crate) mod grpc;
 pub(crate) mod headers;
 mod resend;
 pub(crate) mod respond;
