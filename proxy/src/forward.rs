@@ -20,7 +20,7 @@ pub(crate) use tunnel::Tunnel;
 use crate::{
     error::Refusal,
     http::{
-        ProxyBody, TrackedBody,
+        ProxyBody, TrackedBody, grpc,
         headers::{self, COLD_START},
         respond,
     },
@@ -43,10 +43,11 @@ pub(crate) async fn forward(
     client: &ClientConnection,
     request: Request<Incoming>,
 ) -> Response<ProxyBody> {
+    let is_grpc = grpc::is_call(&request);
     // 1. Which route?
     let route = match find_route(shared, &request) {
         Ok(route) => route,
-        Err(refusal) => return refuse_unrouted(shared, client, &request, &refusal),
+        Err(refusal) => return refuse_unrouted(shared, client, &request, &refusal, is_grpc),
     };
 
     // 2. Count it, from here until its last byte, unless the route answers
@@ -57,7 +58,8 @@ pub(crate) async fn forward(
         Some(_) => InFlight::begin_uncounted,
     };
     let mut in_flight = begin(route.target.clone(), client.worker, request.method());
-    let limits = Limits::of(&route, &shared.config);
+    let limits = Limits::of(&route, &shared.config)
+        .within(is_grpc.then(|| grpc::timeout(request.headers())).flatten());
     let version = request.version();
 
     // 3. to 6. Pick an endpoint (or wait for one), rewrite the head, send.
@@ -78,10 +80,9 @@ pub(crate) async fn forward(
             response
         }
         Err(refusal) => {
-            let response = respond::refusal(&refusal);
-            in_flight.answered(response.status());
+            in_flight.answered(refusal.status());
             tracing::debug!(target = %route.target.id(), reason = %refusal, "request refused");
-            response
+            respond::refusal(&refusal, is_grpc)
         }
     };
     if let Some(value) = cold_start {
@@ -99,7 +100,7 @@ fn pass_on(
 ) -> Response<ProxyBody> {
     let Answer {
         response,
-        sender,
+        used,
         lease,
         upload,
     } = answer;
@@ -111,7 +112,7 @@ fn pass_on(
         headers::strip_hop_by_hop(&mut head.headers);
     }
     head.version = Version::HTTP_11;
-    let body = TrackedBody::new(body, limits.request, upload, sender, lease, in_flight);
+    let body = TrackedBody::new(body, limits.request, upload, used, lease, in_flight);
     Response::from_parts(head, ProxyBody::Upstream(body))
 }
 
@@ -142,6 +143,7 @@ fn refuse_unrouted(
     client: &ClientConnection,
     request: &Request<Incoming>,
     refusal: &Refusal,
+    is_grpc: bool,
 ) -> Response<ProxyBody> {
     let begun_us = shared.clock.now_us();
     tracing::debug!(
@@ -150,12 +152,11 @@ fn refuse_unrouted(
         reason = %refusal,
         "request without a route"
     );
-    let response = respond::refusal(refusal);
     Unrouted {
         clock: &shared.clock,
         requests: &shared.unrouted,
         worker: client.worker,
     }
-    .record(begun_us, request.method(), response.status());
-    response
+    .record(begun_us, request.method(), refusal.status());
+    respond::refusal(refusal, is_grpc)
 }

@@ -59,7 +59,8 @@ impl InFlight {
         self.begun_us
     }
 
-    /// The status that the client is about to see.
+    /// The status that the client is about to see; of a refusal, its own one,
+    /// also where a gRPC client is told in words of its own.
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = status.as_u16();
     }

@@ -1,7 +1,8 @@
 //! Reveille's data plane: routes each request, counts it, and holds it while
 //! nobody can serve it.
 //!
-//! Knows HTTP. Knows neither Kubernetes nor gRPC nor KEDA.
+//! Knows HTTP, and how gRPC clients want to be refused. Knows neither
+//! Kubernetes nor KEDA.
 
 mod clock;
 mod config;
@@ -25,7 +26,7 @@ mod upstream;
 pub use clock::Clock;
 pub use config::{ProxyConfig, RuntimeKind};
 pub use demand::{Demand, Totals};
-pub use endpoint::{Endpoint, EndpointSet, ProbePace};
+pub use endpoint::{Endpoint, EndpointSet, ProbePace, Protocol};
 pub use gate::HeldLimit;
 pub use proxy::{Proxy, bind};
 pub use sink::DemandSink;

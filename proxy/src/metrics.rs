@@ -170,7 +170,9 @@ pub struct RequestShards {
 pub struct RequestsReading {
     /// The method label.
     pub method: MethodLabel,
-    /// The status code that the client saw; 499 if it left before.
+    /// The status code that the client saw; 499 if it left before. What the
+    /// proxy itself refused has the refusal's code, also for gRPC clients,
+    /// which see 200 and the reason in `grpc-status`: it tells more.
     pub code: u16,
     /// How long the requests took, the hold included.
     pub durations: DurationsReading,

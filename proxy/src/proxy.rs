@@ -4,7 +4,7 @@
 use crate::{
     clock::Clock,
     config::ProxyConfig,
-    endpoint::Endpoint,
+    endpoint::{Endpoint, Protocol},
     gate::HeldLimit,
     metrics::RequestShards,
     route::RouteTable,
@@ -86,10 +86,23 @@ impl Proxy {
         Arc::new(Target::new(id, self.targets.clone()))
     }
 
-    /// An endpoint with room for this proxy's connections.
+    /// An endpoint that speaks HTTP/1.1, with room for this proxy's
+    /// connections.
     #[must_use]
     pub fn endpoint(&self, addr: SocketAddr, name: &str) -> Arc<Endpoint> {
-        Arc::new(Endpoint::new(addr, name, self.shared.config.workers))
+        self.endpoint_speaking(Protocol::Http1, addr, name)
+    }
+
+    /// Likewise, one that speaks `protocol`.
+    #[must_use]
+    pub fn endpoint_speaking(
+        &self,
+        protocol: Protocol,
+        addr: SocketAddr,
+        name: &str,
+    ) -> Arc<Endpoint> {
+        let workers = self.shared.config.workers;
+        Arc::new(Endpoint::new(addr, name, protocol, workers))
     }
 
     /// Replaces all routes at once. Requests under way keep theirs.

@@ -8,6 +8,8 @@ mod sockets {
     mod drain;
     mod failures;
     mod forwarding;
+    mod grpc;
+    mod h2c;
     mod hold;
     mod hostile;
     mod http2;

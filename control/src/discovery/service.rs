@@ -1,12 +1,13 @@
 //! One service: its endpoints, and the targets that they serve.
 
 use parking_lot::Mutex;
-use proxy::{Endpoint, EndpointSet, Proxy, Target, route::Fallback};
+use proxy::{Endpoint, EndpointSet, Protocol, Proxy, Target, route::Fallback};
 use std::{fmt, net::SocketAddr, sync::Arc};
 
 /// The endpoints of one service.
 pub struct Service {
     name: String,
+    protocol: Protocol,
     proxy: Arc<Proxy>,
     state: Mutex<State>,
 }
@@ -28,11 +29,13 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// A service without endpoints; `name` is `namespace/name`.
+    /// A service without endpoints; `name` is `namespace/name`, `protocol`
+    /// what its endpoints will speak.
     #[must_use]
-    pub fn new(name: String, proxy: Arc<Proxy>) -> Self {
+    pub fn new(name: String, protocol: Protocol, proxy: Arc<Proxy>) -> Self {
         Self {
             name,
+            protocol,
             proxy,
             state: Mutex::default(),
         }
@@ -61,7 +64,7 @@ impl Service {
 
     /// Adds an endpoint; requests that wait are released to it at once.
     pub fn add(&self, addr: SocketAddr, name: &str) -> Arc<Endpoint> {
-        let endpoint = self.proxy.endpoint(addr, name);
+        let endpoint = self.proxy.endpoint_speaking(self.protocol, addr, name);
         let mut state = self.state.lock();
         state.endpoints.push(endpoint.clone());
         state.publish();

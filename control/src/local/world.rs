@@ -63,7 +63,11 @@ impl World {
         let mut pools = Vec::new();
         for process in manifests.processes {
             let key = key(&process);
-            let service = Arc::new(Service::new(full_name(&key), proxy.clone()));
+            let service = Arc::new(Service::new(
+                full_name(&key),
+                process.spec.protocol,
+                proxy.clone(),
+            ));
             let pool = ProcessPool::new(full_name(&key));
             services.insert(key.clone(), service.clone());
             pools_by_key.insert(key, pool.clone());
@@ -71,7 +75,11 @@ impl World {
         }
         for backend in manifests.backends {
             let key = key(&backend);
-            let service = Arc::new(Service::new(full_name(&key), proxy.clone()));
+            let service = Arc::new(Service::new(
+                full_name(&key),
+                backend.spec.protocol,
+                proxy.clone(),
+            ));
             for addr in &backend.spec.addresses {
                 service.add(*addr, &addr.to_string());
             }

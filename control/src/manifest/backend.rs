@@ -5,6 +5,9 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
+use proxy::Protocol;
+
+use super::app_protocol;
 use super::decode::Field;
 
 /// What a Backend is.
@@ -12,6 +15,8 @@ use super::decode::Field;
 pub struct BackendSpec {
     /// Its endpoints, at least one, each once.
     pub addresses: Vec<SocketAddr>,
+    /// What they speak; default HTTP/1.1.
+    pub protocol: Protocol,
 }
 
 impl BackendSpec {
@@ -31,9 +36,11 @@ impl BackendSpec {
                 Some(address)
             })
         });
+        let protocol = app_protocol::decode(fields.optional("appProtocol").as_ref());
         fields.finish();
         Some(Self {
             addresses: addresses?,
+            protocol: protocol?,
         })
     }
 }

@@ -15,6 +15,7 @@ pub mod duration;
 pub mod node;
 pub mod report;
 
+mod app_protocol;
 mod backend;
 mod behavior;
 mod cross;

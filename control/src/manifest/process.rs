@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use proxy::Protocol;
+
+use super::app_protocol;
 use super::decode::Field;
 
 /// What a Process asks for.
@@ -20,6 +23,8 @@ pub struct ProcessSpec {
     pub working_dir: PathBuf,
     /// How it shows that it can serve.
     pub readiness: Readiness,
+    /// What its replicas speak; default HTTP/1.1.
+    pub protocol: Protocol,
     /// Time to become ready before it counts as failed; default 60 s.
     pub start_timeout: Duration,
     /// Time between the request to stop and the kill; default 5 s.
@@ -67,12 +72,14 @@ impl ProcessSpec {
             Some(field) => field.duration(),
             None => Some(Duration::from_secs(5)),
         };
+        let protocol = app_protocol::decode(fields.optional("appProtocol").as_ref());
         fields.finish();
         Some(Self {
             command: command?,
             env,
             working_dir: resolve(base_dir, folder?),
             readiness: readiness?,
+            protocol: protocol?,
             start_timeout: start_timeout?,
             termination_grace_period: termination_grace_period?,
         })

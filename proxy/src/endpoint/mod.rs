@@ -8,11 +8,13 @@
 mod eject;
 mod pick;
 mod probe;
+mod protocol;
 
 pub use probe::ProbePace;
 pub(crate) use probe::probe_once;
+pub use protocol::Protocol;
 
-use crate::upstream::IdlePool;
+use crate::upstream::{Connections, Used};
 use crossbeam_utils::CachePadded;
 use eject::Ejection;
 use std::{
@@ -30,20 +32,20 @@ pub struct Endpoint {
     name: Arc<str>,
     in_flight: CachePadded<AtomicUsize>,
     ejection: Ejection,
-    idle: IdlePool,
+    connections: Connections,
 }
 
 impl Endpoint {
     /// An endpoint at `addr`; `name` is what logs call it (a replica, a pod).
-    /// `workers` is the number of workers that keep idle connections to it.
+    /// `workers` is the number of workers that keep connections to it.
     #[must_use]
-    pub fn new(addr: SocketAddr, name: &str, workers: usize) -> Self {
+    pub fn new(addr: SocketAddr, name: &str, protocol: Protocol, workers: usize) -> Self {
         Self {
             addr,
             name: name.into(),
             in_flight: CachePadded::new(AtomicUsize::new(0)),
             ejection: Ejection::default(),
-            idle: IdlePool::new(workers),
+            connections: Connections::new(protocol, workers),
         }
     }
 
@@ -51,6 +53,12 @@ impl Endpoint {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// What it speaks.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.connections.protocol()
     }
 
     /// What logs call it.
@@ -68,13 +76,13 @@ impl Endpoint {
     /// Idle connections to it, over all workers.
     #[must_use]
     pub fn idle_connections(&self) -> usize {
-        self.idle.len()
+        self.connections.idle()
     }
 
     /// Closes idle connections that were not used for `age`, and those that
     /// the other side closed.
     pub fn close_idle(&self, age: std::time::Duration) {
-        self.idle.close_older_than(age);
+        self.connections.close_older_than(age);
     }
 
     /// Is it out of the rotation at `now_us`?
@@ -84,10 +92,11 @@ impl Endpoint {
     }
 
     /// A connection to it failed: out of the rotation, each time for longer.
-    /// Its idle connections are dropped: their peer is most likely gone too.
+    /// Its other connections get no more requests: their peer is most likely
+    /// gone too.
     pub(crate) fn eject(&self, now_us: u64) {
         self.ejection.extend(now_us);
-        self.idle.clear();
+        self.connections.clear();
     }
 
     /// It accepts connections again.
@@ -95,8 +104,13 @@ impl Endpoint {
         self.ejection.end();
     }
 
-    pub(crate) fn idle(&self) -> &IdlePool {
-        &self.idle
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// Keeps a connection of `worker`'s whose last exchange is complete.
+    pub(crate) fn give_back(&self, worker: usize, used: Used) {
+        self.connections.give_back(worker, used);
     }
 }
 
@@ -185,7 +199,10 @@ mod tests {
     use super::*;
 
     fn set(count: u16) -> EndpointSet {
-        let endpoint = |port| Arc::new(Endpoint::new(([127, 0, 0, 1], port).into(), "e", 1));
+        let endpoint = |port| {
+            let addr = ([127, 0, 0, 1], port).into();
+            Arc::new(Endpoint::new(addr, "e", Protocol::Http1, 1))
+        };
         EndpointSet::new((1..=count).map(endpoint).collect())
     }
 

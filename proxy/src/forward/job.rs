@@ -7,7 +7,7 @@
 
 use super::limits::Limits;
 use crate::{
-    endpoint::Lease,
+    endpoint::{Lease, Protocol},
     error::Refusal,
     gate::Pass,
     http::{
@@ -19,7 +19,7 @@ use crate::{
     proxy::Shared,
     route::{ResponseMode, Route, StaticRoute},
     server::ClientConnection,
-    upstream::{self, Answered, SendError, Sender, Use},
+    upstream::{self, Answered, SendError, Use, Used},
 };
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::{
@@ -38,7 +38,7 @@ const RESEND_PAUSE: Duration = Duration::from_millis(25);
 /// An endpoint's answer, with what its body must hold on to.
 pub(super) struct Answer {
     pub(super) response: Response<Incoming>,
-    pub(super) sender: Option<Sender>,
+    pub(super) used: Option<Used>,
     pub(super) lease: Lease,
     pub(super) upload: Upload,
 }
@@ -143,16 +143,18 @@ impl<'a> Job<'a> {
                 .request
                 .take()
                 .expect("a request that failed unsent came back");
-            let replay = self.replay(&request);
+            let is_idempotent = request.method().is_idempotent();
+            let replay = self.replay(&request, &lease);
             let connection = if resends == 0 { Use::Any } else { Use::New };
             match self.send(&lease, connection, request).await? {
-                Ok((response, sender)) => {
+                Ok((response, used)) => {
                     self.pass = None;
                     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
                     let upload = self.upload.take().unwrap_or_else(Upload::none);
+                    upload.answered();
                     let answer = Answer {
                         response,
-                        sender,
+                        used,
                         lease,
                         upload,
                     };
@@ -166,9 +168,14 @@ impl<'a> Job<'a> {
                     self.request = Some(*request);
                     self.endpoint_is_dead(&lease, &error);
                 }
-                Err(SendError::NoAnswer(error)) => {
+                Err(SendError::Unfit(what)) => return Err(Refusal::BadRequest(what)),
+                Err(SendError::NoAnswer { error, is_unharmed }) => {
                     self.check_upload()?;
-                    let Some(replay) = replay.filter(|_| resends < MOST_RESENDS) else {
+                    let again = (is_unharmed || is_idempotent) && resends < MOST_RESENDS;
+                    let Some(copy) = replay.filter(|_| again) else {
+                        return Err(Refusal::NoAnswer(error));
+                    };
+                    let Some(replay) = self.with_body(copy, is_unharmed).await else {
                         return Err(Refusal::NoAnswer(error));
                     };
                     if resends > 0 {
@@ -273,10 +280,11 @@ impl<'a> Job<'a> {
     }
 
     /// A copy of the request to send again if its connection breaks before an
-    /// answer: only where that is safe (RFC 9110 section 9.2.2), and only
-    /// without a body, which can be read just once.
-    fn replay(&self, request: &Request<UploadBody>) -> Option<Request<UploadBody>> {
-        if self.has_body || !request.method().is_idempotent() {
+    /// answer: only where that is safe (RFC 9110 section 9.2.2), or where the
+    /// endpoint can say that it did nothing (HTTP/2).
+    fn replay(&self, request: &Request<UploadBody>, lease: &Lease) -> Option<Request<UploadBody>> {
+        let is_h2c = lease.endpoint().protocol() == Protocol::H2c;
+        if !is_h2c && (self.has_body || !request.method().is_idempotent()) {
             return None;
         }
         let mut copy = Request::new(UploadBody::none());
@@ -284,6 +292,25 @@ impl<'a> Job<'a> {
         *copy.uri_mut() = request.uri().clone();
         *copy.headers_mut() = request.headers().clone();
         Some(copy)
+    }
+
+    /// The copy with the request's body, which can be read just once: only if
+    /// there is none, or the endpoint refused it soon enough.
+    async fn with_body(
+        &mut self,
+        copy: Request<UploadBody>,
+        is_unharmed: bool,
+    ) -> Option<Request<UploadBody>> {
+        if !self.has_body {
+            return Some(copy);
+        }
+        if !is_unharmed {
+            return None;
+        }
+        let unsent = self.upload.as_ref()?.unsent().await?;
+        let (body, upload) = UploadBody::again(unsent);
+        self.upload = Some(upload);
+        Some(copy.map(|_none| body))
     }
 
     /// `true` if the request had to wait, `false` if it could go at once;

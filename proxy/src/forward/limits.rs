@@ -34,6 +34,13 @@ impl Limits {
         }
     }
 
+    /// The client itself wants all of it to be over after `limit`.
+    pub(super) fn within(mut self, limit: Option<Duration>) -> Self {
+        let at = limit.and_then(|limit| Instant::now().checked_add(limit));
+        self.request = [self.request, at].into_iter().flatten().min();
+        self
+    }
+
     /// When a phase that starts at `start` and may take `limit` must end, and
     /// what to answer if it does not.
     pub(super) fn phase(

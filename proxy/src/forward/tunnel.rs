@@ -14,7 +14,7 @@ use crate::{
     endpoint::Lease,
     http::{ProxyBody, headers},
     in_flight::InFlight,
-    upstream::Sender,
+    upstream::Used,
 };
 use http::{Response, header};
 use hyper::upgrade::OnUpgrade;
@@ -45,7 +45,7 @@ pub(crate) struct Tunnel {
     deadline: Option<Instant>,
     /// Kept until the endpoint's side has switched, which is after the
     /// request's body.
-    sender: Option<Sender>,
+    used: Option<Used>,
     lease: Lease,
     in_flight: InFlight,
 }
@@ -64,7 +64,7 @@ impl Tunnel {
             client,
             endpoint: hyper::upgrade::on(&mut response),
             deadline,
-            sender: answer.sender,
+            used: answer.used,
             lease: answer.lease,
             in_flight,
         };
@@ -83,7 +83,7 @@ impl Tunnel {
             client,
             endpoint,
             deadline,
-            sender,
+            used,
             lease,
             in_flight,
         } = self;
@@ -91,7 +91,7 @@ impl Tunnel {
             // Fails if a connection broke before it switched.
             let (client, endpoint) =
                 tokio::try_join!(client, endpoint).map_err(io::Error::other)?;
-            drop(sender);
+            drop(used);
             copy_both(TokioIo::new(client), TokioIo::new(endpoint)).await
         };
         let ended = match deadline {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     clock::Clock,
-    endpoint::{Endpoint, EndpointSet},
+    endpoint::{Endpoint, EndpointSet, Protocol},
     target::{Target, TargetContext, TargetId},
 };
 use std::{sync::atomic::AtomicU64, time::Duration};
@@ -39,7 +39,10 @@ fn bench(max_held: usize) -> Bench {
 }
 
 fn endpoints(count: u16) -> Arc<EndpointSet> {
-    let endpoint = |port| Arc::new(Endpoint::new(([127, 0, 0, 1], port).into(), "e", 1));
+    let endpoint = |port| {
+        let addr = ([127, 0, 0, 1], port).into();
+        Arc::new(Endpoint::new(addr, "e", Protocol::Http1, 1))
+    };
     Arc::new(EndpointSet::new((1..=count).map(endpoint).collect()))
 }
 
@@ -250,7 +253,7 @@ async fn news_are_heard_while_silent_endpoints_are_probed() {
     let bench = bench(10);
     let (addr, _sockets) = silent().await;
     let dead: Vec<_> = (0..20)
-        .map(|_| Arc::new(Endpoint::new(addr, "silent", 1)))
+        .map(|_| Arc::new(Endpoint::new(addr, "silent", Protocol::Http1, 1)))
         .collect();
     let now_us = bench.target.clock().now_us();
     for endpoint in &dead {

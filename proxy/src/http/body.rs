@@ -1,28 +1,62 @@
 //! Bodies on their way through: never buffered, never copied, always
 //! accounted for.
 
-use crate::{endpoint::Lease, in_flight::InFlight, upstream::Sender};
+use super::resend::Beginning;
+use crate::{endpoint::Lease, in_flight::InFlight, upstream::Used};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use pin_project::{pin_project, pinned_drop};
 use std::{
     error::Error,
     future::Future,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
+    time::Duration,
 };
-use tokio::time::{Instant, Sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, Sleep},
+};
+
+/// How long a connection may take to let go of the body of a failed request.
+const DROPPED_WITHIN: Duration = Duration::from_millis(10);
 
 /// The body of a request on its way to the endpoint.
-#[pin_project]
+#[pin_project(PinnedDrop)]
 #[derive(Debug)]
 pub(crate) struct UploadBody {
     #[pin]
     inner: Option<Incoming>,
-    /// Told when nothing more comes from the client.
-    end: Option<Arc<OnceLock<UploadState>>>,
+    /// Something of it was taken.
+    begun: bool,
+    /// All that was taken, while it can be sent again.
+    beginning: Option<Box<Beginning>>,
+    outside: Option<Arc<UploadOutside>>,
+}
+
+/// What is known of a request's body outside the connection that sends it.
+#[derive(Debug, Default)]
+struct UploadOutside {
+    /// Set when nothing more comes from the client.
+    end: OnceLock<UploadState>,
+    /// All of the body, if it could be sent again when it was dropped.
+    unsent: Mutex<Option<Unsent>>,
+    dropped: Notify,
+    /// There is an answer: it will never be sent again.
+    answered: AtomicBool,
+}
+
+/// All of a request's body, to be sent again.
+#[derive(Debug)]
+pub(crate) struct Unsent {
+    inner: Incoming,
+    beginning: Option<Box<Beginning>>,
 }
 
 impl UploadBody {
@@ -30,27 +64,52 @@ impl UploadBody {
     pub(crate) fn none() -> Self {
         Self {
             inner: None,
-            end: None,
+            begun: false,
+            beginning: None,
+            outside: None,
         }
     }
 
     /// The client's body, and what tells how and when it ended.
     pub(crate) fn stream(inner: Incoming) -> (Self, Upload) {
-        let end = Arc::new(OnceLock::new());
+        Self::again(Unsent {
+            inner,
+            beginning: None,
+        })
+    }
+
+    /// Likewise, a body that was not sent after all.
+    pub(crate) fn again(unsent: Unsent) -> (Self, Upload) {
+        let outside = Arc::new(UploadOutside::default());
         (
             Self {
-                inner: Some(inner),
-                end: Some(end.clone()),
+                inner: Some(unsent.inner),
+                begun: false,
+                beginning: unsent.beginning,
+                outside: Some(outside.clone()),
             },
-            Upload(Some(end)),
+            Upload(Some(outside)),
         )
+    }
+
+    /// Bytes of an earlier attempt that come before the client's next.
+    fn remaining(&self) -> u64 {
+        self.beginning.as_ref().map_or(0, |known| known.remaining())
+    }
+
+    /// From now on keeps what is taken of it, up to a limit, so that it can
+    /// be sent again.
+    pub(crate) fn keep_beginning(&mut self) {
+        if self.inner.is_some() && !self.begun {
+            self.beginning.get_or_insert_default();
+        }
     }
 }
 
 /// Watches a request's body on its way, from outside the connection that
 /// sends it.
 #[derive(Debug)]
-pub(crate) struct Upload(Option<Arc<OnceLock<UploadState>>>);
+pub(crate) struct Upload(Option<Arc<UploadOutside>>);
 
 /// Where a request's body stands.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +134,24 @@ impl Upload {
     pub(crate) fn state(&self) -> UploadState {
         match &self.0 {
             None => UploadState::Complete(None),
-            Some(end) => end.get().copied().unwrap_or(UploadState::Running),
+            Some(outside) => outside.end.get().copied().unwrap_or(UploadState::Running),
+        }
+    }
+
+    /// The body, if it can be sent again. To be asked when its connection has
+    /// given it up: that may hold on to it for a moment.
+    pub(crate) async fn unsent(&self) -> Option<Unsent> {
+        let outside = self.0.as_ref()?;
+        let dropped = outside.dropped.notified();
+        let _in_time = tokio::time::timeout(DROPPED_WITHIN, dropped).await;
+        outside.unsent.lock().take()
+    }
+
+    /// There is an answer: nothing needs to be kept.
+    pub(crate) fn answered(&self) {
+        if let Some(outside) = &self.0 {
+            outside.answered.store(true, Ordering::Relaxed);
+            outside.unsent.lock().take();
         }
     }
 
@@ -111,7 +187,17 @@ impl Body for UploadBody {
         let Some(mut inner) = this.inner.as_pin_mut() else {
             return Poll::Ready(None);
         };
+        if let Some(piece) = this.beginning.as_mut().and_then(|known| known.next()) {
+            *this.begun = true;
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
         let frame = ready!(inner.as_mut().poll_frame(cx));
+        *this.begun = true;
+        if let (Some(beginning), Some(outside)) = (this.beginning.as_mut(), &this.outside)
+            && (outside.answered.load(Ordering::Relaxed) || !beginning.keep(&frame))
+        {
+            *this.beginning = None;
+        }
         let ended = match &frame {
             Some(Err(error)) => Some(UploadState::of(error)),
             // Not every body is asked for its end: one that says that it is
@@ -125,21 +211,49 @@ impl Body for UploadBody {
             }
             _ => None,
         };
-        if let (Some(ended), Some(end)) = (ended, this.end) {
+        if let (Some(ended), Some(outside)) = (ended, this.outside) {
             // The first end counts: a body that is at its end may be asked again.
-            let _first = end.set(ended);
+            let _first = outside.end.set(ended);
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.inner.as_ref().is_none_or(Body::is_end_stream) && self.remaining() == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let Some(inner) = &self.inner else {
+            return SizeHint::with_exact(0);
+        };
+        let mut hint = inner.size_hint();
+        let remaining = self.remaining();
+        if remaining > 0 {
+            if let Some(upper) = hint.upper() {
+                hint.set_upper(upper + remaining);
+            }
+            hint.set_lower(hint.lower() + remaining);
+        }
+        hint
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for UploadBody {
+    fn drop(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        let (Some(outside), Some(mut beginning)) = (this.outside, this.beginning.take()) else {
+            return;
+        };
+        if !outside.answered.load(Ordering::Relaxed) {
+            beginning.rewind();
+            // `Incoming` is `Unpin`, so it may leave.
+            *outside.unsent.lock() = this.inner.take().map(|inner| Unsent {
+                inner,
+                beginning: Some(beginning),
+            });
+            outside.dropped.notify_one();
+        }
     }
 }
 
@@ -212,7 +326,7 @@ pub(crate) struct TrackedBody {
     /// Boxed: most routes have no request timeout.
     deadline: Option<Pin<Box<Sleep>>>,
     upload: Upload,
-    sender: Option<Sender>,
+    used: Option<Used>,
     lease: Lease,
     in_flight: InFlight,
 }
@@ -222,7 +336,7 @@ impl TrackedBody {
         inner: Incoming,
         deadline: Option<Instant>,
         upload: Upload,
-        sender: Option<Sender>,
+        used: Option<Used>,
         lease: Lease,
         in_flight: InFlight,
     ) -> Self {
@@ -232,7 +346,7 @@ impl TrackedBody {
             ended: false,
             deadline,
             upload,
-            sender,
+            used,
             lease,
             in_flight,
         }
@@ -273,13 +387,11 @@ impl PinnedDrop for TrackedBody {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
         let complete = (*this.ended || this.inner.is_end_stream()) && this.upload.is_complete();
-        if let Some(sender) = this.sender.take()
+        if let Some(used) = this.used.take()
             && complete
         {
-            this.lease
-                .endpoint()
-                .idle()
-                .put(this.in_flight.worker(), sender);
+            let worker = this.in_flight.worker();
+            this.lease.endpoint().give_back(worker, used);
         }
     }
 }

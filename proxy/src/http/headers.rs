@@ -4,8 +4,10 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
     header::{self, Entry},
-    uri::PathAndQuery,
+    uri::{self, Authority, PathAndQuery, Scheme},
 };
+use http_body::Body;
+use std::{net::SocketAddr, str::FromStr};
 
 /// Set on each answer whose request went through the wait for an endpoint:
 /// `true` if it had to wait. The name is the HTTP add-on's.
@@ -193,6 +195,58 @@ pub(crate) fn rewrite_request<B>(request: &mut Request<B>, client_ip: &HeaderVal
     asks_upgrade
 }
 
+/// Makes a request to an HTTP/1.1 endpoint one to an HTTP/2 endpoint at
+/// `endpoint` (RFC 9113 sections 8.2.2 and 8.3.1): the Host header becomes the
+/// authority, and nothing frames the body. A client that named no host means
+/// whoever is there.
+///
+/// # Errors
+/// Says what is wrong with the request's Host header.
+pub(crate) fn to_http2<B>(
+    request: &mut Request<B>,
+    endpoint: SocketAddr,
+) -> Result<(), &'static str> {
+    let headers = request.headers_mut();
+    for name in [
+        header::CONNECTION,
+        header::UPGRADE,
+        header::TRANSFER_ENCODING,
+    ] {
+        headers.remove(name);
+    }
+    let authority = match headers.remove(header::HOST) {
+        Some(host) if !host.is_empty() => {
+            let host = host.to_str().unwrap_or_default();
+            Authority::from_str(without_userinfo(host))
+        }
+        _ => Authority::from_str(&endpoint.to_string()),
+    };
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(authority.map_err(|_| "a Host header that is no authority")?);
+    let path = request.uri().path_and_query().cloned();
+    parts.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| "a request target without a path")?;
+    *request.version_mut() = Version::HTTP_2;
+    Ok(())
+}
+
+/// Takes back [`to_http2`].
+#[cold]
+pub(crate) fn to_http1<B: Body>(request: &mut Request<B>) {
+    if let Some(authority) = request.uri().authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
+    *request.version_mut() = Version::HTTP_11;
+    if !request.body().is_end_stream() {
+        frame_body(request);
+    }
+}
+
 /// HTTP/2 clients may split a Cookie header; HTTP/1.1 allows just one (RFC
 /// 9113 section 8.2.3).
 fn merge_cookies(headers: &mut HeaderMap) {
@@ -355,6 +409,45 @@ mod tests {
         assert_eq!(request.uri(), "/x/y?z=1");
         assert_eq!(request.headers()[header::HOST], "a.test:81");
         assert_eq!(request.headers()[header::COOKIE], "a=1; b=2");
+    }
+
+    #[test]
+    fn to_an_http2_endpoint_and_back() {
+        let endpoint = ([10, 0, 0, 1], 50051).into();
+        let client_ip = HeaderValue::from_static("::1");
+        let mut there = request(&[("host", "a.test:81"), ("te", "trailers")])
+            .map(|()| http_body_util::Full::new(bytes::Bytes::from_static(b"body")));
+        *there.uri_mut() = Uri::from_static("/x/y?z=1");
+        rewrite_request(&mut there, &client_ip);
+        frame_body(&mut there);
+        let before = (there.uri().clone(), shown(there.headers()));
+        to_http2(&mut there, endpoint).expect("a good host");
+        assert_eq!(there.uri(), "http://a.test:81/x/y?z=1");
+        assert_eq!(there.version(), Version::HTTP_2);
+        assert_eq!(
+            shown(there.headers()),
+            [
+                "te: trailers",
+                "x-forwarded-for: ::1",
+                "x-forwarded-host: a.test:81",
+                "x-forwarded-proto: http"
+            ]
+        );
+        to_http1(&mut there);
+        assert_eq!((there.uri().clone(), shown(there.headers())), before);
+        assert_eq!(there.version(), Version::HTTP_11);
+
+        let mut nobody = request(&[]);
+        *nobody.uri_mut() = Uri::from_static("*");
+        to_http2(&mut nobody, endpoint).expect("no host");
+        let authority = nobody.uri().authority().map(Authority::as_str);
+        assert_eq!(
+            (authority, nobody.uri().path()),
+            (Some("10.0.0.1:50051"), "*")
+        );
+
+        let mut odd = request(&[("host", "a b")]);
+        to_http2(&mut odd, endpoint).expect_err("no authority");
     }
 
     #[test]

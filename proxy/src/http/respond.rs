@@ -1,6 +1,6 @@
 //! Refusals as answers: one place decides status, body and headers.
 
-use super::ProxyBody;
+use super::{ProxyBody, grpc};
 use crate::{error::Refusal, route::StaticResponse};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -10,10 +10,23 @@ const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 /// Our own answer to a request that was not served. The form is the HTTP
 /// add-on's: plain text, the reason phrase and a newline, or the reason in
 /// words where we have one to give.
-pub(crate) fn refusal(refusal: &Refusal) -> Response<ProxyBody> {
-    if let Refusal::Fixed(response) = refusal {
-        return fixed(response);
+///
+/// `is_grpc`: the client understands gRPC only. What a route answers itself
+/// is passed on as it wants it, even so.
+pub(crate) fn refusal(refusal: &Refusal, is_grpc: bool) -> Response<ProxyBody> {
+    let mut response = match refusal {
+        Refusal::Fixed(response) => return fixed(response),
+        _ if is_grpc => grpc::refusal(refusal),
+        _ => plain(refusal),
+    };
+    if let Some(seconds) = refusal.retry_after() {
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    response
+}
+
+fn plain(refusal: &Refusal) -> Response<ProxyBody> {
     let status = refusal.status();
     let body = match refusal.explanation() {
         Some(words) => Bytes::from(format!("{words}\n")),
@@ -27,9 +40,6 @@ pub(crate) fn refusal(refusal: &Refusal) -> Response<ProxyBody> {
         HeaderValue::from_static("text/plain; charset=utf-8"),
     );
     headers.insert(NOSNIFF, HeaderValue::from_static("nosniff"));
-    if let Some(seconds) = refusal.retry_after() {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
     if refusal.closes_connection() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

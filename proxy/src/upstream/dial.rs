@@ -1,4 +1,4 @@
-//! Dialling: a TCP connection to an endpoint, ready for HTTP/1.1.
+//! Dialling: TCP connections to endpoints, and HTTP/1.1 on them.
 
 use super::Sender;
 use hyper_util::rt::TokioIo;
@@ -29,14 +29,13 @@ pub(crate) async fn connect(addr: SocketAddr, limit: Duration) -> io::Result<Tcp
     Ok(stream)
 }
 
-/// Connects within `limit` and starts the task that drives the connection on
-/// the present runtime; it ends when the sender is dropped or the peer closes.
+/// A TCP connection that is set up to carry requests.
 ///
 /// # Errors
-/// What the operating system says, or `TimedOut`.
+/// As [`connect`].
 ///
-/// Cancel safe: nothing is left behind.
-pub(super) async fn dial(addr: SocketAddr, limit: Duration) -> io::Result<Sender> {
+/// Cancel safe.
+pub(super) async fn open(addr: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
     let stream = connect(addr, limit).await?;
     stream.set_nodelay(true)?;
     let socket = SockRef::from(&stream);
@@ -46,7 +45,18 @@ pub(super) async fn dial(addr: SocketAddr, limit: Duration) -> io::Result<Sender
             .with_interval(KEEPALIVE),
     )?;
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    Ok(stream)
+}
 
+/// Connects within `limit` and starts the task that drives the connection on
+/// the present runtime; it ends when the sender is dropped or the peer closes.
+///
+/// # Errors
+/// What the operating system says, or `TimedOut`.
+///
+/// Cancel safe: nothing is left behind.
+pub(super) async fn dial(addr: SocketAddr, limit: Duration) -> io::Result<Sender> {
+    let stream = open(addr, limit).await?;
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;

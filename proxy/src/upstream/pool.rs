@@ -1,4 +1,4 @@
-//! The idle connections of one endpoint, one list per worker.
+//! The idle HTTP/1.1 connections of one endpoint, one list per worker.
 //!
 //! A worker takes and gives back at the end of its own list, so the hottest
 //! connection is used first and surplus ones grow cold at the front, where

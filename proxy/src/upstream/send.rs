@@ -1,7 +1,7 @@
 //! Sending one request to one endpoint, and telling apart what went wrong:
 //! what may be tried again depends on how far the request got.
 
-use super::{Sender, dial::dial};
+use super::{Connections, IdlePool, Sender, Used, dial::dial, h2c};
 use crate::{endpoint::Endpoint, http::UploadBody};
 use http::{Request, Response};
 use hyper::{body::Incoming, client::conn::TrySendError};
@@ -15,16 +15,23 @@ use std::{
 
 /// An answer's head, and the connection that its body comes on, unless that
 /// has ended already.
-pub(crate) type Answered = (Response<Incoming>, Option<Sender>);
+pub(crate) type Answered = (Response<Incoming>, Option<Used>);
 
 /// How far a request got before it failed.
 #[derive(Debug)]
 pub(crate) enum SendError {
     /// No connection could be made; the request is unharmed.
     Connect(io::Error, Box<Request<UploadBody>>),
+    /// It cannot be put into the endpoint's protocol.
+    Unfit(&'static str),
     /// It may have been sent, and no byte of an answer came.
-    NoAnswer(hyper::Error),
-    /// The endpoint answered something that is not HTTP.
+    NoAnswer {
+        /// How the connection, or its stream, ended.
+        error: hyper::Error,
+        /// The endpoint says that it did nothing about it.
+        is_unharmed: bool,
+    },
+    /// The endpoint answered something that is not HTTP, or not its protocol.
     BadAnswer(hyper::Error),
 }
 
@@ -34,20 +41,42 @@ pub(crate) enum Use {
     /// An idle one, or a new one if there is none.
     Any,
     /// A new one: an idle one of the same endpoint has just broken, and a
-    /// process that dies closes its connections one after the other.
+    /// process that dies closes its connections one after the other. Over
+    /// HTTP/2 it means nothing: there is about one, and it is known to be gone.
     New,
+}
+
+/// Sends `request` on a connection of `worker`'s as the endpoint's protocol
+/// wants it; see [`send_http1`] and [`h2c::send`].
+///
+/// Gives back the connection with the answer; give it back to the endpoint
+/// when both bodies are through.
+///
+/// Cancel safe: dropping it closes the connection, or resets the stream, that
+/// was in use.
+pub(crate) async fn send(
+    endpoint: &Endpoint,
+    worker: usize,
+    connection: Use,
+    connect_limit: Duration,
+    request: Request<UploadBody>,
+) -> Result<Answered, SendError> {
+    match endpoint.connections() {
+        Connections::Http1(pool) => {
+            send_http1(endpoint, pool, worker, connection, connect_limit, request).await
+        }
+        Connections::H2c(pool) => h2c::send(endpoint, pool, worker, connect_limit, request).await,
+    }
 }
 
 /// Sends `request` on an idle connection of `worker`, or on a new one. An
 /// idle connection that turns out to be dead before the request went out
 /// costs nothing: the request comes back and the next connection gets it.
 ///
-/// Gives back the connection with the answer; put it into the pool when both
-/// bodies are through.
-///
 /// Cancel safe: dropping it closes the connection that was in use.
-pub(crate) async fn send(
+async fn send_http1(
     endpoint: &Endpoint,
+    pool: &IdlePool,
     worker: usize,
     connection: Use,
     connect_limit: Duration,
@@ -55,7 +84,7 @@ pub(crate) async fn send(
 ) -> Result<Answered, SendError> {
     loop {
         let idle = match connection {
-            Use::Any => endpoint.idle().take(worker),
+            Use::Any => pool.take(worker),
             Use::New => None,
         };
         let (sender, fresh) = match idle {
@@ -84,7 +113,10 @@ pub(crate) async fn send(
                 return Err(if error.is_parse() {
                     SendError::BadAnswer(error)
                 } else {
-                    SendError::NoAnswer(error)
+                    SendError::NoAnswer {
+                        error,
+                        is_unharmed: false,
+                    }
                 });
             }
         }
@@ -110,7 +142,7 @@ async fn send_on(
         },
     });
     match answered.await {
-        Some(answered) => answered.map(|answer| (answer, Some(sender))),
+        Some(answered) => answered.map(|answer| (answer, Some(Used::Http1(sender)))),
         None => {
             drop(sender);
             answer.await.map(|answer| (answer, None))

@@ -35,6 +35,11 @@ fn bind(addr: SocketAddr) -> TcpListener {
     socket.listen(4096).expect("a bound socket")
 }
 
+/// Listens at an address of its own.
+pub(super) fn bind_own() -> TcpListener {
+    bind((own_ip(), 0).into())
+}
+
 /// An address that refuses connections.
 pub(crate) async fn dead_address() -> SocketAddr {
     ScriptedBackend::start().await.kill()

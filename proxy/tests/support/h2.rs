@@ -2,7 +2,7 @@
 
 use super::within;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, client::conn::http2::SendRequest};
@@ -12,29 +12,43 @@ use std::{
     future::Future,
     net::SocketAddr,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tokio::{net::TcpStream, sync::mpsc, task::JoinHandle};
 
-/// The body of a request, sent when the test says so.
-#[derive(Debug)]
-pub(crate) struct Upload(Option<mpsc::UnboundedReceiver<Bytes>>);
+/// The body of a request or an answer, sent when the test says so.
+#[derive(Debug, Default)]
+pub(crate) struct Upload {
+    bytes: Option<mpsc::UnboundedReceiver<Bytes>>,
+    trailers: Option<HeaderMap>,
+}
 
 impl Upload {
     pub(crate) fn none() -> Self {
-        Self(None)
+        Self::default()
     }
 
     /// A body that ends when the sender is dropped.
     pub(crate) fn channel() -> (mpsc::UnboundedSender<Bytes>, Self) {
         let (send, receive) = mpsc::unbounded_channel();
-        (send, Self(Some(receive)))
+        let upload = Self {
+            bytes: Some(receive),
+            trailers: None,
+        };
+        (send, upload)
     }
 
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
         let (send, upload) = Self::channel();
         send.send(bytes.into()).expect("the receiver is there");
         upload
+    }
+
+    /// Ends with this trailer.
+    pub(crate) fn trailer(mut self, name: &'static str, value: &'static str) -> Self {
+        let trailers = self.trailers.get_or_insert_default();
+        trailers.insert(name, HeaderValue::from_static(value));
+        self
     }
 }
 
@@ -46,14 +60,17 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match &mut self.0 {
-            Some(bytes) => bytes.poll_recv(cx).map(|b| b.map(|b| Ok(Frame::data(b)))),
-            None => Poll::Ready(None),
+        if let Some(bytes) = &mut self.bytes
+            && let Some(bytes) = ready!(bytes.poll_recv(cx))
+        {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
+        let trailers = self.trailers.take();
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_none()
+        self.bytes.is_none() && self.trailers.is_none()
     }
 }
 

@@ -3,7 +3,8 @@
 use super::{Wire, count_panics, eventually, worker_panics};
 use parking_lot::Mutex;
 use proxy::{
-    Clock, DemandSink, Endpoint, EndpointSet, Proxy, ProxyConfig, RuntimeKind, Target, TargetId,
+    Clock, DemandSink, Endpoint, EndpointSet, Protocol, Proxy, ProxyConfig, RuntimeKind, Target,
+    TargetId,
     route::{HeaderRule, Route, RouteSpec, RouteTable, Rule, Timeouts},
 };
 use std::{net::SocketAddr, sync::Arc};
@@ -185,6 +186,13 @@ impl TestProxy {
     pub(crate) fn serve(&self, addr: SocketAddr) -> Arc<Endpoint> {
         let [endpoint] = self.publish("web", [addr]);
         endpoint
+    }
+
+    /// Likewise, one that speaks HTTP/2.
+    pub(crate) fn serve_h2c(&self, addr: SocketAddr) -> Arc<Endpoint> {
+        let made = self.proxy.endpoint_speaking(Protocol::H2c, addr, "replica");
+        self.endpoints.lock().push(made);
+        self.serve(addr)
     }
 
     /// How often the sink was told that somebody waits for `target`.

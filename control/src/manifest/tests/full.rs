@@ -3,6 +3,7 @@
 use crate::autoscaler::{
     Behavior, MetricType, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy,
 };
+use proxy::Protocol;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -49,7 +50,7 @@ status: {conditions: []}
 apiVersion: local.reveille.dev/v1alpha1
 kind: Backend
 metadata: {name: web, namespace: shop}
-spec: {addresses: ["127.0.0.1:9000", "[::1]:9000"]}
+spec: {addresses: ["127.0.0.1:9000", "[::1]:9000"], appProtocol: kubernetes.io/h2c}
 ---
 apiVersion: local.reveille.dev/v1alpha1
 kind: Backend
@@ -174,7 +175,13 @@ fn every_field_of_an_interceptor_route() {
         "127.0.0.1:9000".parse().unwrap(),
         "[::1]:9000".parse().unwrap(),
     ];
-    assert_eq!(manifests.backends[0].spec, BackendSpec { addresses });
+    assert_eq!(
+        manifests.backends[0].spec,
+        BackendSpec {
+            addresses,
+            protocol: Protocol::H2c,
+        }
+    );
 }
 
 #[test]
@@ -245,6 +252,7 @@ spec:
   env: {MODE: fast}
   workingDir: ./site
   readiness: {httpGet: {path: /healthz?full=1}}
+  appProtocol: grpc
   startTimeout: 20s
   terminationGracePeriod: 1500ms
 ---
@@ -323,6 +331,7 @@ fn every_field_of_a_scaled_object_and_a_process() {
         readiness: Readiness::Http {
             path: "/healthz?full=1".into(),
         },
+        protocol: Protocol::H2c,
         start_timeout: Duration::from_secs(20),
         termination_grace_period: Duration::from_millis(1500),
     };
@@ -353,6 +362,7 @@ fn defaults() {
     let process = &manifests.processes[0].spec;
     assert_eq!(process.working_dir, PathBuf::from("/srv"));
     assert_eq!(process.readiness, Readiness::Tcp);
+    assert_eq!(process.protocol, Protocol::Http1);
     assert_eq!(process.start_timeout, Duration::from_secs(60));
     assert_eq!(process.termination_grace_period, Duration::from_secs(5));
     assert_eq!(manifests.processes[0].meta.namespace, "default");

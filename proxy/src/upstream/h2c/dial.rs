@@ -1,0 +1,81 @@
+//! Making an HTTP/2 connection, and the task that drives it.
+
+use super::pool::{Connection, ConnectionState, Connections};
+use crate::upstream::dial::open;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+/// What one answer may send ahead of a client that reads slowly, and what one
+/// request's body may wait for an endpoint that does.
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// The streams' windows are the bound. A smaller one for all of them would let
+/// clients that read slowly stop the others.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// Until the peer says how many streams it allows, more of them would be at
+/// the risk of being refused.
+const FIRST_STREAMS: usize = 1;
+/// The largest head of an answer.
+const MOST_HEAD_BYTES: u32 = 64 * 1024;
+
+/// Connects to `addr` within `limit` and starts the task that drives the
+/// connection on the present runtime. The task ends when the connection
+/// closes, or when the pool has forgotten it and its last stream has ended.
+///
+/// There are no PINGs: gRPC servers take offence at them. TCP's keep-alive
+/// finds out about peers that vanished.
+///
+/// # Errors
+/// What the operating system says, or `TimedOut`.
+///
+/// Cancel safe: nothing is left behind.
+pub(super) async fn dial(
+    addr: SocketAddr,
+    limit: Duration,
+    connections: &Arc<Connections>,
+) -> io::Result<Connection> {
+    let stream = open(addr, limit).await?;
+    let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_max_send_streams(FIRST_STREAMS)
+        .max_send_buf_size(STREAM_WINDOW as usize)
+        .max_header_list_size(MOST_HEAD_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
+
+    let state = Arc::new(ConnectionState::new());
+    let (driven, connections) = (state.clone(), Arc::downgrade(connections));
+    tokio::spawn(async move {
+        let mut answered = pin!(driven.answered.notified());
+        let mut is_known = false;
+        let ended = poll_fn(|cx| {
+            let ended = Pin::new(&mut connection).poll(cx);
+            // With an answer, the peer's settings have come; they may change.
+            is_known = is_known || answered.as_mut().poll(cx).is_ready();
+            if is_known {
+                driven.set_most_streams(connection.current_max_send_streams());
+            }
+            ended
+        })
+        .await;
+        // Whoever waits for an answer on it gets the same error; an idle
+        // connection that breaks concerns nobody.
+        tracing::trace!(%addr, ?ended, "upstream HTTP/2 connection ended");
+        // In this order: a request in its channel is given back when all
+        // handles are gone, and the pool has the last one.
+        drop(connection);
+        if let Some(connections) = Weak::upgrade(&connections) {
+            connections.remove(&driven);
+        }
+    });
+    Ok(Connection { sender, state })
+}

@@ -1,0 +1,91 @@
+//! Endpoints that speak HTTP/2: `pool.rs` shares connections, `dial.rs` makes
+//! and drives them; here a request goes out on one.
+
+mod dial;
+mod pool;
+
+pub(crate) use pool::{Pool, Stream};
+
+use super::{Answered, SendError, Used};
+use crate::{
+    endpoint::Endpoint,
+    http::{UploadBody, headers},
+};
+use http::Request;
+use std::{error::Error, io, time::Duration};
+
+/// How many connections may turn out to be closed before the request went out
+/// until that counts as a connection that cannot be made.
+const MOST_RETURNS: u32 = 3;
+
+/// Sends `request` on a connection of `worker`'s that has room, or on a new
+/// one. A connection that closes (GOAWAY or worse) before the request went out
+/// costs nothing: the request comes back and the next connection gets it.
+///
+/// Cancel safe: dropping it resets the stream; the connection lives on.
+pub(super) async fn send(
+    endpoint: &Endpoint,
+    pool: &Pool,
+    worker: usize,
+    connect_limit: Duration,
+    mut request: Request<UploadBody>,
+) -> Result<Answered, SendError> {
+    let addr = endpoint.addr();
+    headers::to_http2(&mut request, addr).map_err(SendError::Unfit)?;
+    request.body_mut().keep_beginning();
+    let mut returns = 0;
+    loop {
+        let (mut stream, fresh) = match pool.claim(worker) {
+            Some(stream) => (stream, returns == MOST_RETURNS),
+            // Boxed: seldom, and large.
+            None => match Box::pin(pool.dial(worker, addr, connect_limit)).await {
+                Ok(stream) => {
+                    endpoint.readmit();
+                    (stream, true)
+                }
+                Err(error) => return Err(unharmed(error, request)),
+            },
+        };
+        let mut error = match stream.send(request).await {
+            Ok(response) => {
+                stream.answered();
+                return Ok((response, Some(Used::H2c(stream))));
+            }
+            Err(error) => error,
+        };
+        match error.take_message() {
+            Some(unsent) if !fresh => {
+                request = unsent;
+                returns += 1;
+            }
+            Some(unsent) => {
+                let closed = io::Error::other("closed before the request was sent");
+                return Err(unharmed(closed, unsent));
+            }
+            None => return Err(classify(error.into_error())),
+        }
+    }
+}
+
+/// The request as it came: the next endpoint may speak HTTP/1.1.
+fn unharmed(error: io::Error, mut request: Request<UploadBody>) -> SendError {
+    headers::to_http1(&mut request);
+    SendError::Connect(error, Box::new(request))
+}
+
+/// How far a request got that is gone. The peer says so itself where it did
+/// not look at it: REFUSED_STREAM, or a GOAWAY with an earlier last stream
+/// (RFC 9113 sections 8.7 and 6.8; h2 fails no other stream with a GOAWAY).
+fn classify(error: hyper::Error) -> SendError {
+    let h2 = error.source().and_then(|e| e.downcast_ref::<h2::Error>());
+    // h2 itself found that what came is not HTTP/2.
+    if h2.is_some_and(h2::Error::is_library) {
+        return SendError::BadAnswer(error);
+    }
+    let is_unharmed = h2.is_some_and(|h2| h2.is_remote() && is_refusal(h2));
+    SendError::NoAnswer { error, is_unharmed }
+}
+
+fn is_refusal(error: &h2::Error) -> bool {
+    error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM)
+}
