@@ -75,7 +75,9 @@ fn unharmed(error: io::Error, mut request: Request<UploadBody>) -> SendError {
 
 /// How far a request got that is gone. The peer says so itself where it did
 /// not look at it: REFUSED_STREAM, or a GOAWAY with an earlier last stream
-/// (RFC 9113 sections 8.7 and 6.8; h2 fails no other stream with a GOAWAY).
+/// (RFC 9113 sections 8.7 and 6.8). h2 fails no other stream with a GOAWAY; but
+/// on the shared runtime, hyper may give up a stream for a GOAWAY that comes
+/// in just as it is opened, and reset it instead of saying how far it got.
 fn classify(error: hyper::Error) -> SendError {
     let h2 = error.source().and_then(|e| e.downcast_ref::<h2::Error>());
     // h2 itself found that what came is not HTTP/2.
