@@ -43,11 +43,16 @@ pub(crate) async fn forward(
     client: &ClientConnection,
     request: Request<Incoming>,
 ) -> Response<ProxyBody> {
+    let begun_us = shared.clock.now_us();
     let is_grpc = grpc::is_call(&request);
+
     // 1. Which route?
     let route = match find_route(shared, &request) {
         Ok(route) => route,
-        Err(refusal) => return refuse_unrouted(shared, client, &request, &refusal, is_grpc),
+        Err(refusal) => {
+            let begun = (begun_us, is_grpc);
+            return refuse_unrouted(shared, client, &request, begun, &refusal);
+        }
     };
 
     // 2. Count it, from here until its last byte, unless the route answers
@@ -57,7 +62,8 @@ pub(crate) async fn forward(
         None => InFlight::begin,
         Some(_) => InFlight::begin_uncounted,
     };
-    let mut in_flight = begin(route.target.clone(), client.worker, request.method());
+    let target = route.target.clone();
+    let mut in_flight = begin(target, client.worker, request.method(), begun_us);
     let limits = Limits::of(&route, &shared.config)
         .within(is_grpc.then(|| grpc::timeout(request.headers())).flatten());
     let version = request.version();
@@ -142,10 +148,9 @@ fn refuse_unrouted(
     shared: &Shared,
     client: &ClientConnection,
     request: &Request<Incoming>,
+    (begun_us, is_grpc): (u64, bool),
     refusal: &Refusal,
-    is_grpc: bool,
 ) -> Response<ProxyBody> {
-    let begun_us = shared.clock.now_us();
     tracing::debug!(
         host = ?request.headers().get(http::header::HOST),
         path = request.uri().path(),

@@ -26,17 +26,27 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// Counts a request as demand for `target`, from now on.
-    pub(crate) fn begin(target: Arc<Target>, worker: usize, method: &Method) -> Self {
-        let mut request = Self::begin_uncounted(target, worker, method);
+    /// Counts a request as demand for `target` from `begun_us` on, which is
+    /// when it came.
+    pub(crate) fn begin(
+        target: Arc<Target>,
+        worker: usize,
+        method: &Method,
+        begun_us: u64,
+    ) -> Self {
+        let mut request = Self::begin_uncounted(target, worker, method, begun_us);
         request.target.demand().begin(worker, request.begun_us);
         request.is_demand = true;
         request
     }
 
     /// Measures a request that is no demand: it must wake nobody.
-    pub(crate) fn begin_uncounted(target: Arc<Target>, worker: usize, method: &Method) -> Self {
-        let begun_us = target.clock().now_us();
+    pub(crate) fn begin_uncounted(
+        target: Arc<Target>,
+        worker: usize,
+        method: &Method,
+        begun_us: u64,
+    ) -> Self {
         Self {
             target,
             worker,
