@@ -5,7 +5,7 @@
 
 use crate::{
     admin::{self, Admin},
-    autoscaler::{self, Autoscaler, StatusReader},
+    autoscaler::{self, Autoscaler},
     local::World,
     manifest::Manifests,
 };
@@ -61,7 +61,6 @@ pub struct App {
     addresses: Addresses,
     settings: Settings,
     proxy: Arc<Proxy>,
-    world: Arc<World>,
     admin: Arc<Admin>,
     stops: Stops,
     tasks: Tasks,
@@ -134,7 +133,7 @@ impl App {
         let admin = Arc::new(Admin {
             proxy: proxy.clone(),
             ledger,
-            world: world.clone(),
+            world,
             keda: keda_metrics,
             autoscaler: autoscaler.status_reader(),
             ready: false.into(),
@@ -155,7 +154,6 @@ impl App {
             addresses,
             settings,
             proxy,
-            world,
             admin,
             stops,
             tasks,
@@ -166,18 +164,6 @@ impl App {
     #[must_use]
     pub fn addresses(&self) -> Addresses {
         self.addresses
-    }
-
-    /// The world that runs.
-    #[must_use]
-    pub fn world(&self) -> &World {
-        &self.world
-    }
-
-    /// What the embedded autoscaler thinks.
-    #[must_use]
-    pub fn autoscaler(&self) -> StatusReader {
-        self.tasks.autoscaler.status_reader()
     }
 
     /// Resolves when a part that should run for ever has ended: a bug, or a

@@ -12,4 +12,4 @@ mod port;
 mod probe;
 mod replica;
 
-pub use pool::{PoolState, ProcessPool, ReplicaState};
+pub use pool::ProcessPool;

@@ -10,11 +10,9 @@ use super::{
     replica::{End, Ended, Ready, Replica, Stop},
 };
 use crate::{autoscaler::Workload, discovery::Service, manifest::ProcessSpec};
-use parking_lot::Mutex;
 use proxy::Endpoint;
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -39,27 +37,6 @@ pub struct ProcessPool {
     ready: AtomicU32,
     starts: AtomicU64,
     failures: AtomicU64,
-    state: Mutex<PoolState>,
-}
-
-/// A pool as people see it.
-#[derive(Clone, Debug, Default)]
-pub struct PoolState {
-    /// One for each replica that exists, by index.
-    pub replicas: Vec<ReplicaState>,
-    /// How the last replica ended that did so on its own.
-    pub last_failure: Option<String>,
-}
-
-/// One replica as people see it.
-#[derive(Clone, Debug)]
-pub struct ReplicaState {
-    /// Such as `web-0`.
-    pub name: String,
-    /// Where it listens, once it is ready.
-    pub addr: Option<SocketAddr>,
-    /// It is on its way out.
-    pub stopping: bool,
 }
 
 impl ProcessPool {
@@ -72,14 +49,7 @@ impl ProcessPool {
             ready: AtomicU32::new(0),
             starts: AtomicU64::new(0),
             failures: AtomicU64::new(0),
-            state: Mutex::default(),
         })
-    }
-
-    /// What there is now.
-    #[must_use]
-    pub fn state(&self) -> PoolState {
-        self.state.lock().clone()
     }
 
     /// Processes started so far.
@@ -178,13 +148,11 @@ impl Keeper {
                 () = until(next_start) => {}
                 () = stop.cancelled() => {}
             }
-            self.publish_state();
         }
         self.reconcile(0);
         while let Some(ended) = self.lives.join_next().await {
             self.ended(ended);
         }
-        self.publish_state();
     }
 
     /// Starts or stops replicas; says when to look again if a start has to
@@ -296,7 +264,6 @@ impl Keeper {
             replica = %kept.name, how = %ended.how, served = ?ended.served,
             "ended on its own; it will be started again"
         );
-        self.pool.state.lock().last_failure = Some(ended.how.to_string());
         if ended.served.is_none() {
             self.failed_starts += 1;
         }
@@ -321,15 +288,6 @@ impl Keeper {
         if self.service.failing().is_some() {
             self.service.set_failing(None);
         }
-    }
-
-    fn publish_state(&self) {
-        let replica = |kept: &Kept| ReplicaState {
-            name: kept.name.clone(),
-            addr: kept.endpoint.as_ref().map(|endpoint| endpoint.addr()),
-            stopping: kept.is_stopping(),
-        };
-        self.pool.state.lock().replicas = self.replicas.values().map(replica).collect();
     }
 }
 
