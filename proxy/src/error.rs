@@ -1,6 +1,6 @@
 //! Refusals: every way in which a request ends without an endpoint's answer.
 
-use crate::route::StaticResponse;
+use crate::{route::StaticResponse, upstream::UpstreamError};
 use http::StatusCode;
 use std::sync::Arc;
 
@@ -34,9 +34,9 @@ pub(crate) enum Refusal {
     #[error("shutting down")]
     Draining,
     #[error("the endpoint broke the connection: {0}")]
-    NoAnswer(hyper::Error),
+    NoAnswer(UpstreamError),
     #[error("the endpoint's answer is not HTTP: {0}")]
-    BadAnswer(hyper::Error),
+    BadAnswer(UpstreamError),
     /// 101 without an `Upgrade` that we passed on: what follows is not HTTP.
     #[error("the endpoint switched protocols unasked")]
     SwitchedProtocols,

@@ -18,6 +18,7 @@ mod wait;
 pub(crate) use tunnel::Tunnel;
 
 use crate::{
+    endpoint::Lease,
     error::Refusal,
     http::{
         ProxyBody, TrackedBody, grpc,
@@ -28,10 +29,11 @@ use crate::{
     proxy::Shared,
     route::{Route, StaticRoute},
     server::ClientConnection,
+    upstream::Answer,
 };
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use job::{Answer, Job, Outcome};
+use job::{Job, Outcome};
 use limits::Limits;
 
 /// Serves one request of `client`.
@@ -75,13 +77,14 @@ pub(crate) async fn forward(
 
     // 7. Answer; the body carries the guards until it ends.
     let mut response = match outcome {
-        Ok(Outcome::Answered(answer)) => {
-            in_flight.answered(answer.response.status());
-            pass_on(answer, version, &limits, in_flight)
+        Ok(Outcome::Answered(answer, lease)) => {
+            in_flight.answered(answer.status());
+            pass_on(answer, lease, version, &limits, in_flight)
         }
-        Ok(Outcome::Switched(answer, client_side)) => {
-            in_flight.answered(answer.response.status());
-            let (tunnel, response) = Tunnel::open(answer, client_side, limits.request, in_flight);
+        Ok(Outcome::Switched(answer, lease, client_side)) => {
+            in_flight.answered(answer.status());
+            let (tunnel, response) =
+                Tunnel::open(answer, lease, client_side, limits.request, in_flight);
             client.switch_to(tunnel);
             response
         }
@@ -100,17 +103,12 @@ pub(crate) async fn forward(
 /// Step 7: an endpoint's answer.
 fn pass_on(
     answer: Answer,
+    lease: Lease,
     version: Version,
     limits: &Limits,
     in_flight: InFlight,
 ) -> Response<ProxyBody> {
-    let Answer {
-        response,
-        used,
-        lease,
-        upload,
-    } = answer;
-    let (mut head, body) = response.into_parts();
+    let (mut head, body) = answer.into_parts();
     if head.status == StatusCode::UPGRADE_REQUIRED && version == Version::HTTP_11 {
         // It must say to what (RFC 9110 section 15.5.22).
         headers::strip_all_but_upgrade(&mut head.headers);
@@ -118,7 +116,7 @@ fn pass_on(
         headers::strip_hop_by_hop(&mut head.headers);
     }
     head.version = Version::HTTP_11;
-    let body = TrackedBody::new(body, limits.request, upload, used, lease, in_flight);
+    let body = TrackedBody::new(body, limits.request, lease, in_flight);
     Response::from_parts(head, ProxyBody::Upstream(body))
 }
 

@@ -14,7 +14,7 @@ pub use probe::ProbePace;
 pub(crate) use probe::probe_once;
 pub use protocol::Protocol;
 
-use crate::upstream::{Connections, Used};
+use crate::upstream::{Connection, Connections};
 use crossbeam_utils::CachePadded;
 use eject::Ejection;
 use std::{
@@ -109,8 +109,8 @@ impl Endpoint {
     }
 
     /// Keeps a connection of `worker`'s whose last exchange is complete.
-    pub(crate) fn give_back(&self, worker: usize, used: Used) {
-        self.connections.give_back(worker, used);
+    pub(crate) fn give_back(&self, worker: usize, connection: Connection) {
+        self.connections.give_back(worker, connection);
     }
 }
 
@@ -183,7 +183,7 @@ impl Lease {
         }
     }
 
-    pub(crate) fn endpoint(&self) -> &Endpoint {
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
 }

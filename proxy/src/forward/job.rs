@@ -19,9 +19,9 @@ use crate::{
     proxy::Shared,
     route::{ResponseMode, Route, StaticRoute},
     server::ClientConnection,
-    upstream::{self, Answered, SendError, Use, Used},
+    upstream::{self, Answer, AnswerBody, SendError, Switched, Use},
 };
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Request, Response, Version};
 use hyper::{
     body::{Body, Incoming},
     upgrade::OnUpgrade,
@@ -35,20 +35,12 @@ const MOST_RESENDS: u32 = 2;
 /// dies takes a moment until it refuses them.
 const RESEND_PAUSE: Duration = Duration::from_millis(25);
 
-/// An endpoint's answer, with what its body must hold on to.
-pub(super) struct Answer {
-    pub(super) response: Response<Incoming>,
-    pub(super) used: Option<Used>,
-    pub(super) lease: Lease,
-    pub(super) upload: Upload,
-}
-
-/// What an endpoint made of a request.
+/// What an endpoint made of a request, with the claim on it.
 pub(super) enum Outcome {
-    Answered(Answer),
+    Answered(Answer, Lease),
     /// It switches protocols, as the client asked it to; with the client's
     /// side of the connection.
-    Switched(Answer, OnUpgrade),
+    Switched(Response<Box<Switched>>, Lease, OnUpgrade),
 }
 
 /// One request on its way to an endpoint.
@@ -139,45 +131,31 @@ impl<'a> Job<'a> {
             self.passed_wait = self.fixed.is_none() && !self.on_fallback;
 
             // 4. to 6. A connection, and the request on it.
-            let request = self
-                .request
-                .take()
-                .expect("a request that failed unsent came back");
-            let is_idempotent = request.method().is_idempotent();
-            let replay = self.replay(&request, &lease);
+            let copy = self.copy_for_http2(&lease);
             let connection = if resends == 0 { Use::Any } else { Use::New };
-            match self.send(&lease, connection, request).await? {
-                Ok((response, used)) => {
+            match self.send(&lease, connection).await? {
+                Ok(answer) => {
                     self.pass = None;
-                    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                    let upload = self.upload.take().unwrap_or_else(Upload::none);
-                    upload.answered();
-                    let answer = Answer {
-                        response,
-                        used,
-                        lease,
-                        upload,
-                    };
-                    if !switches {
-                        return Ok(Outcome::Answered(answer));
+                    if let Some(upload) = &self.upload {
+                        upload.answered();
                     }
-                    let client_side = self.upgrade.take().ok_or(Refusal::SwitchedProtocols)?;
-                    return Ok(Outcome::Switched(answer, client_side));
+                    let (head, body) = answer.into_parts();
+                    return match body {
+                        AnswerBody::Switched(switched) => {
+                            let client = self.upgrade.take().ok_or(Refusal::SwitchedProtocols)?;
+                            let answer = Response::from_parts(head, switched);
+                            Ok(Outcome::Switched(answer, lease, client))
+                        }
+                        body => Ok(Outcome::Answered(Response::from_parts(head, body), lease)),
+                    };
                 }
-                Err(SendError::Connect(error, request)) => {
-                    self.request = Some(*request);
-                    self.endpoint_is_dead(&lease, &error);
-                }
+                Err(SendError::Connect(error)) => self.endpoint_is_dead(&lease, &error),
                 Err(SendError::Unfit(what)) => return Err(Refusal::BadRequest(what)),
                 Err(SendError::NoAnswer { error, is_unharmed }) => {
                     self.check_upload()?;
-                    let again = (is_unharmed || is_idempotent) && resends < MOST_RESENDS;
-                    let Some(copy) = replay.filter(|_| again) else {
+                    if resends == MOST_RESENDS || !self.renew(copy, is_unharmed).await {
                         return Err(Refusal::NoAnswer(error));
-                    };
-                    let Some(replay) = self.with_body(copy, is_unharmed).await else {
-                        return Err(Refusal::NoAnswer(error));
-                    };
+                    }
                     if resends > 0 {
                         tokio::time::sleep(RESEND_PAUSE).await;
                     }
@@ -185,7 +163,6 @@ impl<'a> Job<'a> {
                     self.target_metrics()
                         .retries
                         .fetch_add(1, Ordering::Relaxed);
-                    self.request = Some(replay);
                 }
                 Err(SendError::BadAnswer(error)) => return Err(Refusal::BadAnswer(error)),
             }
@@ -214,13 +191,13 @@ impl<'a> Job<'a> {
     /// Steps 4 to 6 under the deadline for an answer's head, which counts from
     /// when the request is sent: a long upload is no late answer.
     async fn send(
-        &self,
+        &mut self,
         lease: &Lease,
         connection: Use,
-        request: Request<UploadBody>,
-    ) -> Result<Result<Answered, SendError>, Refusal> {
+    ) -> Result<Result<Answer, SendError>, Refusal> {
         let limit = self.shared.config.connect_timeout;
         let worker = self.client.worker;
+        let request = &mut self.request;
         let send = upstream::send(lease.endpoint(), worker, connection, limit, request);
         let mut send = pin!(send);
         let mut sent = Instant::now();
@@ -279,38 +256,49 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// A copy of the request to send again if its connection breaks before an
-    /// answer: only where that is safe (RFC 9110 section 9.2.2), or where the
-    /// endpoint can say that it did nothing (HTTP/2).
-    fn replay(&self, request: &Request<UploadBody>, lease: &Lease) -> Option<Request<UploadBody>> {
-        let is_h2c = lease.endpoint().protocol() == Protocol::H2c;
-        if !is_h2c && (self.has_body || !request.method().is_idempotent()) {
+    /// A copy of the head, to be sent again if an HTTP/2 endpoint says that it
+    /// did nothing about the request, or breaks the connection where that is
+    /// safe: HTTP/2 takes the original. Over HTTP/1.1 it stays with us.
+    fn copy_for_http2(&self, lease: &Lease) -> Option<Request<()>> {
+        if lease.endpoint().protocol() != Protocol::H2c {
             return None;
         }
-        let mut copy = Request::new(UploadBody::none());
+        let request = self.request.as_ref()?;
+        let mut copy = Request::new(());
         *copy.method_mut() = request.method().clone();
         *copy.uri_mut() = request.uri().clone();
         *copy.headers_mut() = request.headers().clone();
         Some(copy)
     }
 
-    /// The copy with the request's body, which can be read just once: only if
-    /// there is none, or the endpoint refused it soon enough.
-    async fn with_body(
-        &mut self,
-        copy: Request<UploadBody>,
-        is_unharmed: bool,
-    ) -> Option<Request<UploadBody>> {
-        if !self.has_body {
-            return Some(copy);
+    /// Makes a request ready to be sent again that an endpoint may have seen:
+    /// only where that is safe (RFC 9110 section 9.2.2), or where the endpoint
+    /// did nothing about it; and only if all of its body is there. False: it
+    /// cannot be sent again.
+    async fn renew(&mut self, copy: Option<Request<()>>, is_unharmed: bool) -> bool {
+        let Some(copy) = copy else {
+            let request = self.request.as_ref();
+            return request.is_some_and(|request| {
+                request.method().is_idempotent() && request.body().is_untouched()
+            });
+        };
+        if !is_unharmed && (self.has_body || !copy.method().is_idempotent()) {
+            return false;
         }
-        if !is_unharmed {
-            return None;
+        let mut body = UploadBody::none();
+        if self.has_body {
+            let Some(upload) = &self.upload else {
+                return false;
+            };
+            let Some(unsent) = upload.unsent().await else {
+                return false;
+            };
+            let (again, upload) = UploadBody::again(unsent);
+            body = again;
+            self.upload = Some(upload);
         }
-        let unsent = self.upload.as_ref()?.unsent().await?;
-        let (body, upload) = UploadBody::again(unsent);
-        self.upload = Some(upload);
-        Some(copy.map(|_none| body))
+        self.request = Some(copy.map(|()| body));
+        true
     }
 
     /// `true` if the request had to wait, `false` if it could go at once;

@@ -9,19 +9,19 @@
 //! with the connection, which runs it once hyper has written the 101. So it
 //! needs no task and no tracking of its own.
 
-use super::job::Answer;
 use crate::{
     endpoint::Lease,
     http::{ProxyBody, headers},
     in_flight::InFlight,
-    upstream::Used,
+    upstream::Switched,
 };
 use http::{Response, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::{
+    future::Future,
     io,
-    pin::pin,
+    pin::{Pin, pin},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -41,11 +41,8 @@ const MOST_SILENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     client: OnUpgrade,
-    endpoint: OnUpgrade,
+    endpoint: Box<Switched>,
     deadline: Option<Instant>,
-    /// Kept until the endpoint's side has switched, which is after the
-    /// request's body.
-    used: Option<Used>,
     lease: Lease,
     in_flight: InFlight,
 }
@@ -54,21 +51,20 @@ impl Tunnel {
     /// The tunnel behind an endpoint's 101, and that 101 as the client gets
     /// it. `client` is its side of the connection.
     pub(super) fn open(
-        answer: Answer,
+        response: Response<Box<Switched>>,
+        lease: Lease,
         client: OnUpgrade,
         deadline: Option<Instant>,
         in_flight: InFlight,
     ) -> (Box<Self>, Response<ProxyBody>) {
-        let mut response = answer.response;
+        let (mut head, endpoint) = response.into_parts();
         let tunnel = Self {
             client,
-            endpoint: hyper::upgrade::on(&mut response),
+            endpoint,
             deadline,
-            used: answer.used,
-            lease: answer.lease,
+            lease,
             in_flight,
         };
-        let (mut head, _no_body) = response.into_parts();
         headers::strip_all_but_upgrade(&mut head.headers);
         // A 1xx has no body, whatever it says (RFC 9110 section 8.6).
         head.headers.remove(header::CONTENT_LENGTH);
@@ -81,18 +77,16 @@ impl Tunnel {
     pub(crate) async fn run(self) {
         let Self {
             client,
-            endpoint,
+            mut endpoint,
             deadline,
-            used,
             lease,
             in_flight,
         } = self;
         let copied = async {
             // Fails if a connection broke before it switched.
-            let (client, endpoint) =
-                tokio::try_join!(client, endpoint).map_err(io::Error::other)?;
-            drop(used);
-            copy_both(TokioIo::new(client), TokioIo::new(endpoint)).await
+            let client = async { client.await.map_err(io::Error::other) };
+            let (client, ()) = tokio::try_join!(client, endpoint.finish_request())?;
+            copy_both(TokioIo::new(client), *endpoint).await
         };
         let ended = match deadline {
             Some(at) => timeout_at(at, copied).await.unwrap_or_else(|_elapsed| {
@@ -117,13 +111,17 @@ impl Tunnel {
 ///
 /// # Errors
 /// A side that broke, or was silent for too long after the other's end.
-async fn copy_both<T: AsyncRead + AsyncWrite>(left: T, right: T) -> io::Result<()> {
+async fn copy_both<L, R>(left: L, right: R) -> io::Result<()>
+where
+    L: AsyncRead + AsyncWrite + Send,
+    R: AsyncRead + AsyncWrite + Send,
+{
     let (from_left, to_left) = tokio::io::split(left);
     let (from_right, to_right) = tokio::io::split(right);
     let moved = AtomicU64::new(0);
     let mut rightward = pin!(copy(from_left, to_right, &moved));
     let mut leftward = pin!(copy(from_right, to_left, &moved));
-    let mut other = tokio::select! {
+    let mut other: Pin<&mut (dyn Future<Output = io::Result<()>> + Send)> = tokio::select! {
         ended = &mut rightward => {
             ended?;
             leftward
@@ -151,8 +149,8 @@ async fn copy_both<T: AsyncRead + AsyncWrite>(left: T, right: T) -> io::Result<(
 /// # Errors
 /// A source that broke: nobody is there to be answered either. A sink that
 /// broke is no error: what it said before it did may still be unread.
-async fn copy<T: AsyncRead + AsyncWrite>(
-    mut from: ReadHalf<T>,
+async fn copy<F: AsyncRead, T: AsyncWrite>(
+    mut from: ReadHalf<F>,
     mut to: WriteHalf<T>,
     moved: &AtomicU64,
 ) -> io::Result<()> {

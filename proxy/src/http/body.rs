@@ -2,7 +2,11 @@
 //! accounted for.
 
 use super::resend::Beginning;
-use crate::{endpoint::Lease, in_flight::InFlight, upstream::Used};
+use crate::{
+    endpoint::Lease,
+    in_flight::InFlight,
+    upstream::{AnswerBody, UpstreamError},
+};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -97,6 +101,21 @@ impl UploadBody {
         self.beginning.as_ref().map_or(0, |known| known.remaining())
     }
 
+    /// Is there a body at all?
+    pub(crate) fn is_some(&self) -> bool {
+        self.inner.is_some()
+    }
+
+    /// Was nothing of it taken?
+    pub(crate) fn is_untouched(&self) -> bool {
+        !self.begun
+    }
+
+    /// What was taken and not sent comes again.
+    pub(crate) fn put_back(&mut self, data: Bytes) {
+        self.beginning.get_or_insert_default().put_back(data);
+    }
+
     /// From now on keeps what is taken of it, up to a limit, so that it can
     /// be sent again.
     pub(crate) fn keep_beginning(&mut self) {
@@ -153,10 +172,6 @@ impl Upload {
             outside.answered.store(true, Ordering::Relaxed);
             outside.unsent.lock().take();
         }
-    }
-
-    fn is_complete(&self) -> bool {
-        matches!(self.state(), UploadState::Complete(_))
     }
 }
 
@@ -273,7 +288,7 @@ pub(crate) enum ProxyBody {
 pub(crate) enum BodyError {
     /// The endpoint's connection broke.
     #[error("the endpoint broke off its answer: {0}")]
-    Upstream(#[from] hyper::Error),
+    Upstream(#[from] UpstreamError),
     /// The route's `timeouts.request` ran out in the middle of the answer.
     #[error("the request timeout ran out during the answer")]
     RequestTimeout,
@@ -297,14 +312,14 @@ impl Body for ProxyBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Upstream(body) => body.inner.is_end_stream(),
+            Self::Upstream(body) => body.is_end_stream(),
             Self::Own(bytes) => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Upstream(body) => body.inner.size_hint(),
+            Self::Upstream(body) => body.size_hint(),
             Self::Own(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
@@ -314,42 +329,42 @@ impl Body for ProxyBody {
 
 /// An endpoint's answer, with everything that must last until its last byte:
 /// the count of the request in flight, the claim on the endpoint, and the
-/// connection, which goes back to the pool if both bodies got through.
+/// connection, which goes back to the pool if all of it was read.
 #[pin_project(PinnedDrop)]
 #[derive(Debug)]
 pub(crate) struct TrackedBody {
-    #[pin]
-    inner: Incoming,
-    /// The end was seen. Without it, a body of known length may still be at
-    /// its end: hyper does not ask again after the last byte of one.
-    ended: bool,
+    /// Taken when dropped.
+    inner: Option<AnswerBody>,
     /// Boxed: most routes have no request timeout.
     deadline: Option<Pin<Box<Sleep>>>,
-    upload: Upload,
-    used: Option<Used>,
     lease: Lease,
     in_flight: InFlight,
 }
 
 impl TrackedBody {
     pub(crate) fn new(
-        inner: Incoming,
+        inner: AnswerBody,
         deadline: Option<Instant>,
-        upload: Upload,
-        used: Option<Used>,
         lease: Lease,
         in_flight: InFlight,
     ) -> Self {
         let deadline = deadline.map(|at| Box::pin(tokio::time::sleep_until(at)));
         Self {
-            inner,
-            ended: false,
+            inner: Some(inner),
             deadline,
-            upload,
-            used,
             lease,
             in_flight,
         }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner
+            .as_ref()
+            .map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 
     fn poll_frame(
@@ -363,12 +378,9 @@ impl TrackedBody {
         {
             return Poll::Ready(Some(Err(BodyError::RequestTimeout)));
         }
-        match this.inner.poll_frame(cx) {
-            Poll::Ready(frame) => {
-                *this.ended |= is_last(&frame);
-                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
-            }
-            Poll::Pending => Poll::Pending,
+        match this.inner {
+            Some(inner) => Pin::new(inner).poll_frame(cx).map_err(BodyError::from),
+            None => Poll::Ready(None),
         }
     }
 }
@@ -386,12 +398,9 @@ fn is_last<E>(frame: &Option<Result<Frame<Bytes>, E>>) -> bool {
 impl PinnedDrop for TrackedBody {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
-        let complete = (*this.ended || this.inner.is_end_stream()) && this.upload.is_complete();
-        if let Some(used) = this.used.take()
-            && complete
-        {
+        if let Some(connection) = this.inner.take().and_then(AnswerBody::into_connection) {
             let worker = this.in_flight.worker();
-            this.lease.endpoint().give_back(worker, used);
+            this.lease.endpoint().give_back(worker, connection);
         }
     }
 }

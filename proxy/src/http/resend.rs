@@ -29,6 +29,11 @@ impl Beginning {
         Some(piece)
     }
 
+    /// A piece that was taken and comes again.
+    pub(super) fn put_back(&mut self, piece: Bytes) {
+        self.next.push_front(piece);
+    }
+
     /// Bytes of an earlier attempt that are still to be taken.
     pub(super) fn remaining(&self) -> u64 {
         self.next.iter().map(|piece| piece.len() as u64).sum()

@@ -1,7 +1,5 @@
-//! Dialling: TCP connections to endpoints, and HTTP/1.1 on them.
+//! Dialling: TCP connections to endpoints.
 
-use super::Sender;
-use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::net::TcpStream;
@@ -9,6 +7,9 @@ use tokio::net::TcpStream;
 /// A peer that vanished without a word is noticed after this long.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
+/// What a connection to an endpoint runs over.
+pub(super) type Stream = TcpStream;
 
 /// A TCP connection to `addr` within `limit`.
 ///
@@ -35,7 +36,7 @@ pub(crate) async fn connect(addr: SocketAddr, limit: Duration) -> io::Result<Tcp
 /// As [`connect`].
 ///
 /// Cancel safe.
-pub(super) async fn open(addr: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+pub(super) async fn open(addr: SocketAddr, limit: Duration) -> io::Result<Stream> {
     let stream = connect(addr, limit).await?;
     stream.set_nodelay(true)?;
     let socket = SockRef::from(&stream);
@@ -46,26 +47,4 @@ pub(super) async fn open(addr: SocketAddr, limit: Duration) -> io::Result<TcpStr
     )?;
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     Ok(stream)
-}
-
-/// Connects within `limit` and starts the task that drives the connection on
-/// the present runtime; it ends when the sender is dropped or the peer closes.
-///
-/// # Errors
-/// What the operating system says, or `TimedOut`.
-///
-/// Cancel safe: nothing is left behind.
-pub(super) async fn dial(addr: SocketAddr, limit: Duration) -> io::Result<Sender> {
-    let stream = open(addr, limit).await?;
-    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            // Whoever waits for an answer on it gets the same error; an idle
-            // connection that breaks concerns nobody.
-            tracing::trace!(%addr, %error, "upstream connection ended");
-        }
-    });
-    Ok(sender)
 }

@@ -1,21 +1,25 @@
 //! Upstream: connections to endpoints. `dial.rs` opens sockets; `send.rs`
-//! sends a request as the endpoint's protocol wants it. HTTP/1.1: `pool.rs`
-//! keeps the idle connections, one list per worker. HTTP/2: `h2c/`.
+//! sends a request as the endpoint's protocol wants it: `h1/` or `h2c/`.
+//! `pool.rs` keeps the idle HTTP/1.1 connections, one list per worker;
+//! `answer.rs` is the body of what comes back.
 
+mod answer;
 mod dial;
+mod error;
+mod h1;
 mod h2c;
 mod pool;
 mod send;
 
+pub(crate) use answer::AnswerBody;
 pub(crate) use dial::connect;
+pub(crate) use error::UpstreamError;
+pub(crate) use h1::{Connection, Switched};
 pub(crate) use pool::IdlePool;
-pub(crate) use send::{Answered, SendError, Use, send};
+pub(crate) use send::{Answer, SendError, Use, send};
 
-use crate::{endpoint::Protocol, http::UploadBody};
+use crate::endpoint::Protocol;
 use std::time::Duration;
-
-/// A connection to an endpoint that takes one request at a time.
-pub(crate) type Sender = hyper::client::conn::http1::SendRequest<UploadBody>;
 
 /// The connections to one endpoint.
 #[derive(Debug)]
@@ -24,15 +28,6 @@ pub(crate) enum Connections {
     Http1(IdlePool),
     /// All of them: they are shared.
     H2c(h2c::Pool),
-}
-
-/// The part of a connection that an answer's body comes on.
-#[derive(Debug)]
-pub(crate) enum Used {
-    /// All of it; to be given back when both bodies are through.
-    Http1(Sender),
-    /// One stream, which needs no giving back.
-    H2c(#[expect(dead_code, reason = "held for its drop")] h2c::Stream),
 }
 
 impl Connections {
@@ -51,9 +46,9 @@ impl Connections {
     }
 
     /// Keeps a connection of `worker`'s whose last exchange is complete.
-    pub(crate) fn give_back(&self, worker: usize, used: Used) {
-        if let (Self::Http1(pool), Used::Http1(sender)) = (self, used) {
-            pool.put(worker, sender);
+    pub(crate) fn give_back(&self, worker: usize, connection: Connection) {
+        if let Self::Http1(pool) = self {
+            pool.put(worker, connection);
         }
     }
 

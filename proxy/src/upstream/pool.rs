@@ -5,7 +5,7 @@
 //! `close_older_than` finds them. The locks are there for that sweep and for
 //! the shared runtime; between workers they are never contended.
 
-use super::Sender;
+use super::Connection;
 use parking_lot::Mutex;
 use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ const MOST_IDLE: usize = 256;
 
 #[derive(Debug)]
 struct Idle {
-    sender: Sender,
+    connection: Connection,
     since: Instant,
 }
 
@@ -32,27 +32,24 @@ impl IdlePool {
     }
 
     /// The connection that `worker` used last and that is still open.
-    pub(crate) fn take(&self, worker: usize) -> Option<Sender> {
+    pub(crate) fn take(&self, worker: usize) -> Option<Connection> {
         let mut list = self.list(worker).lock();
         while let Some(idle) = list.pop_back() {
-            if !idle.sender.is_closed() {
-                return Some(idle.sender);
+            if idle.connection.is_open() {
+                return Some(idle.connection);
             }
         }
         None
     }
 
     /// Keeps a connection whose last exchange is complete.
-    pub(crate) fn put(&self, worker: usize, sender: Sender) {
-        if sender.is_closed() {
-            return;
-        }
+    pub(crate) fn put(&self, worker: usize, connection: Connection) {
         let mut list = self.list(worker).lock();
         if list.len() == MOST_IDLE {
             list.pop_front();
         }
         list.push_back(Idle {
-            sender,
+            connection,
             since: Instant::now(),
         });
     }
@@ -70,7 +67,7 @@ impl IdlePool {
     pub(crate) fn close_older_than(&self, age: Duration) {
         for list in &self.workers {
             list.lock()
-                .retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < age);
+                .retain(|idle| idle.connection.is_open() && idle.since.elapsed() < age);
         }
     }
 

@@ -1,38 +1,30 @@
 //! Sending one request to one endpoint, and telling apart what went wrong:
 //! what may be tried again depends on how far the request got.
 
-use super::{Connections, IdlePool, Sender, Used, dial::dial, h2c};
+use super::{AnswerBody, Connections, UpstreamError, h1, h2c};
 use crate::{endpoint::Endpoint, http::UploadBody};
 use http::{Request, Response};
-use hyper::{body::Incoming, client::conn::TrySendError};
-use std::{
-    future::{Future, poll_fn},
-    io,
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
-/// An answer's head, and the connection that its body comes on, unless that
-/// has ended already.
-pub(crate) type Answered = (Response<Incoming>, Option<Used>);
+/// An endpoint's answer.
+pub(crate) type Answer = Response<AnswerBody>;
 
 /// How far a request got before it failed.
 #[derive(Debug)]
 pub(crate) enum SendError {
     /// No connection could be made; the request is unharmed.
-    Connect(io::Error, Box<Request<UploadBody>>),
+    Connect(io::Error),
     /// It cannot be put into the endpoint's protocol.
     Unfit(&'static str),
     /// It may have been sent, and no byte of an answer came.
     NoAnswer {
         /// How the connection, or its stream, ended.
-        error: hyper::Error,
+        error: UpstreamError,
         /// The endpoint says that it did nothing about it.
         is_unharmed: bool,
     },
     /// The endpoint answered something that is not HTTP, or not its protocol.
-    BadAnswer(hyper::Error),
+    BadAnswer(UpstreamError),
 }
 
 /// Which connection a request may go on.
@@ -47,105 +39,29 @@ pub(crate) enum Use {
 }
 
 /// Sends `request` on a connection of `worker`'s as the endpoint's protocol
-/// wants it; see [`send_http1`] and [`h2c::send`].
+/// wants it; see [`h1::send`] and [`h2c::send`]. The connection goes back to
+/// the endpoint by itself, or with the answer's body.
 ///
-/// Gives back the connection with the answer; give it back to the endpoint
-/// when both bodies are through.
+/// The request must be there. It stays there unless it was answered or, over
+/// HTTP/2, may have been sent.
 ///
 /// Cancel safe: dropping it closes the connection, or resets the stream, that
 /// was in use.
 pub(crate) async fn send(
-    endpoint: &Endpoint,
+    endpoint: &Arc<Endpoint>,
     worker: usize,
     connection: Use,
     connect_limit: Duration,
-    request: Request<UploadBody>,
-) -> Result<Answered, SendError> {
+    request: &mut Option<Request<UploadBody>>,
+) -> Result<Answer, SendError> {
     match endpoint.connections() {
         Connections::Http1(pool) => {
-            send_http1(endpoint, pool, worker, connection, connect_limit, request).await
+            let request = request.as_mut().expect("the caller has a request to send");
+            h1::send(endpoint, pool, worker, connection, connect_limit, request).await
         }
-        Connections::H2c(pool) => h2c::send(endpoint, pool, worker, connect_limit, request).await,
-    }
-}
-
-/// Sends `request` on an idle connection of `worker`, or on a new one. An
-/// idle connection that turns out to be dead before the request went out
-/// costs nothing: the request comes back and the next connection gets it.
-///
-/// Cancel safe: dropping it closes the connection that was in use.
-async fn send_http1(
-    endpoint: &Endpoint,
-    pool: &IdlePool,
-    worker: usize,
-    connection: Use,
-    connect_limit: Duration,
-    mut request: Request<UploadBody>,
-) -> Result<Answered, SendError> {
-    loop {
-        let idle = match connection {
-            Use::Any => pool.take(worker),
-            Use::New => None,
-        };
-        let (sender, fresh) = match idle {
-            Some(sender) => (sender, false),
-            None => match dial(endpoint.addr(), connect_limit).await {
-                Ok(sender) => {
-                    endpoint.readmit();
-                    (sender, true)
-                }
-                Err(error) => return Err(SendError::Connect(error, Box::new(request))),
-            },
-        };
-        let mut error = match send_on(sender, request).await {
-            Ok(answered) => return Ok(answered),
-            Err(error) => error,
-        };
-        match error.take_message() {
-            // It never left: the next connection, for any method.
-            Some(unsent) if !fresh => request = unsent,
-            Some(unsent) => {
-                let refused = io::Error::other("closed before the request was sent");
-                return Err(SendError::Connect(refused, Box::new(unsent)));
-            }
-            None => {
-                let error = error.into_error();
-                return Err(if error.is_parse() {
-                    SendError::BadAnswer(error)
-                } else {
-                    SendError::NoAnswer {
-                        error,
-                        is_unharmed: false,
-                    }
-                });
-            }
-        }
-    }
-}
-
-/// Sends `request` on one connection.
-///
-/// Where the connection's task runs on another thread and ends at this very
-/// moment, the request may come to lie in a channel that nobody reads any more
-/// and that our end of it keeps alive (hyperium/hyper#4122). So once the
-/// connection is gone, our end goes too, and the request comes back.
-async fn send_on(
-    mut sender: Sender,
-    request: Request<UploadBody>,
-) -> Result<Answered, TrySendError<Request<UploadBody>>> {
-    let mut answer = pin!(sender.try_send_request(request));
-    let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {
-        Poll::Ready(answered) => Poll::Ready(Some(answered)),
-        Poll::Pending => match sender.poll_ready(cx) {
-            Poll::Ready(Err(_closed)) => Poll::Ready(None),
-            _ => Poll::Pending,
-        },
-    });
-    match answered.await {
-        Some(answered) => answered.map(|answer| (answer, Some(Used::Http1(sender)))),
-        None => {
-            drop(sender);
-            answer.await.map(|answer| (answer, None))
+        // Boxed: large, and an allocation is little beside what h2 does.
+        Connections::H2c(pool) => {
+            Box::pin(h2c::send(endpoint, pool, worker, connect_limit, request)).await
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Bodies pass piece by piece, in both directions, at the pace of whoever is
 //! slower.
 
-use crate::support::{ScriptedBackend, Setup, TestProxy, Wire, on_both_runtimes, within};
+use crate::support::{
+    ScriptedBackend, Setup, TestProxy, Wire, eventually, on_both_runtimes, within,
+};
 use std::{
     hash::{DefaultHasher, Hasher},
     time::Duration,
@@ -195,14 +197,25 @@ async fn an_early_answer_does_not_cut_the_upload_off() {
     let (proxy, mut client, backend, mut upstream) = exchange(TestProxy::new(), UPLOAD).await;
     upstream.send(EMPTY).await;
     assert_eq!(client.response().await.status(), 200);
+    // Nobody else gets a connection whose upload is unfinished,
+    let mut other = proxy.client().await;
+    other.send_get("/other").await;
+    let mut second = backend.accept().await;
+    assert_eq!(second.head().await.path(), "/other");
+    second
+        .send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        .await;
+    assert_eq!(other.response().await.status(), 200);
     client.send("3\r\none\r\n0\r\n\r\n").await;
     assert_eq!(upstream.chunk().await.expect("a piece"), b"one");
     assert_eq!(upstream.chunk().await.expect("the end"), b"");
-    // Nobody else gets a connection whose upload was unfinished.
+    // and everybody as soon as it is finished.
+    let endpoints = proxy.web().endpoints();
+    let endpoint = endpoints.iter().next().expect("one endpoint");
+    eventually("the upload is through", || endpoint.idle_connections() == 1).await;
     client.send_get("/next").await;
-    let mut second = backend.accept().await;
-    assert_eq!(second.head().await.path(), "/next");
-    second.send(EMPTY).await;
+    assert_eq!(upstream.head().await.path(), "/next");
+    upstream.send(EMPTY).await;
     assert_eq!(client.response().await.status(), 200);
     proxy.finish().await;
 }

@@ -6,7 +6,7 @@ mod pool;
 
 pub(crate) use pool::{Pool, Stream};
 
-use super::{Answered, SendError, Used};
+use super::{Answer, AnswerBody, SendError, UpstreamError};
 use crate::{
     endpoint::Endpoint,
     http::{UploadBody, headers},
@@ -28,9 +28,10 @@ pub(super) async fn send(
     pool: &Pool,
     worker: usize,
     connect_limit: Duration,
-    mut request: Request<UploadBody>,
-) -> Result<Answered, SendError> {
+    given: &mut Option<Request<UploadBody>>,
+) -> Result<Answer, SendError> {
     let addr = endpoint.addr();
+    let mut request = given.take().expect("the caller has a request to send");
     headers::to_http2(&mut request, addr).map_err(SendError::Unfit)?;
     request.body_mut().keep_beginning();
     let mut returns = 0;
@@ -43,13 +44,16 @@ pub(super) async fn send(
                     endpoint.readmit();
                     (stream, true)
                 }
-                Err(error) => return Err(unharmed(error, request)),
+                Err(error) => {
+                    *given = Some(unharmed(request));
+                    return Err(SendError::Connect(error));
+                }
             },
         };
         let mut error = match stream.send(request).await {
             Ok(response) => {
                 stream.answered();
-                return Ok((response, Some(Used::H2c(stream))));
+                return Ok(response.map(|body| AnswerBody::Http2(body, stream)));
             }
             Err(error) => error,
         };
@@ -60,7 +64,8 @@ pub(super) async fn send(
             }
             Some(unsent) => {
                 let closed = io::Error::other("closed before the request was sent");
-                return Err(unharmed(closed, unsent));
+                *given = Some(unharmed(unsent));
+                return Err(SendError::Connect(closed));
             }
             None => return Err(classify(error.into_error())),
         }
@@ -68,9 +73,9 @@ pub(super) async fn send(
 }
 
 /// The request as it came: the next endpoint may speak HTTP/1.1.
-fn unharmed(error: io::Error, mut request: Request<UploadBody>) -> SendError {
+fn unharmed(mut request: Request<UploadBody>) -> Request<UploadBody> {
     headers::to_http1(&mut request);
-    SendError::Connect(error, Box::new(request))
+    request
 }
 
 /// How far a request got that is gone. The peer says so itself where it did
@@ -82,10 +87,13 @@ fn classify(error: hyper::Error) -> SendError {
     let h2 = error.source().and_then(|e| e.downcast_ref::<h2::Error>());
     // h2 itself found that what came is not HTTP/2.
     if h2.is_some_and(h2::Error::is_library) {
-        return SendError::BadAnswer(error);
+        return SendError::BadAnswer(UpstreamError::Http2(error));
     }
     let is_unharmed = h2.is_some_and(|h2| h2.is_remote() && is_refusal(h2));
-    SendError::NoAnswer { error, is_unharmed }
+    SendError::NoAnswer {
+        error: UpstreamError::Http2(error),
+        is_unharmed,
+    }
 }
 
 fn is_refusal(error: &h2::Error) -> bool {

@@ -1,0 +1,277 @@
+//! One request and its answer's head on one connection.
+
+use super::{
+    Connection, ResponseBody, Switched,
+    encode::Outgoing,
+    head::{self, Framing, Head, Parsed},
+};
+use crate::{
+    http::UploadBody,
+    upstream::{Answer, AnswerBody, UpstreamError},
+};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+};
+
+/// What is to be done with a connection when the head of the answer is there.
+pub(super) enum Next {
+    /// Nothing is left to do on it and another request may follow.
+    Free(Connection),
+    /// The answer is here, and the request's body is still on its way.
+    FinishRequest(Box<Unfinished>),
+    /// The answer's body goes on with it, or it is of no more use.
+    Nothing,
+}
+
+/// A request whose answer came before its end.
+pub(super) struct Unfinished {
+    pub(super) connection: Connection,
+    pub(super) outgoing: Outgoing,
+    pub(super) body: UploadBody,
+}
+
+/// An exchange that ended without an answer.
+pub(super) enum Failure {
+    /// Nothing of the request was sent. It is unharmed.
+    Unsent(UpstreamError),
+    /// It may have been seen.
+    NoAnswer(UpstreamError),
+    BadAnswer(UpstreamError),
+}
+
+/// Sends `request` and waits for the head of its answer, whose headers take
+/// the place of the request's. Without an answer, the request is as it was,
+/// but for what was taken of its body.
+///
+/// Cancel safe: dropping it closes the connection.
+pub(super) async fn exchange(
+    connection: Connection,
+    request: &mut Request<UploadBody>,
+) -> Result<(Answer, Next), Failure> {
+    let outgoing = Outgoing::new(request).map_err(Failure::Unsent)?;
+    let mut exchange = Exchange {
+        connection,
+        outgoing,
+        sending: Sending::Running,
+        partial: BytesMut::new(),
+    };
+    let received = poll_fn(|cx| exchange.poll(cx, request)).await;
+    let (head, rest) = match received {
+        Ok(received) => received,
+        Err(failure) => {
+            exchange.put_back(&failure, request);
+            return Err(failure);
+        }
+    };
+    Ok(exchange.answered(head, rest, request))
+}
+
+struct Exchange {
+    connection: Connection,
+    outgoing: Outgoing,
+    sending: Sending,
+    /// The beginning of a head that came in pieces.
+    partial: BytesMut,
+}
+
+enum Sending {
+    Running,
+    Done,
+    /// The endpoint takes no more. It may have said why.
+    Broken(UpstreamError),
+}
+
+impl Exchange {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &mut Request<UploadBody>,
+    ) -> Poll<Result<(Head, Bytes), Failure>> {
+        if matches!(self.sending, Sending::Running) {
+            let stream = &mut self.connection.stream;
+            match self.outgoing.poll_write(cx, stream, request.body_mut()) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.sending = Sending::Done,
+                Poll::Ready(Err(error @ UpstreamError::Upload(_))) => {
+                    return Poll::Ready(Err(Failure::NoAnswer(error)));
+                }
+                Poll::Ready(Err(error)) if !self.outgoing.has_begun => {
+                    return Poll::Ready(Err(Failure::Unsent(error)));
+                }
+                Poll::Ready(Err(error)) => self.sending = Sending::Broken(error),
+            }
+        }
+        self.poll_head(cx, request)
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &mut Request<UploadBody>,
+    ) -> Poll<Result<(Head, Bytes), Failure>> {
+        loop {
+            let partial = &mut self.partial;
+            let method = request.method().clone();
+            // Only a complete answer touches the request's headers.
+            let headers = request.headers_mut();
+            let look = |bytes: &[u8]| {
+                if bytes.is_empty() {
+                    return Err(None);
+                }
+                look_for_head(bytes, partial, &method, headers).map_err(Some)
+            };
+            let looked = match ready!(self.connection.poll_read_once(cx, look)) {
+                Ok(looked) => looked,
+                Err(error) => return Poll::Ready(Err(self.broken(error.into()))),
+            };
+            match looked {
+                Ok(Some(received)) => return Poll::Ready(Ok(received)),
+                Ok(None) => {}
+                Err(None) => return Poll::Ready(Err(self.broken(UpstreamError::Closed))),
+                Err(Some(what)) => {
+                    let error = UpstreamError::Malformed(what);
+                    return Poll::Ready(Err(Failure::BadAnswer(error)));
+                }
+            }
+        }
+    }
+
+    /// The connection ended before the answer.
+    fn broken(&mut self, error: UpstreamError) -> Failure {
+        // What stopped us from sending says more than what stopped us from
+        // reading.
+        let sending = std::mem::replace(&mut self.sending, Sending::Done);
+        Failure::NoAnswer(match sending {
+            Sending::Broken(first) => first,
+            Sending::Running | Sending::Done => error,
+        })
+    }
+
+    /// What was taken of the body, and not sent, is sent again.
+    fn put_back(&mut self, failure: &Failure, request: &mut Request<UploadBody>) {
+        if let (Failure::Unsent(_), Some(data)) = (failure, self.outgoing.take_unsent()) {
+            request.body_mut().put_back(data);
+        }
+    }
+
+    fn answered(
+        self,
+        head: Head,
+        rest: Bytes,
+        request: &mut Request<UploadBody>,
+    ) -> (Answer, Next) {
+        let mut connection = self.connection;
+        let is_sent = matches!(self.sending, Sending::Done);
+        let keeps_alive = head.keeps_alive && !matches!(self.sending, Sending::Broken(_));
+        let is_switch = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        // All of a short answer comes with its head.
+        let is_here = head.framing == Framing::Length(rest.len() as u64);
+        let outgoing = self.outgoing;
+        let mut take_body = || std::mem::replace(request.body_mut(), UploadBody::none());
+
+        let (body, next) = if is_switch {
+            connection.unread = rest;
+            let upload = (!is_sent).then(|| (outgoing, take_body()));
+            let switched = Switched::new(connection, upload);
+            (AnswerBody::Switched(Box::new(switched)), Next::Nothing)
+        } else if is_here {
+            let next = match (keeps_alive, is_sent) {
+                (true, true) => Next::Free(connection),
+                (true, false) => Next::FinishRequest(Box::new(Unfinished {
+                    connection,
+                    outgoing,
+                    body: take_body(),
+                })),
+                (false, _) => Next::Nothing,
+            };
+            (AnswerBody::Http1(ResponseBody::complete(rest)), next)
+        } else if matches!(self.sending, Sending::Running) {
+            let (read, write) = tokio::io::split(connection.stream);
+            tokio::spawn(finish_half(write, outgoing, take_body()));
+            let body = ResponseBody::half(head.framing, read, rest);
+            (AnswerBody::Http1(body), Next::Nothing)
+        } else {
+            connection.unread = rest;
+            let body = ResponseBody::new(head.framing, connection, keeps_alive);
+            (AnswerBody::Http1(body), Next::Nothing)
+        };
+
+        let mut response = Response::new(body);
+        *response.status_mut() = head.status;
+        *response.version_mut() = Version::HTTP_11;
+        *response.headers_mut() = std::mem::take(request.headers_mut());
+        if let Some(reason) = head.reason {
+            response.extensions_mut().insert(reason);
+        }
+        (response, next)
+    }
+}
+
+/// The head of the answer, if it is complete, and what came behind it.
+/// Interim answers are passed over.
+fn look_for_head(
+    bytes: &[u8],
+    partial: &mut BytesMut,
+    method: &http::Method,
+    headers: &mut HeaderMap,
+) -> Result<Option<(Head, Bytes)>, &'static str> {
+    let is_first = partial.is_empty();
+    if !is_first {
+        partial.extend_from_slice(bytes);
+    }
+    let known = if is_first { bytes } else { &partial[..] };
+    let mut passed = 0;
+    let unparsed = loop {
+        let unseen = known.get(passed..).unwrap_or_default();
+        match head::parse(unseen, method, headers)? {
+            Some(Parsed::Final(head, rest)) => return Ok(Some((head, rest))),
+            Some(Parsed::Interim(_status, count)) => passed += count,
+            None => break unseen.len(),
+        }
+    };
+    if unparsed > head::MOST_BYTES {
+        return Err("an answer whose head is too large");
+    }
+    if is_first {
+        partial.extend_from_slice(bytes.get(passed..).unwrap_or_default());
+    } else {
+        let _interim = partial.split_to(passed);
+    }
+    Ok(None)
+}
+
+/// Sends the rest of a request whose answer is being read already.
+async fn finish_half(
+    mut write: tokio::io::WriteHalf<crate::upstream::dial::Stream>,
+    mut outgoing: Outgoing,
+    mut body: UploadBody,
+) {
+    let sent = poll_fn(|cx| outgoing.poll_write(cx, &mut write, &mut body));
+    if let Err(error) = sent.await {
+        tracing::trace!(%error, "the rest of a request's body was not sent");
+    }
+}
+
+impl Unfinished {
+    /// Sends the rest of the request. The connection, if it may be used again.
+    ///
+    /// Cancel safe: dropping it closes the connection.
+    pub(super) async fn finish(mut self) -> Option<Connection> {
+        let Self {
+            connection,
+            outgoing,
+            body,
+        } = &mut self;
+        let sent = poll_fn(|cx| {
+            // An endpoint that closes wants no more of it.
+            if !connection.is_open() {
+                return Poll::Ready(Err(UpstreamError::Closed));
+            }
+            outgoing.poll_write(cx, &mut connection.stream, body)
+        });
+        sent.await.ok().map(|()| self.connection)
+    }
+}

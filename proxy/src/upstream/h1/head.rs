@@ -1,0 +1,172 @@
+//! Heads of answers (RFC 9112 sections 4 to 6).
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use hyper::ext::ReasonPhrase;
+use std::mem::MaybeUninit;
+
+/// The largest head of an answer.
+pub(super) const MOST_BYTES: usize = 64 * 1024;
+/// Most fields in one.
+const MOST_FIELDS: usize = 128;
+
+/// How the end of an answer's body is found (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Length(u64),
+    Chunked,
+    UntilClose,
+}
+
+/// What an answer's head says, its headers apart.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    /// Where it differs from the usual one.
+    pub(super) reason: Option<ReasonPhrase>,
+    pub(super) framing: Framing,
+    /// Another request may follow on the connection.
+    pub(super) keeps_alive: bool,
+}
+
+/// A complete head.
+pub(super) enum Parsed {
+    /// 1xx but 101: the answer is yet to come. With the bytes it took.
+    Interim(StatusCode, usize),
+    /// With what came behind it.
+    Final(Head, Bytes),
+}
+
+/// Parses a head at the start of `bytes`, the answer to a request with
+/// `method`. The headers of a final one replace `headers`. None: more bytes
+/// are needed.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub(super) fn parse(
+    bytes: &[u8],
+    method: &Method,
+    headers: &mut HeaderMap,
+) -> Result<Option<Parsed>, &'static str> {
+    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut head = httparse::Response::new(&mut []);
+    let parser = httparse::ParserConfig::default();
+    let end = match parser.parse_response_with_uninit_headers(&mut head, bytes, &mut fields) {
+        Ok(httparse::Status::Complete(end)) => end,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err("an answer with too many headers"),
+        Err(_) => return Err("an answer whose head is not HTTP/1"),
+    };
+    let status = head.code.ok_or("an answer without a status")?;
+    let status = StatusCode::from_u16(status).map_err(|_| "an answer with an invalid status")?;
+    if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(Some(Parsed::Interim(status, end)));
+    }
+    let is_http_11 = head.version == Some(1);
+    let all = Bytes::copy_from_slice(bytes);
+    headers.clear();
+    let mut fields = Fields::default();
+    for field in head.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes())
+            .map_err(|_| "an answer with an invalid header name")?;
+        let at = field.value.as_ptr().addr() - bytes.as_ptr().addr();
+        let value = HeaderValue::from_maybe_shared(all.slice(at..at + field.value.len()))
+            .map_err(|_| "an answer with an invalid header value")?;
+        fields.look(&name, &value)?;
+        headers.append(name, value);
+    }
+    if fields.transfer_encoding.is_some() && fields.length.is_some() {
+        // The former wins, and the latter must not be passed on.
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    let head = Head {
+        status,
+        reason: head.reason.and_then(|reason| unusual(status, reason)),
+        framing: fields.framing(status, method, is_http_11)?,
+        keeps_alive: fields.keeps_alive(is_http_11),
+    };
+    Ok(Some(Parsed::Final(head, all.slice(end..))))
+}
+
+fn unusual(status: StatusCode, reason: &str) -> Option<ReasonPhrase> {
+    if reason.is_empty() || status.canonical_reason() == Some(reason) {
+        return None;
+    }
+    ReasonPhrase::try_from(reason.as_bytes()).ok()
+}
+
+/// The fields that the framing depends on.
+#[derive(Default)]
+struct Fields {
+    length: Option<u64>,
+    /// Whether its last coding is `chunked`.
+    transfer_encoding: Option<bool>,
+    close: bool,
+    keep_alive: bool,
+}
+
+impl Fields {
+    fn look(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), &'static str> {
+        if name == header::CONTENT_LENGTH {
+            for text in value.as_bytes().split(|&byte| byte == b',') {
+                let length =
+                    decimal(text.trim_ascii()).ok_or("an answer with an invalid Content-Length")?;
+                if self.length.is_some_and(|known| known != length) {
+                    return Err("an answer with several Content-Lengths");
+                }
+                self.length = Some(length);
+            }
+        } else if name == header::TRANSFER_ENCODING {
+            let last = value.as_bytes().rsplit(|&byte| byte == b',').next();
+            let last = last.unwrap_or_default().trim_ascii();
+            self.transfer_encoding = Some(last.eq_ignore_ascii_case(b"chunked"));
+        } else if name == header::CONNECTION {
+            for token in value.as_bytes().split(|&byte| byte == b',') {
+                let token = token.trim_ascii();
+                self.close |= token.eq_ignore_ascii_case(b"close");
+                self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+            }
+        }
+        Ok(())
+    }
+
+    fn framing(
+        &self,
+        status: StatusCode,
+        method: &Method,
+        is_http_11: bool,
+    ) -> Result<Framing, &'static str> {
+        let has_no_body = method == Method::HEAD
+            || status == StatusCode::NO_CONTENT
+            || status == StatusCode::NOT_MODIFIED
+            || status == StatusCode::SWITCHING_PROTOCOLS;
+        Ok(match (self.transfer_encoding, self.length) {
+            (Some(_), _) if !is_http_11 => {
+                return Err("an HTTP/1.0 answer with a Transfer-Encoding");
+            }
+            _ if has_no_body => Framing::Length(0),
+            (Some(true), _) => Framing::Chunked,
+            (Some(false), _) => Framing::UntilClose,
+            (None, Some(length)) => Framing::Length(length),
+            (None, None) => Framing::UntilClose,
+        })
+    }
+
+    /// RFC 9112 section 9.3. Ambiguous framing ends it too (section 6.3).
+    fn keeps_alive(&self, is_http_11: bool) -> bool {
+        let ambiguous = self.transfer_encoding.is_some() && self.length.is_some();
+        !self.close && !ambiguous && (is_http_11 || self.keep_alive)
+    }
+}
+
+fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |sum, digit| {
+        sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    })
+}
+
+#[cfg(test)]
+mod tests;

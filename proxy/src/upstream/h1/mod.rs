@@ -1,0 +1,25 @@
+//! HTTP/1.1 to endpoints, one request at a time on a connection.
+//!
+//! The codec is our own and runs inside the request's own task: no task and
+//! no channel per connection, the request's head is written from where it
+//! lies (so it needs no copy to be sent again), and the answer's headers
+//! take the place of the request's. `floor.md`-like figures are in the load
+//! tests' README.
+//!
+//! `encode.rs` writes heads and bodies, `head.rs` reads heads, `chunked.rs`
+//! and `body.rs` read bodies, `exchange.rs` does one request; `connection.rs`
+//! is what is left of a connection between two requests.
+
+mod body;
+mod chunked;
+mod connection;
+mod encode;
+mod exchange;
+mod head;
+mod send;
+mod switched;
+
+pub(crate) use body::ResponseBody;
+pub(crate) use connection::Connection;
+pub(super) use send::send;
+pub(crate) use switched::Switched;

@@ -1,0 +1,72 @@
+//! Finding a connection for a request, and giving it back.
+
+use super::{
+    Connection,
+    exchange::{Failure, Next, exchange},
+};
+use crate::{
+    endpoint::Endpoint,
+    http::UploadBody,
+    upstream::{Answer, IdlePool, SendError, Use, dial},
+};
+use http::Request;
+use std::{io, sync::Arc, time::Duration};
+
+/// Sends `request` on an idle connection of `worker`, or on a new one. An
+/// idle connection that turns out to be dead before anything went out costs
+/// nothing: the next one gets the request.
+///
+/// With an answer, the request is used up. Without one it is as it was, but
+/// for what was taken of its body.
+///
+/// Cancel safe: dropping it closes the connection that was in use.
+pub(in crate::upstream) async fn send(
+    endpoint: &Arc<Endpoint>,
+    pool: &IdlePool,
+    worker: usize,
+    connection: Use,
+    connect_limit: Duration,
+    request: &mut Request<UploadBody>,
+) -> Result<Answer, SendError> {
+    loop {
+        let idle = match connection {
+            Use::Any => pool.take(worker),
+            Use::New => None,
+        };
+        let (connection, fresh) = match idle {
+            Some(connection) => (connection, false),
+            None => match Box::pin(dial::open(endpoint.addr(), connect_limit)).await {
+                Ok(stream) => {
+                    endpoint.readmit();
+                    (Connection::new(stream), true)
+                }
+                Err(error) => return Err(SendError::Connect(error)),
+            },
+        };
+        return match exchange(connection, request).await {
+            Ok((answer, next)) => {
+                match next {
+                    Next::Free(connection) => pool.put(worker, connection),
+                    Next::FinishRequest(unfinished) => {
+                        let endpoint = endpoint.clone();
+                        tokio::spawn(async move {
+                            if let Some(connection) = unfinished.finish().await {
+                                endpoint.give_back(worker, connection);
+                            }
+                        });
+                    }
+                    Next::Nothing => {}
+                }
+                Ok(answer)
+            }
+            // It never left: the next connection, for any method.
+            Err(Failure::Unsent(_)) if !fresh => continue,
+            Err(Failure::Unsent(error)) => Err(SendError::Connect(io::Error::other(error))),
+            Err(Failure::NoAnswer(error)) => Err(SendError::NoAnswer {
+                error,
+                is_unharmed: false,
+            }),
+            Err(Failure::BadAnswer(error)) => Err(SendError::BadAnswer(error)),
+        };
+    }
+}
