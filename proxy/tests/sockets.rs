@@ -12,6 +12,7 @@ mod sockets {
     mod h2c;
     mod hold;
     mod hostile;
+    mod http1_endpoints;
     mod http2;
     mod leaving;
     mod recovery;

@@ -33,9 +33,9 @@ const ALWAYS_STRIPPED: [HeaderName; 4] = [
 /// # Errors
 /// Says what is wrong with the request's Host headers.
 pub(crate) fn authority<B>(request: &Request<B>) -> Result<&str, &'static str> {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
+    let headers = request.headers();
+    let host = headers.get(header::HOST);
+    if has_repetitions(headers) && headers.get_all(header::HOST).iter().nth(1).is_some() {
         return Err("several Host headers");
     }
     if let Some(authority) = request.uri().authority() {
@@ -49,16 +49,31 @@ pub(crate) fn authority<B>(request: &Request<B>) -> Result<&str, &'static str> {
     }
 }
 
+/// Is any field there more than once? Costs less than to look for a certain
+/// one.
+fn has_repetitions(headers: &HeaderMap) -> bool {
+    headers.len() != headers.keys_len()
+}
+
 /// Removes what is meant for one hop only (RFC 9110 section 7.6.1): the
 /// headers that `Connection` names, and those that always are.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // One look at the names that are there costs less than a look-up for each
-    // that could be: most messages have one of them, or none.
+    // that could be: most messages have one of them, or none. And a length
+    // tells most of them apart.
     let (mut connection, mut te, mut others) = (false, false, false);
     for name in headers.keys() {
-        connection |= name == header::CONNECTION;
-        te |= name == header::TE;
-        others |= ALWAYS_STRIPPED.contains(name);
+        match name.as_str().len() {
+            2 => te |= name == header::TE,
+            7 => others |= name == header::UPGRADE,
+            10 => {
+                connection |= name == header::CONNECTION;
+                others |= name == KEEP_ALIVE;
+            }
+            16 => others |= name == PROXY_CONNECTION,
+            17 => others |= name == header::TRANSFER_ENCODING,
+            _ => {}
+        }
     }
     if connection {
         strip_named_by_connection(headers);
@@ -250,8 +265,11 @@ pub(crate) fn to_http1<B: Body>(request: &mut Request<B>) {
 /// HTTP/2 clients may split a Cookie header; HTTP/1.1 allows just one (RFC
 /// 9113 section 8.2.3).
 fn merge_cookies(headers: &mut HeaderMap) {
-    let mut cookies = headers.get_all(header::COOKIE).iter();
-    if cookies.next().is_none() || cookies.next().is_none() {
+    if !has_repetitions(headers) {
+        return;
+    }
+    let is_split = headers.get_all(header::COOKIE).iter().nth(1).is_some();
+    if !is_split {
         return;
     }
     let crumbs: Vec<&[u8]> = headers

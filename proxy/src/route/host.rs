@@ -1,6 +1,7 @@
 //! Hosts: their normal form, and the tiers in which they are looked up.
 
 use super::path::PathTable;
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
 /// Longest host that can match anything but "any" (RFC 1035: 253, and dots).
@@ -9,6 +10,9 @@ pub(super) const LONGEST: usize = 255;
 /// The host in lower case, without port, brackets and trailing dot. None if
 /// it is longer than any name can be.
 pub(super) fn normalise<'a>(authority: &'a str, buffer: &'a mut [u8; LONGEST]) -> Option<&'a str> {
+    if is_normal(authority) {
+        return Some(authority);
+    }
     let host = without_port(authority);
     let host = host.strip_suffix('.').unwrap_or(host);
     if !host.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -18,6 +22,12 @@ pub(super) fn normalise<'a>(authority: &'a str, buffer: &'a mut [u8; LONGEST]) -
     lower.copy_from_slice(host.as_bytes());
     lower.make_ascii_lowercase();
     std::str::from_utf8(lower).ok()
+}
+
+/// Is it in normal form without a closer look? Most are.
+fn is_normal(authority: &str) -> bool {
+    let is_plain = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
+    authority.bytes().all(|byte| is_plain(&byte)) && !authority.ends_with('.')
 }
 
 /// Cuts user information, port and the brackets of an IPv6 address off.
@@ -52,8 +62,8 @@ pub(super) fn rule_matches(rule: &str, host: Option<&str>) -> bool {
 /// Path tables by host: exact, by suffix, any.
 #[derive(Debug, Default)]
 pub(super) struct HostTiers {
-    exact: HashMap<Box<str>, PathTable>,
-    suffix: HashMap<Box<str>, PathTable>,
+    exact: HashMap<Box<str>, PathTable, RandomState>,
+    suffix: HashMap<Box<str>, PathTable, RandomState>,
     any: PathTable,
 }
 
@@ -80,14 +90,18 @@ impl HostTiers {
             .chain(any)
     }
 
-    /// The tables that may serve `host`, in order of precedence.
-    pub(super) fn tiers<'t>(&'t self, host: Option<&str>) -> impl Iterator<Item = &'t PathTable> {
-        let exact = host.and_then(|host| self.exact.get(host));
+    /// The table for exactly this host: the first of the tiers.
+    pub(super) fn exact<'t>(&'t self, host: Option<&str>) -> Option<&'t PathTable> {
+        self.exact.get(host?)
+    }
+
+    /// The tables of the other tiers that may serve `host`, in order of
+    /// precedence.
+    pub(super) fn wider<'t>(&'t self, host: Option<&str>) -> impl Iterator<Item = &'t PathTable> {
         let wildcards = if self.suffix.is_empty() { None } else { host };
         let suffixes = std::iter::successors(wildcards.and_then(parent), |name| parent(name));
-        exact
-            .into_iter()
-            .chain(suffixes.filter_map(|suffix| self.suffix.get(suffix)))
+        suffixes
+            .filter_map(|suffix| self.suffix.get(suffix))
             .chain(std::iter::once(&self.any))
     }
 }

@@ -113,29 +113,34 @@ impl RouteTable {
     /// The route of a request. `authority` is the host as received, with or
     /// without a port; `path` as received, without the query.
     #[must_use]
-    pub fn lookup(&self, authority: &str, path: &str, headers: &HeaderMap) -> Option<&Arc<Route>> {
+    pub fn lookup<'t>(
+        &'t self,
+        authority: &str,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Option<&'t Arc<Route>> {
         let mut buffer = [0; host::LONGEST];
         let host = host::normalise(authority, &mut buffer);
         let path = path::normalise(path);
-        let matches = |entry: &&Entry| entry.headers.iter().all(|rule| rule.matches(headers));
+        let matching = |entries: &'t [Entry]| first_match(entries, headers);
 
-        for tier in self.hosts.tiers(host) {
-            let found = tier
-                .longest(&path)
-                .and_then(|entries| entries.iter().find(matches));
-            if let Some(entry) = found {
-                return Some(&entry.route);
+        // Most requests end here.
+        let exact = self.hosts.exact(host);
+        let found = exact.and_then(|table| table.longest(&path));
+        if let Some(route) = found.and_then(matching) {
+            return Some(route);
+        }
+        for table in self.hosts.wider(host) {
+            if let Some(route) = table.longest(&path).and_then(matching) {
+                return Some(route);
             }
         }
         // Where the HTTP add-on answers 404: a longer prefix whose headers
         // did not match hid a shorter one.
-        for tier in self.hosts.tiers(host) {
-            let found = tier.shorter(&path).flatten().find(matches);
-            if let Some(entry) = found {
-                return Some(&entry.route);
-            }
-        }
-        None
+        exact
+            .into_iter()
+            .chain(self.hosts.wider(host))
+            .find_map(|table| table.shorter(&path).find_map(matching))
     }
 
     /// All routes, also those that no request can reach.
@@ -143,6 +148,12 @@ impl RouteTable {
     pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
     }
+}
+
+/// The first of these, in order of precedence, whose headers all match.
+fn first_match<'t>(entries: &'t [Entry], headers: &HeaderMap) -> Option<&'t Arc<Route>> {
+    let matches = |entry: &&Entry| entry.headers.iter().all(|rule| rule.matches(headers));
+    entries.iter().find(matches).map(|entry| &entry.route)
 }
 
 #[cfg(test)]

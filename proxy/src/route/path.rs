@@ -1,6 +1,7 @@
 //! Paths: prefixes by whole segments, and the entries behind each.
 
 use super::{HeaderRule, Route};
+use foldhash::fast::RandomState;
 use percent_encoding::percent_decode_str;
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
@@ -34,7 +35,9 @@ pub(super) struct Entry {
 /// The prefixes of one host.
 #[derive(Debug, Default)]
 pub(super) struct PathTable {
-    prefixes: HashMap<Box<str>, Vec<Entry>>,
+    /// Those of the empty prefix, which any path has.
+    root: Vec<Entry>,
+    prefixes: HashMap<Box<str>, Vec<Entry>, RandomState>,
     /// Length of the longest prefix: what is longer needs no look-up, so a
     /// path of thousands of slashes costs no more than a short one.
     longest: usize,
@@ -43,16 +46,25 @@ pub(super) struct PathTable {
 impl PathTable {
     pub(super) fn insert(&mut self, prefix: &str, entry: Entry) {
         let prefix = prefix.trim_matches('/');
+        if prefix.is_empty() {
+            self.root.push(entry);
+            return;
+        }
         self.longest = self.longest.max(prefix.len());
         self.prefixes.entry(prefix.into()).or_default().push(entry);
     }
 
     pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Vec<Entry>> {
-        self.prefixes.values_mut()
+        self.prefixes
+            .values_mut()
+            .chain(std::iter::once(&mut self.root))
     }
 
     /// The entries of the longest prefix of `path` that has any.
     pub(super) fn longest<'t>(&'t self, path: &str) -> Option<&'t [Entry]> {
+        if self.prefixes.is_empty() {
+            return (!self.root.is_empty()).then_some(&self.root);
+        }
         self.matching(path).next()
     }
 
@@ -62,10 +74,10 @@ impl PathTable {
     }
 
     fn matching<'t>(&'t self, path: &str) -> impl Iterator<Item = &'t [Entry]> {
-        // Without any prefix there is nothing to find, not even the root.
-        let start = (!self.prefixes.is_empty()).then(|| self.cut_to_longest(path));
+        let start = Some(self.cut_to_longest(path)).filter(|start| !start.is_empty());
         std::iter::successors(start, |prefix| shorten(prefix))
             .filter_map(|prefix| self.prefixes.get(prefix).map(Vec::as_slice))
+            .chain(Some(self.root.as_slice()).filter(|root| !root.is_empty()))
     }
 
     /// The longest prefix of `path` by whole segments that could be known.
@@ -82,12 +94,9 @@ impl PathTable {
     }
 }
 
-/// The next shorter prefix; the root (empty) is the last.
+/// The next shorter prefix that is not the root.
 fn shorten(prefix: &str) -> Option<&str> {
-    if prefix.is_empty() {
-        return None;
-    }
-    Some(prefix.rsplit_once('/').map_or("", |(shorter, _)| shorter))
+    prefix.rsplit_once('/').map(|(shorter, _)| shorter)
 }
 
 #[cfg(test)]

@@ -16,25 +16,39 @@ const MOST_IDLE: usize = 256;
 #[derive(Debug)]
 struct Idle {
     connection: Connection,
+    /// The sweep before it became idle: a time that costs nothing.
     since: Instant,
+}
+
+/// One worker's idle connections.
+#[derive(Debug)]
+struct List {
+    idle: VecDeque<Idle>,
+    swept: Instant,
 }
 
 #[derive(Debug)]
 pub(crate) struct IdlePool {
-    workers: Box<[Mutex<VecDeque<Idle>>]>,
+    workers: Box<[Mutex<List>]>,
 }
 
 impl IdlePool {
     pub(crate) fn new(workers: usize) -> Self {
+        let list = || {
+            Mutex::new(List {
+                idle: VecDeque::new(),
+                swept: Instant::now(),
+            })
+        };
         Self {
-            workers: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
+            workers: (0..workers.max(1)).map(|_| list()).collect(),
         }
     }
 
     /// The connection that `worker` used last and that is still open.
     pub(crate) fn take(&self, worker: usize) -> Option<Connection> {
         let mut list = self.list(worker).lock();
-        while let Some(idle) = list.pop_back() {
+        while let Some(idle) = list.idle.pop_back() {
             if idle.connection.is_open() {
                 return Some(idle.connection);
             }
@@ -45,33 +59,42 @@ impl IdlePool {
     /// Keeps a connection whose last exchange is complete.
     pub(crate) fn put(&self, worker: usize, connection: Connection) {
         let mut list = self.list(worker).lock();
-        if list.len() == MOST_IDLE {
-            list.pop_front();
+        if list.idle.len() == MOST_IDLE {
+            list.idle.pop_front();
         }
-        list.push_back(Idle {
-            connection,
-            since: Instant::now(),
-        });
+        let since = list.swept;
+        list.idle.push_back(Idle { connection, since });
     }
 
     pub(crate) fn clear(&self) {
         for list in &self.workers {
-            list.lock().clear();
+            list.lock().idle.clear();
         }
     }
 
+    /// How many there are that are still open.
     pub(crate) fn len(&self) -> usize {
-        self.workers.iter().map(|list| list.lock().len()).sum()
+        let open = |list: &Mutex<List>| {
+            let list = list.lock();
+            let open = list.idle.iter().filter(|idle| idle.connection.is_open());
+            open.count()
+        };
+        self.workers.iter().map(open).sum()
     }
 
+    /// Closes those that were idle for `age`, give or take the time between
+    /// two sweeps, and those that the endpoint closed.
     pub(crate) fn close_older_than(&self, age: Duration) {
+        let now = Instant::now();
         for list in &self.workers {
-            list.lock()
-                .retain(|idle| idle.connection.is_open() && idle.since.elapsed() < age);
+            let mut list = list.lock();
+            list.idle
+                .retain(|idle| idle.connection.is_open() && now - idle.since < age);
+            list.swept = now;
         }
     }
 
-    fn list(&self, worker: usize) -> &Mutex<VecDeque<Idle>> {
+    fn list(&self, worker: usize) -> &Mutex<List> {
         &self.workers[worker % self.workers.len()]
     }
 }

@@ -11,6 +11,7 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode, Version};
+use hyper::ext::ReasonPhrase;
 use std::{
     future::poll_fn,
     task::{Context, Poll, ready},
@@ -204,10 +205,17 @@ impl Exchange {
         *response.version_mut() = Version::HTTP_11;
         *response.headers_mut() = std::mem::take(request.headers_mut());
         if let Some(reason) = head.reason {
-            response.extensions_mut().insert(reason);
+            keep_reason(&mut response, reason);
         }
         (response, next)
     }
+}
+
+/// Where hyper's server looks for it. Seldom, so the allocations don't matter.
+#[cold]
+#[expect(clippy::disallowed_methods, reason = "hyper has no other way")]
+fn keep_reason(response: &mut Answer, reason: ReasonPhrase) {
+    response.extensions_mut().insert(reason);
 }
 
 /// The head of the answer, if it is complete, and what came behind it.
@@ -233,7 +241,7 @@ fn look_for_head(
         }
     };
     if unparsed > head::MOST_BYTES {
-        return Err("an answer whose head is too large");
+        return Err(head::TOO_LARGE);
     }
     if is_first {
         partial.extend_from_slice(bytes.get(passed..).unwrap_or_default());

@@ -7,6 +7,8 @@ use std::mem::MaybeUninit;
 
 /// The largest head of an answer.
 pub(super) const MOST_BYTES: usize = 64 * 1024;
+/// What is said of a larger one.
+pub(super) const TOO_LARGE: &str = "an answer whose head is too large";
 /// Most fields in one.
 const MOST_FIELDS: usize = 128;
 
@@ -57,6 +59,9 @@ pub(super) fn parse(
         Err(httparse::Error::TooManyHeaders) => return Err("an answer with too many headers"),
         Err(_) => return Err("an answer whose head is not HTTP/1"),
     };
+    if end > MOST_BYTES {
+        return Err(TOO_LARGE);
+    }
     let status = head.code.ok_or("an answer without a status")?;
     let status = StatusCode::from_u16(status).map_err(|_| "an answer with an invalid status")?;
     if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
@@ -107,7 +112,9 @@ struct Fields {
 
 impl Fields {
     fn look(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), &'static str> {
-        if name == header::CONTENT_LENGTH {
+        // Told apart by length first: most fields are none of them.
+        let length = name.as_str().len();
+        if length == 14 && name == header::CONTENT_LENGTH {
             for text in value.as_bytes().split(|&byte| byte == b',') {
                 let length =
                     decimal(text.trim_ascii()).ok_or("an answer with an invalid Content-Length")?;
@@ -116,11 +123,11 @@ impl Fields {
                 }
                 self.length = Some(length);
             }
-        } else if name == header::TRANSFER_ENCODING {
+        } else if length == 17 && name == header::TRANSFER_ENCODING {
             let last = value.as_bytes().rsplit(|&byte| byte == b',').next();
             let last = last.unwrap_or_default().trim_ascii();
             self.transfer_encoding = Some(last.eq_ignore_ascii_case(b"chunked"));
-        } else if name == header::CONNECTION {
+        } else if length == 10 && name == header::CONNECTION {
             for token in value.as_bytes().split(|&byte| byte == b',') {
                 let token = token.trim_ascii();
                 self.close |= token.eq_ignore_ascii_case(b"close");

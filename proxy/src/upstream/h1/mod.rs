@@ -3,8 +3,8 @@
 //! The codec is our own and runs inside the request's own task: no task and
 //! no channel per connection, the request's head is written from where it
 //! lies (so it needs no copy to be sent again), and the answer's headers
-//! take the place of the request's. `floor.md`-like figures are in the load
-//! tests' README.
+//! take the place of the request's. What that saves is in the README of the
+//! load tests.
 //!
 //! `encode.rs` writes heads and bodies, `head.rs` reads heads, `chunked.rs`
 //! and `body.rs` read bodies, `exchange.rs` does one request; `connection.rs`
