@@ -79,9 +79,10 @@ pub(crate) async fn forward(
             in_flight.answered(answer.response.status());
             pass_on(answer, version, &limits, in_flight)
         }
-        Ok(Outcome::Switched(answer, client_side)) => {
+        // Over HTTP/1.1, the client's side is all of its connection.
+        Ok(Outcome::Switched(answer, _client_side)) => {
             in_flight.answered(answer.response.status());
-            let (tunnel, response) = Tunnel::open(answer, client_side, limits.request, in_flight);
+            let (tunnel, response) = Tunnel::open(answer, limits.request, in_flight);
             client.switch_to(tunnel);
             response
         }

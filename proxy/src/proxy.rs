@@ -9,7 +9,7 @@ use crate::{
     metrics::RequestShards,
     route::RouteTable,
     runtime::Workers,
-    server::{self, Drain},
+    server::{self, Drain, Sweep},
     sink::DemandSink,
     target::{Target, TargetContext, TargetId},
 };
@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) routes: ArcSwap<RouteTable>,
     pub(crate) unrouted: RequestShards,
     pub(crate) drain: Drain,
+    /// One for each worker.
+    pub(crate) sweeps: Box<[Arc<Sweep>]>,
 }
 
 /// The data plane.
@@ -63,11 +65,15 @@ impl Proxy {
             held_limit: Arc::new(HeldLimit::new(config.max_held)),
             sink,
         };
+        let drain = Drain::new();
+        let sweep = |_worker| Sweep::new(config.connections.clone(), drain.subscribe());
+        let sweeps = (0..workers.count()).map(sweep).collect();
         let shared = Arc::new(Shared {
             clock,
             routes: ArcSwap::default(),
             unrouted: RequestShards::new(config.workers),
-            drain: Drain::new(),
+            drain,
+            sweeps,
             config,
         });
         let sweep = workers.first().spawn(close_idle_upstreams(shared.clone()));

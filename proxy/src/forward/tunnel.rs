@@ -20,8 +20,9 @@ use http::{Response, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::{
+    future::Future,
     io,
-    pin::pin,
+    pin::{Pin, pin},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -40,7 +41,6 @@ const MOST_SILENCE: Duration = Duration::from_secs(60);
 /// must last as long as it.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    client: OnUpgrade,
     endpoint: OnUpgrade,
     deadline: Option<Instant>,
     /// Kept until the endpoint's side has switched, which is after the
@@ -52,16 +52,14 @@ pub(crate) struct Tunnel {
 
 impl Tunnel {
     /// The tunnel behind an endpoint's 101, and that 101 as the client gets
-    /// it. `client` is its side of the connection.
+    /// it.
     pub(super) fn open(
         answer: Answer,
-        client: OnUpgrade,
         deadline: Option<Instant>,
         in_flight: InFlight,
     ) -> (Box<Self>, Response<ProxyBody>) {
         let mut response = answer.response;
         let tunnel = Self {
-            client,
             endpoint: hyper::upgrade::on(&mut response),
             deadline,
             used: answer.used,
@@ -77,10 +75,10 @@ impl Tunnel {
     }
 
     /// Copies until both directions have ended, or the request's time is up.
-    /// Dropping it cuts both sides.
-    pub(crate) async fn run(self) {
+    /// `client` is the client's connection behind the 101. Dropping it cuts
+    /// both sides.
+    pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite + Send) {
         let Self {
-            client,
             endpoint,
             deadline,
             used,
@@ -88,11 +86,10 @@ impl Tunnel {
             in_flight,
         } = self;
         let copied = async {
-            // Fails if a connection broke before it switched.
-            let (client, endpoint) =
-                tokio::try_join!(client, endpoint).map_err(io::Error::other)?;
+            // Fails if the connection broke before it switched.
+            let endpoint = endpoint.await.map_err(io::Error::other)?;
             drop(used);
-            copy_both(TokioIo::new(client), TokioIo::new(endpoint)).await
+            copy_both(client, TokioIo::new(endpoint)).await
         };
         let ended = match deadline {
             Some(at) => timeout_at(at, copied).await.unwrap_or_else(|_elapsed| {
@@ -117,13 +114,17 @@ impl Tunnel {
 ///
 /// # Errors
 /// A side that broke, or was silent for too long after the other's end.
-async fn copy_both<T: AsyncRead + AsyncWrite>(left: T, right: T) -> io::Result<()> {
+async fn copy_both<L, R>(left: L, right: R) -> io::Result<()>
+where
+    L: AsyncRead + AsyncWrite + Send,
+    R: AsyncRead + AsyncWrite + Send,
+{
     let (from_left, to_left) = tokio::io::split(left);
     let (from_right, to_right) = tokio::io::split(right);
     let moved = AtomicU64::new(0);
     let mut rightward = pin!(copy(from_left, to_right, &moved));
     let mut leftward = pin!(copy(from_right, to_left, &moved));
-    let mut other = tokio::select! {
+    let mut other: Pin<&mut (dyn Future<Output = io::Result<()>> + Send)> = tokio::select! {
         ended = &mut rightward => {
             ended?;
             leftward
@@ -151,8 +152,8 @@ async fn copy_both<T: AsyncRead + AsyncWrite>(left: T, right: T) -> io::Result<(
 /// # Errors
 /// A source that broke: nobody is there to be answered either. A sink that
 /// broke is no error: what it said before it did may still be unread.
-async fn copy<T: AsyncRead + AsyncWrite>(
-    mut from: ReadHalf<T>,
+async fn copy<F: AsyncRead, T: AsyncWrite>(
+    mut from: ReadHalf<F>,
     mut to: WriteHalf<T>,
     moved: &AtomicU64,
 ) -> io::Result<()> {

@@ -279,6 +279,17 @@ pub(crate) enum BodyError {
     RequestTimeout,
 }
 
+impl ProxyBody {
+    /// The body of the request that this answers was read to its end; false
+    /// if that is not known.
+    pub(crate) fn is_uploaded(&self) -> bool {
+        match self {
+            Self::Upstream(body) => body.upload.is_complete(),
+            Self::Own(_) => false,
+        }
+    }
+}
+
 impl Body for ProxyBody {
     type Data = Bytes;
     type Error = BodyError;
