@@ -6,7 +6,7 @@ use crate::{
     config::ProxyConfig,
     endpoint::{Endpoint, Protocol},
     gate::HeldLimit,
-    metrics::RequestShards,
+    metrics::{ConnectionCounts, RequestShards},
     route::RouteTable,
     runtime::Workers,
     server::{self, Drain, Sweep},
@@ -165,6 +165,12 @@ impl Proxy {
     #[must_use]
     pub fn unrouted(&self) -> &RequestShards {
         &self.shared.unrouted
+    }
+
+    /// What became of client connections because of their age.
+    #[must_use]
+    pub fn connection_counts(&self) -> ConnectionCounts {
+        self.shared.sweeps.iter().map(|sweep| sweep.counts()).sum()
     }
 
     /// Client connections that are open.

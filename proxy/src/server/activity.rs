@@ -7,7 +7,7 @@
 //! together. Nothing here may lock or ask the system for the time.
 
 use super::sweep::Sweep;
-use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 use std::{
     sync::{
         Arc,
@@ -95,7 +95,9 @@ pub(crate) struct Activity {
     /// The client does not take what was written.
     unsent: AtomicBool,
     orders: AtomicU8,
-    waker: AtomicWaker,
+    /// Of the task that serves the connection. Not taken out by a wake, so that
+    /// it is set once and not at each poll.
+    waker: Mutex<Option<Waker>>,
 }
 
 impl Activity {
@@ -107,7 +109,7 @@ impl Activity {
             begun: AtomicU64::new(0),
             unsent: AtomicBool::new(false),
             orders: AtomicU8::new(0),
-            waker: AtomicWaker::new(),
+            waker: Mutex::new(None),
         };
         activity.enter(Stage::Silent);
         activity
@@ -229,7 +231,9 @@ impl Activity {
     /// [`order::DRAIN`] and [`order::CUT`] for ever.
     pub(super) fn order(&self, orders: u8) {
         self.orders.fetch_or(orders, Ordering::Release);
-        self.waker.wake();
+        if let Some(waker) = &*self.waker.lock() {
+            waker.wake_by_ref();
+        }
     }
 }
 
@@ -252,7 +256,7 @@ impl<'a> Orders<'a> {
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> u8 {
         // A task's waker hardly ever changes, so this is a comparison.
         if !self.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
-            self.activity.waker.register(cx.waker());
+            *self.activity.waker.lock() = Some(cx.waker().clone());
             self.waker = Some(cx.waker().clone());
         }
         let orders = &self.activity.orders;

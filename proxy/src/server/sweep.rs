@@ -9,7 +9,7 @@ use super::{
     activity::{Activity, order},
     drain::Phase,
 };
-use crate::config::ConnectionConfig;
+use crate::{config::ConnectionConfig, metrics::ConnectionCounts};
 use parking_lot::Mutex;
 use slab::Slab;
 use std::{
@@ -88,6 +88,16 @@ impl Sweep {
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    pub(crate) fn counts(&self) -> ConnectionCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ConnectionCounts {
+            parked: read(&self.counters.parked),
+            woken: read(&self.counters.woken),
+            slow_closed: read(&self.counters.slow),
+            idle_closed: read(&self.counters.idle),
+        }
     }
 
     /// The time when it last looked.
