@@ -167,6 +167,11 @@ impl Proxy {
         &self.shared.unrouted
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// What became of client connections because of their age.
     #[must_use]
     pub fn connection_counts(&self) -> ConnectionCounts {

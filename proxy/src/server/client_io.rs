@@ -63,6 +63,12 @@ impl ClientSocket {
         }
     }
 
+    /// Lets the next read ask the socket itself, whatever the runtime knows:
+    /// for whoever closes the connection if nothing is there.
+    pub(crate) fn look_again(&self) {
+        self.forgotten.store(true, Ordering::Relaxed);
+    }
+
     /// Reads bytes that the runtime knows of. A read that leaves room in the
     /// buffer took all there was, so it also tells the runtime to wait for
     /// news: otherwise each request would cost one more read that finds
@@ -109,6 +115,10 @@ impl ClientIo {
     pub(crate) fn unread(&mut self, bytes: Bytes) {
         debug_assert!(self.unread.is_empty(), "put back twice");
         self.unread = bytes;
+    }
+
+    pub(crate) fn socket(&self) -> &ClientSocket {
+        &self.socket
     }
 
     pub(crate) fn has_unread(&self) -> bool {

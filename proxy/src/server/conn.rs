@@ -47,7 +47,7 @@ pub(crate) struct ClientConnection {
     /// The peer's address as a header value, made once.
     pub(crate) ip: HeaderValue,
     pub(super) activity: Arc<Activity>,
-    socket: Arc<ClientSocket>,
+    pub(super) socket: Arc<ClientSocket>,
     /// What the connection becomes after the answer under way.
     tunnel: Mutex<Option<Box<Tunnel>>>,
 }
@@ -220,6 +220,9 @@ async fn arrival(io: &mut ClientIo, activity: &Activity, bytes: &mut BytesMut) -
         let orders = orders.poll(cx);
         if orders & order::CUT != 0 {
             return Poll::Ready(Arrival::Close);
+        }
+        if orders & order::DRAIN != 0 {
+            io.socket().look_again();
         }
         // On the stack, not in the future.
         let mut space = [MaybeUninit::uninit(); FIRST_READ];

@@ -45,9 +45,9 @@ enum End {
 pub(super) async fn serve(served: &Served, io: ClientIo) -> Result<After, hyper::Error> {
     let client = &served.1;
     let activity = &*client.activity;
-    // What was read ahead must be seen before the drain: else the connection
-    // looks as if nobody had ever asked for anything.
-    let mut has_unread = io.has_unread();
+    // What has arrived must be seen before the drain, which ends a connection
+    // on which nobody asks for anything.
+    let mut must_look = io.has_unread();
     let service = service_fn(|request| exchange(served.clone(), request));
     let mut connection = builder().serve_connection(TokioIo::new(io), service);
     let mut orders = Orders::of(activity);
@@ -57,14 +57,19 @@ pub(super) async fn serve(served: &Served, io: ClientIo) -> Result<After, hyper:
         if orders & order::CUT != 0 {
             return Poll::Ready(End::Cut);
         }
-        if std::mem::take(&mut has_unread)
+        let must_drain = orders & order::DRAIN != 0 && !is_draining;
+        if must_drain && activity.is_free() {
+            client.socket.look_again();
+            must_look = true;
+        }
+        if std::mem::take(&mut must_look)
             && let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx)
         {
             return Poll::Ready(End::Ended(ended));
         }
         // First the drain: an answer that goes out after it began must say
         // that the connection closes.
-        if orders & order::DRAIN != 0 && !is_draining {
+        if must_drain {
             is_draining = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
