@@ -25,6 +25,8 @@ pub struct ProxyConfig {
     pub upstream_idle_timeout: Duration,
     /// Whether answers carry `X-KEDA-HTTP-Cold-Start`.
     pub cold_start_header: bool,
+    /// Limits of client connections.
+    pub connections: ConnectionConfig,
 }
 
 impl Default for ProxyConfig {
@@ -41,6 +43,41 @@ impl Default for ProxyConfig {
             connect_timeout: Duration::from_millis(500),
             upstream_idle_timeout: Duration::from_secs(90),
             cold_start_header: true,
+            connections: ConnectionConfig::default(),
+        }
+    }
+}
+
+/// Limits of one client connection. Times are kept by a look at all
+/// connections every half a second, so they are never short and up to a second
+/// long.
+#[derive(Clone, Debug)]
+pub struct ConnectionConfig {
+    /// From the first byte of a request's head to its end, and from the accept
+    /// to the first byte. Zero: no limit.
+    pub header_timeout: Duration,
+    /// A connection without a request in progress is closed after this. Zero:
+    /// never.
+    pub idle_timeout: Duration,
+    /// Requests on one connection, then it is closed politely. Over HTTP/2,
+    /// those that the client sent before it heard of it are served too. Zero:
+    /// no limit.
+    pub max_requests: u64,
+    /// An HTTP/1.1 connection without a request in progress gives its memory
+    /// back after this. Zero: never.
+    pub park_after: Duration,
+}
+
+impl Default for ConnectionConfig {
+    /// Idle connections cost little, and closing one races with its next
+    /// request. So whoever is in front should close first: the load balancers
+    /// of the large clouds do so after 60 to 600 s.
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(620),
+            max_requests: 0,
+            park_after: Duration::from_secs(2),
         }
     }
 }

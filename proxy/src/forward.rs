@@ -21,7 +21,9 @@ use crate::{
     endpoint::Lease,
     error::Refusal,
     http::{
-        ProxyBody, TrackedBody, grpc,
+        ProxyBody, TrackedBody,
+        body::Upload,
+        grpc,
         headers::{self, COLD_START},
         respond,
     },
@@ -77,14 +79,14 @@ pub(crate) async fn forward(
 
     // 7. Answer; the body carries the guards until it ends.
     let mut response = match outcome {
-        Ok(Outcome::Answered(answer, lease)) => {
+        Ok(Outcome::Answered(answer, upload, lease)) => {
             in_flight.answered(answer.status());
-            pass_on(answer, lease, version, &limits, in_flight)
+            pass_on(answer, upload, lease, version, &limits, in_flight)
         }
-        Ok(Outcome::Switched(answer, lease, client_side)) => {
+        // Over HTTP/1.1, the client's side is all of its connection.
+        Ok(Outcome::Switched(answer, lease, _client_side)) => {
             in_flight.answered(answer.status());
-            let (tunnel, response) =
-                Tunnel::open(answer, lease, client_side, limits.request, in_flight);
+            let (tunnel, response) = Tunnel::open(answer, lease, limits.request, in_flight);
             client.switch_to(tunnel);
             response
         }
@@ -103,6 +105,7 @@ pub(crate) async fn forward(
 /// Step 7: an endpoint's answer.
 fn pass_on(
     answer: Answer,
+    upload: Upload,
     lease: Lease,
     version: Version,
     limits: &Limits,
@@ -116,7 +119,7 @@ fn pass_on(
         headers::strip_hop_by_hop(&mut head.headers);
     }
     head.version = Version::HTTP_11;
-    let body = TrackedBody::new(body, limits.request, lease, in_flight);
+    let body = TrackedBody::new(body, limits.request, upload, lease, in_flight);
     Response::from_parts(head, ProxyBody::Upstream(body))
 }
 

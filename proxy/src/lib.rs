@@ -24,7 +24,7 @@ mod target;
 mod upstream;
 
 pub use clock::Clock;
-pub use config::{ProxyConfig, RuntimeKind};
+pub use config::{ConnectionConfig, ProxyConfig, RuntimeKind};
 pub use demand::{Demand, Totals};
 pub use endpoint::{Endpoint, EndpointSet, ProbePace, Protocol};
 pub use gate::HeldLimit;

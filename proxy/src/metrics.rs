@@ -35,6 +35,31 @@ const BUCKETS: usize = DURATION_BOUNDS_US.len() + 1;
 /// Combinations of method and code that a worker finds without a lock.
 const FAST_SERIES: usize = 8;
 
+/// What became of client connections because of their age.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionCounts {
+    /// Parked at the moment: idle, and their HTTP state is given back.
+    pub parked: u64,
+    /// Woken so far after they were parked.
+    pub woken: u64,
+    /// Closed so far because a request's head, or the first byte, took too
+    /// long.
+    pub slow_closed: u64,
+    /// Closed so far because they were idle for too long.
+    pub idle_closed: u64,
+}
+
+impl std::iter::Sum for ConnectionCounts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            parked: sum.parked + one.parked,
+            woken: sum.woken + one.woken,
+            slow_closed: sum.slow_closed + one.slow_closed,
+            idle_closed: sum.idle_closed + one.idle_closed,
+        })
+    }
+}
+
 /// A method as a metric label: the nine standard ones, or `_OTHER`, so that
 /// clients cannot invent series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

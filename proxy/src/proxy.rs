@@ -6,10 +6,10 @@ use crate::{
     config::ProxyConfig,
     endpoint::{Endpoint, Protocol},
     gate::HeldLimit,
-    metrics::RequestShards,
+    metrics::{ConnectionCounts, RequestShards},
     route::RouteTable,
     runtime::Workers,
-    server::{self, Drain},
+    server::{self, Drain, Sweep},
     sink::DemandSink,
     target::{Target, TargetContext, TargetId},
 };
@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) routes: ArcSwap<RouteTable>,
     pub(crate) unrouted: RequestShards,
     pub(crate) drain: Drain,
+    /// One for each worker.
+    pub(crate) sweeps: Box<[Arc<Sweep>]>,
 }
 
 /// The data plane.
@@ -63,11 +65,15 @@ impl Proxy {
             held_limit: Arc::new(HeldLimit::new(config.max_held)),
             sink,
         };
+        let drain = Drain::new();
+        let sweep = |_worker| Sweep::new(config.connections.clone(), drain.subscribe());
+        let sweeps = (0..workers.count()).map(sweep).collect();
         let shared = Arc::new(Shared {
             clock,
             routes: ArcSwap::default(),
             unrouted: RequestShards::new(config.workers),
-            drain: Drain::new(),
+            drain,
+            sweeps,
             config,
         });
         let sweep = workers.first().spawn(close_idle_upstreams(shared.clone()));
@@ -159,6 +165,17 @@ impl Proxy {
     #[must_use]
     pub fn unrouted(&self) -> &RequestShards {
         &self.shared.unrouted
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// What became of client connections because of their age.
+    #[must_use]
+    pub fn connection_counts(&self) -> ConnectionCounts {
+        self.shared.sweeps.iter().map(|sweep| sweep.counts()).sum()
     }
 
     /// Client connections that are open.

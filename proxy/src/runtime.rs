@@ -70,6 +70,10 @@ impl Workers {
         })
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.workers.len()
+    }
+
     /// The worker that accepts and does the housekeeping.
     pub(crate) fn first(&self) -> &Worker {
         &self.workers[0]

@@ -5,6 +5,7 @@ mod support;
 
 mod sockets {
     mod cold_start;
+    mod connections;
     mod drain;
     mod failures;
     mod forwarding;

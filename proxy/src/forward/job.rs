@@ -37,7 +37,7 @@ const RESEND_PAUSE: Duration = Duration::from_millis(25);
 
 /// What an endpoint made of a request, with the claim on it.
 pub(super) enum Outcome {
-    Answered(Answer, Lease),
+    Answered(Answer, Upload, Lease),
     /// It switches protocols, as the client asked it to; with the client's
     /// side of the connection.
     Switched(Response<Box<Switched>>, Lease, OnUpgrade),
@@ -136,9 +136,8 @@ impl<'a> Job<'a> {
             match self.send(&lease, connection).await? {
                 Ok(answer) => {
                     self.pass = None;
-                    if let Some(upload) = &self.upload {
-                        upload.answered();
-                    }
+                    let upload = self.upload.take().unwrap_or_else(Upload::none);
+                    upload.answered();
                     let (head, body) = answer.into_parts();
                     return match body {
                         AnswerBody::Switched(switched) => {
@@ -146,7 +145,10 @@ impl<'a> Job<'a> {
                             let answer = Response::from_parts(head, switched);
                             Ok(Outcome::Switched(answer, lease, client))
                         }
-                        body => Ok(Outcome::Answered(Response::from_parts(head, body), lease)),
+                        body => {
+                            let answer = Response::from_parts(head, body);
+                            Ok(Outcome::Answered(answer, upload, lease))
+                        }
                     };
                 }
                 Err(SendError::Connect(error)) => self.endpoint_is_dead(&lease, &error),

@@ -16,8 +16,6 @@ use crate::{
     upstream::Switched,
 };
 use http::{Response, header};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use std::{
     future::Future,
     io,
@@ -40,7 +38,6 @@ const MOST_SILENCE: Duration = Duration::from_secs(60);
 /// must last as long as it.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    client: OnUpgrade,
     endpoint: Box<Switched>,
     deadline: Option<Instant>,
     lease: Lease,
@@ -49,17 +46,15 @@ pub(crate) struct Tunnel {
 
 impl Tunnel {
     /// The tunnel behind an endpoint's 101, and that 101 as the client gets
-    /// it. `client` is its side of the connection.
+    /// it.
     pub(super) fn open(
         response: Response<Box<Switched>>,
         lease: Lease,
-        client: OnUpgrade,
         deadline: Option<Instant>,
         in_flight: InFlight,
     ) -> (Box<Self>, Response<ProxyBody>) {
         let (mut head, endpoint) = response.into_parts();
         let tunnel = Self {
-            client,
             endpoint,
             deadline,
             lease,
@@ -73,20 +68,18 @@ impl Tunnel {
     }
 
     /// Copies until both directions have ended, or the request's time is up.
-    /// Dropping it cuts both sides.
-    pub(crate) async fn run(self) {
+    /// `client` is the client's connection behind the 101. Dropping it cuts
+    /// both sides.
+    pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite + Send) {
         let Self {
-            client,
             mut endpoint,
             deadline,
             lease,
             in_flight,
         } = self;
         let copied = async {
-            // Fails if a connection broke before it switched.
-            let client = async { client.await.map_err(io::Error::other) };
-            let (client, ()) = tokio::try_join!(client, endpoint.finish_request())?;
-            copy_both(TokioIo::new(client), *endpoint).await
+            endpoint.finish_request().await?;
+            copy_both(client, *endpoint).await
         };
         let ended = match deadline {
             Some(at) => timeout_at(at, copied).await.unwrap_or_else(|_elapsed| {

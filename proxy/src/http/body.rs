@@ -150,6 +150,10 @@ impl Upload {
         Self(None)
     }
 
+    fn is_complete(&self) -> bool {
+        matches!(self.state(), UploadState::Complete(_))
+    }
+
     pub(crate) fn state(&self) -> UploadState {
         match &self.0 {
             None => UploadState::Complete(None),
@@ -294,6 +298,17 @@ pub(crate) enum BodyError {
     RequestTimeout,
 }
 
+impl ProxyBody {
+    /// The body of the request that this answers was read to its end; false
+    /// if that is not known.
+    pub(crate) fn is_uploaded(&self) -> bool {
+        match self {
+            Self::Upstream(body) => body.upload.is_complete(),
+            Self::Own(_) => false,
+        }
+    }
+}
+
 impl Body for ProxyBody {
     type Data = Bytes;
     type Error = BodyError;
@@ -337,6 +352,8 @@ pub(crate) struct TrackedBody {
     inner: Option<AnswerBody>,
     /// Boxed: most routes have no request timeout.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// The request's own body, which may still be on its way.
+    upload: Upload,
     lease: Lease,
     in_flight: InFlight,
 }
@@ -345,6 +362,7 @@ impl TrackedBody {
     pub(crate) fn new(
         inner: AnswerBody,
         deadline: Option<Instant>,
+        upload: Upload,
         lease: Lease,
         in_flight: InFlight,
     ) -> Self {
@@ -352,6 +370,7 @@ impl TrackedBody {
         Self {
             inner: Some(inner),
             deadline,
+            upload,
             lease,
             in_flight,
         }

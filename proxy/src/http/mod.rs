@@ -9,4 +9,4 @@ pub(crate) mod headers;
 mod resend;
 pub(crate) mod respond;
 
-pub(crate) use body::{ProxyBody, TrackedBody, UploadBody};
+pub(crate) use body::{BodyError, ProxyBody, TrackedBody, UploadBody};

@@ -89,7 +89,7 @@ fn hand_over(
     let connection = shared.drain.track(async move {
         let _place = place;
         match tokio::net::TcpStream::from_std(stream) {
-            Ok(stream) => conn::serve(served, index, stream, peer).await,
+            Ok(stream) => conn::serve(served, index, stream, peer, None).await,
             Err(error) => tracing::warn!(%peer, %error, "connection cannot be served"),
         }
     });

@@ -7,6 +7,8 @@
 //! [`ClientIo`] makes up for that by trying the socket before it trusts the
 //! runtime's knowledge again.
 
+use super::activity::Activity;
+use bytes::{Buf, Bytes};
 use socket2::SockRef;
 use std::{
     io::{self, IoSlice, Read},
@@ -30,13 +32,15 @@ pub(crate) struct ClientSocket {
     /// Readiness was forgotten: bytes may be there although the runtime does
     /// not know.
     forgotten: AtomicBool,
+    activity: Arc<Activity>,
 }
 
 impl ClientSocket {
-    pub(crate) fn new(stream: TcpStream) -> Arc<Self> {
+    pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>) -> Arc<Self> {
         Arc::new(Self {
             stream,
             forgotten: AtomicBool::new(false),
+            activity,
         })
     }
 
@@ -57,6 +61,12 @@ impl ClientSocket {
                 _ => return,
             }
         }
+    }
+
+    /// Lets the next read ask the socket itself, whatever the runtime knows:
+    /// for whoever closes the connection if nothing is there.
+    pub(crate) fn look_again(&self) {
+        self.forgotten.store(true, Ordering::Relaxed);
     }
 
     /// Reads bytes that the runtime knows of. A read that leaves room in the
@@ -87,15 +97,50 @@ impl ClientSocket {
 
 /// The connection's half.
 #[derive(Debug)]
-pub(crate) struct ClientIo(pub(crate) Arc<ClientSocket>);
+pub(crate) struct ClientIo {
+    socket: Arc<ClientSocket>,
+    /// What was read and not understood by whoever read it. It comes first.
+    unread: Bytes,
+}
 
-impl AsyncRead for ClientIo {
-    fn poll_read(
-        self: Pin<&mut Self>,
+impl ClientIo {
+    pub(crate) fn new(socket: Arc<ClientSocket>) -> Self {
+        Self {
+            socket,
+            unread: Bytes::new(),
+        }
+    }
+
+    /// Puts back what was read. Nothing else may be put back at the time.
+    pub(crate) fn unread(&mut self, bytes: Bytes) {
+        debug_assert!(self.unread.is_empty(), "put back twice");
+        self.unread = bytes;
+    }
+
+    pub(crate) fn socket(&self) -> &ClientSocket {
+        &self.socket
+    }
+
+    pub(crate) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    fn read_again(&mut self, buffer: &mut ReadBuf<'_>) {
+        let count = self.unread.len().min(buffer.remaining());
+        buffer.put_slice(&self.unread[..count]);
+        self.unread.advance(count);
+        if self.unread.is_empty() {
+            // Lets go of the memory, which an empty slice would keep.
+            self.unread = Bytes::new();
+        }
+    }
+
+    fn poll_read_socket(
+        &self,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let socket = &self.0;
+        let socket = &self.socket;
         if socket.forgotten.load(Ordering::Relaxed) {
             match socket.read_unasked(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -117,6 +162,48 @@ impl AsyncRead for ClientIo {
             }
         }
     }
+
+    fn poll_write_socket(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let ClientSocket {
+            stream, activity, ..
+        } = &*self.socket;
+        loop {
+            if stream.poll_write_ready(cx)?.is_pending() {
+                activity.wrote(false);
+                return Poll::Pending;
+            }
+            match write(stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => {
+                    activity.wrote(true);
+                    return Poll::Ready(written);
+                }
+            }
+        }
+    }
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.has_unread() {
+            self.read_again(buffer);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        let read = self.poll_read_socket(cx, buffer);
+        if buffer.filled().len() > before {
+            self.socket.activity.received();
+        }
+        read
+    }
 }
 
 impl AsyncWrite for ClientIo {
@@ -125,14 +212,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let stream = &self.0.stream;
-        loop {
-            ready!(stream.poll_write_ready(cx))?;
-            match stream.try_write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
-            }
-        }
+        self.poll_write_socket(cx, |stream| stream.try_write(bytes))
     }
 
     fn poll_write_vectored(
@@ -140,14 +220,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let stream = &self.0.stream;
-        loop {
-            ready!(stream.poll_write_ready(cx))?;
-            match stream.try_write_vectored(slices) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
-            }
-        }
+        self.poll_write_socket(cx, |stream| stream.try_write_vectored(slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -159,7 +232,7 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = SockRef::from(&self.0.stream).shutdown(Shutdown::Write);
+        let shut = SockRef::from(&self.socket.stream).shutdown(Shutdown::Write);
         // The peer may have closed first; that is what was wanted.
         Poll::Ready(shut.or_else(|error| match error.kind() {
             io::ErrorKind::NotConnected => Ok(()),
@@ -171,10 +244,15 @@ impl AsyncWrite for ClientIo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::{Drain, sweep::Sweep};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
     };
+
+    fn sweep() -> Arc<Sweep> {
+        Sweep::new(Default::default(), Drain::new().subscribe())
+    }
 
     async fn pair() -> (TcpStream, ClientIo) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -182,7 +260,10 @@ mod tests {
         let (server, _) = listener.accept().await.expect("a connection");
         (
             client.expect("a connection"),
-            ClientIo(ClientSocket::new(server)),
+            ClientIo::new(ClientSocket::new(
+                server,
+                sweep().watch().activity().clone(),
+            )),
         )
     }
 
@@ -190,8 +271,8 @@ mod tests {
     async fn a_client_that_leaves_behind_unread_bytes_is_noticed() {
         let (mut client, io) = pair().await;
         client.write_all(b"unread body").await.expect("sent");
-        io.0.stream.readable().await.expect("bytes arrive");
-        let socket = io.0.clone();
+        io.socket.stream.readable().await.expect("bytes arrive");
+        let socket = io.socket.clone();
         let watch = tokio::spawn(async move { socket.gone().await });
         tokio::task::yield_now().await;
         assert!(!watch.is_finished());
@@ -204,10 +285,10 @@ mod tests {
     async fn bytes_that_were_there_before_the_watch_are_read_after_it() {
         let (mut client, mut io) = pair().await;
         client.write_all(b"0123456789").await.expect("sent");
-        io.0.stream.readable().await.expect("bytes arrive");
+        io.socket.stream.readable().await.expect("bytes arrive");
         tokio::select! {
             biased;
-            () = io.0.gone() => panic!("the client is still there"),
+            () = io.socket.gone() => panic!("the client is still there"),
             () = tokio::task::yield_now() => {}
         }
         let mut small = [0; 4];
@@ -222,5 +303,16 @@ mod tests {
         assert_eq!(io.read_u8().await.expect("later bytes"), b'x');
         drop(client);
         assert_eq!(io.read(&mut small).await.expect("end of stream"), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_put_back_comes_first_and_only_once() {
+        let (mut client, mut io) = pair().await;
+        client.write_all(b"6789").await.expect("sent");
+        io.unread(Bytes::from_static(b"012345"));
+        let mut bytes = [0; 10];
+        io.read_exact(&mut bytes).await.expect("all of it");
+        assert_eq!(&bytes, b"0123456789");
+        assert!(!io.has_unread());
     }
 }

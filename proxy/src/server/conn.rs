@@ -1,36 +1,43 @@
-//! One client connection: HTTP/1 or HTTP/2, whichever the client speaks, from
-//! the accept to the drain.
+//! One client connection from the accept to its end: which protocol it is,
+//! its HTTP (`http1.rs`, `http2.rs`), the time that it spends parked, and the
+//! tunnel that it may become.
+//!
+//! While nothing happens, all that is kept of it is this file's future, which
+//! must stay small: what is large is boxed and dropped.
 
 use super::{
+    activity::{Activity, Orders, Stage, Verdict, order},
     client_io::{ClientIo, ClientSocket},
-    drain::Phase,
+    detect::{self, ClientProtocol, detect},
+    exchange::Served,
+    http1::{self, After},
+    http2,
 };
-use crate::{
-    forward::{Tunnel, forward},
-    proxy::Shared,
-};
-use futures_util::StreamExt;
+use crate::{forward::Tunnel, proxy::Shared};
+use bytes::BytesMut;
 use http::HeaderValue;
-use hyper::service::service_fn;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
 use parking_lot::Mutex;
 use std::{
-    convert::Infallible, error::Error, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+    future::poll_fn, io, mem::MaybeUninit, net::SocketAddr, pin::Pin, sync::Arc,
+    sync::atomic::Ordering, task::Poll, time::Duration,
 };
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+};
 
-/// Largest head (and, for HTTP/1, read buffer) of a request.
-const MOST_HEAD_BYTES: u32 = 64 * 1024;
-/// Requests that one HTTP/2 client may have open.
-const MOST_STREAMS: u32 = 250;
-/// HTTP/2 flow control windows.
-const STREAM_WINDOW: u32 = 128 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// A silent HTTP/2 connection is asked for a sign of life.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// What is read at once of a connection that has no HTTP state: most heads
+/// have less.
+const FIRST_READ: usize = 1024;
+/// How long last words may take to get out.
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(250);
+/// The answer to a head that does not end (RFC 9110 section 15.5.9).
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
+    connection: close\r\n\
+    content-type: text/plain; charset=utf-8\r\n\
+    x-content-type-options: nosniff\r\n\
+    content-length: 16\r\n\r\n\
+    Request Timeout\n";
 
 /// What requests need to know about their connection.
 #[derive(Debug)]
@@ -39,7 +46,8 @@ pub(crate) struct ClientConnection {
     pub(crate) worker: usize,
     /// The peer's address as a header value, made once.
     pub(crate) ip: HeaderValue,
-    socket: Arc<ClientSocket>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) socket: Arc<ClientSocket>,
     /// What the connection becomes after the answer under way.
     tunnel: Mutex<Option<Box<Tunnel>>>,
 }
@@ -54,90 +62,205 @@ impl ClientConnection {
     pub(crate) fn switch_to(&self, tunnel: Box<Tunnel>) {
         *self.tunnel.lock() = Some(tunnel);
     }
+
+    pub(super) fn has_tunnel(&self) -> bool {
+        self.tunnel.lock().is_some()
+    }
 }
 
 /// Serves one connection until it closes or is drained, also as a tunnel.
-pub(crate) async fn serve(shared: Arc<Shared>, worker: usize, stream: TcpStream, peer: SocketAddr) {
-    let socket = ClientSocket::new(stream);
+/// `known` is its protocol, if something else than its first bytes tells.
+///
+/// Must run on the worker. Cancel safe: dropped, the connection is closed.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    worker: usize,
+    stream: TcpStream,
+    peer: SocketAddr,
+    known: Option<ClientProtocol>,
+) {
+    let watched = shared.sweeps[worker].watch();
+    let activity = watched.activity();
+    let socket = ClientSocket::new(stream, activity.clone());
     let ip = HeaderValue::from_str(&peer.ip().to_canonical().to_string())
         .expect("an IP address is a valid header value");
     let client = ClientConnection {
         worker,
         ip,
+        activity: activity.clone(),
         socket: socket.clone(),
         tunnel: Mutex::default(),
     };
-    let context = Arc::new((shared, client));
-    if let Err(error) = serve_http(&context, socket).await {
+    let served: Served = Arc::new((shared, client));
+    let mut io = ClientIo::new(socket);
+    let protocol = match known {
+        Some(protocol) => protocol,
+        None => match first_bytes(&mut io, activity).await {
+            Some(protocol) => protocol,
+            None => return,
+        },
+    };
+    let ended = match protocol {
+        ClientProtocol::Http1 => serve_http1(&served, io, peer).await,
+        ClientProtocol::Http2 => Box::pin(http2::serve(&served, io)).await,
+    };
+    if let Err(error) = ended {
         // A client that leaves or talks nonsense: its business, not an event.
         tracing::debug!(%peer, %error, "client connection ended");
     }
-    let (shared, client) = &*context;
-    let tunnel = client.tunnel.lock().take();
-    if let Some(tunnel) = tunnel {
-        tokio::select! {
-            biased;
-            () = shared.drain.deadline() => {}
-            // Boxed, so that it costs other connections nothing.
-            () = Box::pin(tunnel.run()) => {}
-        }
-    }
 }
 
-/// Requests and answers, until the connection closes, is drained, or is no
-/// HTTP any more.
-async fn serve_http(
-    context: &Arc<(Arc<Shared>, ClientConnection)>,
-    socket: Arc<ClientSocket>,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let mut phases = context.0.drain.phases();
-    let service = {
-        let context = context.clone();
-        service_fn(move |request| {
-            let context = context.clone();
-            async move {
-                let (shared, client) = &*context;
-                Ok::<_, Infallible>(forward(shared, client, request).await)
-            }
-        })
-    };
-
-    let builder = builder();
-    let io = TokioIo::new(ClientIo(socket));
-    let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
+/// HTTP/1 for as long as the client stays: served, parked, served anew.
+async fn serve_http1(
+    served: &Served,
+    mut io: ClientIo,
+    peer: SocketAddr,
+) -> Result<(), hyper::Error> {
+    let (shared, client) = &**served;
     loop {
-        tokio::select! {
-            // First the phase: an answer that goes out after draining began
-            // must say that the connection closes.
-            biased;
-            Some(phase) = phases.next() => if phase == Phase::Deadline {
-                // Held requests were refused at this moment; give their
-                // answers one chance to get out, then cut.
-                let grace = Duration::from_millis(250);
-                let _cut = tokio::time::timeout(grace, connection.as_mut()).await;
-                return Ok(());
-            } else {
-                connection.as_mut().graceful_shutdown();
+        // Its memory is given back before anything else is waited for.
+        let after = Box::pin(http1::serve(served, io)).await?;
+        io = match after {
+            After::Closed => return Ok(()),
+            After::Resume(io) => io,
+            After::Parked(io) => match parked(io, &client.activity).await {
+                Some(io) => io,
+                None => return Ok(()),
             },
-            ended = connection.as_mut() => return ended,
-        }
+            After::TooSlow(mut io) => {
+                tracing::debug!(%peer, "a request's head took too long");
+                refuse_slow(&mut io).await;
+                return Ok(());
+            }
+            After::Switched(io) => {
+                let tunnel = client.tunnel.lock().take();
+                client.activity.enter(Stage::Tunnel);
+                if let Some(tunnel) = tunnel {
+                    tokio::select! {
+                        biased;
+                        () = shared.drain.deadline() => {}
+                        // Boxed, so that it costs other connections nothing.
+                        () = Box::pin(tunnel.run(io)) => {}
+                    }
+                }
+                return Ok(());
+            }
+        };
     }
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        // A timer of hyper's would cost every request a boxed sleep.
-        .header_read_timeout(None)
-        .max_buf_size(MOST_HEAD_BYTES as usize);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MOST_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(MOST_HEAD_BYTES)
-        .keep_alive_interval(PING_INTERVAL);
-    builder
+/// The protocol that the client's first bytes tell. None: the connection is
+/// to be closed.
+async fn first_bytes(io: &mut ClientIo, activity: &Activity) -> Option<ClientProtocol> {
+    let mut bytes = BytesMut::new();
+    let protocol = loop {
+        match arrival(io, activity, &mut bytes).await {
+            Arrival::Bytes => {
+                if let Some(protocol) = detect(&bytes) {
+                    break protocol;
+                }
+            }
+            // Whatever it was meant to be, HTTP/1 knows how to end it.
+            Arrival::End if !bytes.is_empty() => break ClientProtocol::Http1,
+            Arrival::TooSlow => {
+                count_slow(activity);
+                if detect::may_be_http1(&bytes) {
+                    refuse_slow(io).await;
+                }
+                return None;
+            }
+            Arrival::Close => {
+                if activity.stage() == Stage::Silent && !activity.is_draining() {
+                    count_slow(activity);
+                }
+                return None;
+            }
+            Arrival::End => return None,
+        }
+    };
+    io.unread(bytes.freeze());
+    Some(protocol)
 }
+
+/// Waits without any HTTP state. None: the connection is to be closed.
+async fn parked(mut io: ClientIo, activity: &Activity) -> Option<ClientIo> {
+    let counters = activity.sweep().counters();
+    activity.relabel(Stage::Parked);
+    counters.parked.fetch_add(1, Ordering::Relaxed);
+    let mut bytes = BytesMut::new();
+    let arrival = arrival(&mut io, activity, &mut bytes).await;
+    counters.parked.fetch_sub(1, Ordering::Relaxed);
+    match arrival {
+        Arrival::Bytes => {
+            counters.woken.fetch_add(1, Ordering::Relaxed);
+            io.unread(bytes.freeze());
+            Some(io)
+        }
+        Arrival::Close if !activity.is_draining() => {
+            counters.idle.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+        Arrival::Close | Arrival::End | Arrival::TooSlow => None,
+    }
+}
+
+/// How waiting without HTTP state ended.
+enum Arrival {
+    Bytes,
+    End,
+    /// By order of the drain or the sweep.
+    Close,
+    TooSlow,
+}
+
+/// Waits for more bytes and adds them to `bytes`, or for orders.
+async fn arrival(io: &mut ClientIo, activity: &Activity, bytes: &mut BytesMut) -> Arrival {
+    let mut orders = Orders::of(activity);
+    poll_fn(|cx| {
+        let orders = orders.poll(cx);
+        if orders & order::CUT != 0 {
+            return Poll::Ready(Arrival::Close);
+        }
+        if orders & order::DRAIN != 0 {
+            io.socket().look_again();
+        }
+        // On the stack, not in the future.
+        let mut space = [MaybeUninit::uninit(); FIRST_READ];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        if let Poll::Ready(read) = Pin::new(&mut *io).poll_read(cx, &mut buffer) {
+            bytes.extend_from_slice(buffer.filled());
+            return Poll::Ready(match read {
+                Ok(()) if !buffer.filled().is_empty() => Arrival::Bytes,
+                _ => Arrival::End,
+            });
+        }
+        if orders & order::DRAIN != 0 && bytes.is_empty() {
+            return Poll::Ready(Arrival::Close);
+        }
+        match activity.verdict().filter(|_| orders != 0) {
+            Some(Verdict::TooSlow) => Poll::Ready(Arrival::TooSlow),
+            Some(_) => Poll::Ready(Arrival::Close),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+pub(super) fn count_slow(activity: &Activity) {
+    let counters = activity.sweep().counters();
+    counters.slow.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Says that a head took too long, and that this is the end.
+async fn refuse_slow(io: &mut ClientIo) {
+    let said = async {
+        io.write_all(TOO_SLOW).await?;
+        io.flush().await?;
+        io.shutdown().await
+    };
+    // Nobody has to listen.
+    let _said: Result<io::Result<()>, _> = tokio::time::timeout(LAST_WORDS, said).await;
+}
+
+#[cfg(test)]
+mod tests;

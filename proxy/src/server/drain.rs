@@ -3,7 +3,6 @@
 //! `Serving → Draining → Deadline`. In `Draining` no connection takes another
 //! request; in `Deadline` whoever still waits or runs is cut off.
 
-use futures_util::stream::FuturesUnordered;
 use std::future::Future;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -16,9 +15,6 @@ pub(crate) enum Phase {
     /// Whoever still waits or runs is cut off.
     Deadline,
 }
-
-/// See [`Drain::phases`].
-pub(crate) type Phases<F> = FuturesUnordered<F>;
 
 /// The phase, and the connections that are still open.
 #[derive(Debug)]
@@ -61,16 +57,10 @@ impl Drain {
         self.advance(Phase::Deadline);
     }
 
-    /// Both later phases, each when it is reached, for one connection.
-    ///
-    /// Looking at them takes no lock: a connection looks each time that
-    /// anything happens on it, and the channel behind them is shared by all
-    /// workers. So they are asked only when they have something to say.
-    pub(crate) fn phases(&self) -> Phases<impl Future<Output = Phase> + use<>> {
-        [Phase::Draining, Phase::Deadline]
-            .into_iter()
-            .map(|phase| reached(self.phase.subscribe(), phase))
-            .collect()
+    /// The phase, to be watched. One for each worker, not one for each
+    /// connection: the channel behind it is shared by all of them.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
     }
 
     /// Resolves when what is left is cut off.
