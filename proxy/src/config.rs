@@ -1,5 +1,6 @@
 //! What can be set about the proxy as a whole.
 
+use crate::server::ClientLimits;
 use std::time::Duration;
 
 /// Limits and default timeouts. A route's own values win.
@@ -25,6 +26,8 @@ pub struct ProxyConfig {
     pub upstream_idle_timeout: Duration,
     /// Whether answers carry `X-KEDA-HTTP-Cold-Start`.
     pub cold_start_header: bool,
+    /// What clients may take.
+    pub clients: ClientLimits,
 }
 
 impl Default for ProxyConfig {
@@ -41,6 +44,7 @@ impl Default for ProxyConfig {
             connect_timeout: Duration::from_millis(500),
             upstream_idle_timeout: Duration::from_secs(90),
             cold_start_header: true,
+            clients: ClientLimits::default(),
         }
     }
 }

@@ -5,11 +5,12 @@ use crate::{
     clock::Clock,
     config::ProxyConfig,
     endpoint::{Endpoint, Protocol},
+    forward::UpgradeLimit,
     gate::HeldLimit,
     metrics::RequestShards,
     route::RouteTable,
     runtime::Workers,
-    server::{self, Drain},
+    server::{self, Drain, Refused},
     sink::DemandSink,
     target::{Target, TargetContext, TargetId},
 };
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) routes: ArcSwap<RouteTable>,
     pub(crate) unrouted: RequestShards,
     pub(crate) drain: Drain,
+    pub(crate) refused: Refused,
+    pub(crate) upgrades: Arc<UpgradeLimit>,
 }
 
 /// The data plane.
@@ -68,6 +71,8 @@ impl Proxy {
             routes: ArcSwap::default(),
             unrouted: RequestShards::new(config.workers),
             drain: Drain::new(),
+            refused: Refused::default(),
+            upgrades: UpgradeLimit::new(config.clients.upgrades),
             config,
         });
         let sweep = workers.first().spawn(close_idle_upstreams(shared.clone()));
@@ -159,6 +164,12 @@ impl Proxy {
     #[must_use]
     pub fn unrouted(&self) -> &RequestShards {
         &self.shared.unrouted
+    }
+
+    /// What clients were refused because of how they asked.
+    #[must_use]
+    pub fn refused(&self) -> &Refused {
+        &self.shared.refused
     }
 
     /// Client connections that are open.

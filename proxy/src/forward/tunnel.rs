@@ -9,7 +9,7 @@
 //! with the connection, which runs it once hyper has written the 101. So it
 //! needs no task and no tracking of its own.
 
-use super::job::Answer;
+use super::{job::Answer, upgrades::UpgradePlace};
 use crate::{
     endpoint::Lease,
     http::{ProxyBody, headers},
@@ -41,6 +41,7 @@ const MOST_SILENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     client: OnUpgrade,
+    place: Option<UpgradePlace>,
     endpoint: OnUpgrade,
     deadline: Option<Instant>,
     /// Kept until the endpoint's side has switched, which is after the
@@ -52,16 +53,17 @@ pub(crate) struct Tunnel {
 
 impl Tunnel {
     /// The tunnel behind an endpoint's 101, and that 101 as the client gets
-    /// it. `client` is its side of the connection.
+    /// it. `client` is its side of the connection, and its place among tunnels.
     pub(super) fn open(
         answer: Answer,
-        client: OnUpgrade,
+        (client, place): (OnUpgrade, Option<UpgradePlace>),
         deadline: Option<Instant>,
         in_flight: InFlight,
     ) -> (Box<Self>, Response<ProxyBody>) {
         let mut response = answer.response;
         let tunnel = Self {
             client,
+            place,
             endpoint: hyper::upgrade::on(&mut response),
             deadline,
             used: answer.used,
@@ -81,6 +83,7 @@ impl Tunnel {
     pub(crate) async fn run(self) {
         let Self {
             client,
+            place: _place,
             endpoint,
             deadline,
             used,

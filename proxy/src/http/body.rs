@@ -155,7 +155,7 @@ impl Upload {
         }
     }
 
-    fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         matches!(self.state(), UploadState::Complete(_))
     }
 }

@@ -4,6 +4,11 @@
 use super::{
     client_io::{ClientIo, ClientSocket},
     drain::Phase,
+    head_scan::{Scanned, Verdicts},
+    limits::ClientLimits,
+    linger::linger,
+    refused::RefusedFor,
+    resets::Resets,
 };
 use crate::{
     forward::{Tunnel, forward},
@@ -18,14 +23,23 @@ use hyper_util::{
 };
 use parking_lot::Mutex;
 use std::{
-    convert::Infallible, error::Error, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+    convert::Infallible,
+    error::Error,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 use tokio::net::TcpStream;
 
-/// Largest head (and, for HTTP/1, read buffer) of a request.
-const MOST_HEAD_BYTES: u32 = 64 * 1024;
-/// Requests that one HTTP/2 client may have open.
-const MOST_STREAMS: u32 = 250;
+/// Resets of one HTTP/2 connection that have not even become requests, and
+/// resets of ours because of what it sent; then it is closed (GOAWAY,
+/// ENHANCE_YOUR_CALM). Requests that it gives up are in `resets.rs`.
+const MOST_UNSEEN_RESETS: usize = 20;
+const MOST_OWN_RESETS: usize = 1024;
 /// HTTP/2 flow control windows.
 const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
@@ -39,7 +53,13 @@ pub(crate) struct ClientConnection {
     pub(crate) worker: usize,
     /// The peer's address as a header value, made once.
     pub(crate) ip: HeaderValue,
+    /// What reading along found about its requests (HTTP/1).
+    pub(crate) verdicts: Arc<Verdicts>,
+    /// Requests that it gave up (HTTP/2).
+    pub(super) resets: Resets,
     socket: Arc<ClientSocket>,
+    /// The last answer came before the end of its request.
+    is_sending: AtomicBool,
     /// What the connection becomes after the answer under way.
     tunnel: Mutex<Option<Box<Tunnel>>>,
 }
@@ -48,6 +68,17 @@ impl ClientConnection {
     /// Resolves when the client has left; see [`ClientSocket::gone`].
     pub(crate) async fn gone(&self) {
         self.socket.gone().await;
+    }
+
+    /// The answer under way goes out, and the client may still be sending its
+    /// request, or is not.
+    pub(crate) fn answered_early(&self, is_sending: bool) {
+        self.is_sending.store(is_sending, Ordering::Relaxed);
+    }
+
+    /// Ends it at once, with everything that is under way on it.
+    pub(super) fn cut(&self) {
+        self.socket.cut();
     }
 
     /// The answer under way is a 101: after it, the connection is a tunnel.
@@ -64,15 +95,30 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: usize, stream: TcpStream,
     let client = ClientConnection {
         worker,
         ip,
+        verdicts: Verdicts::new(),
+        resets: Resets::default(),
         socket: socket.clone(),
+        is_sending: AtomicBool::new(false),
         tunnel: Mutex::default(),
     };
     let context = Arc::new((shared, client));
-    if let Err(error) = serve_http(&context, socket).await {
+    let served = serve_http(&context, socket.clone()).await;
+    let (shared, client) = &*context;
+    if let Err(error) = &served {
         // A client that leaves or talks nonsense: its business, not an event.
         tracing::debug!(%peer, %error, "client connection ended");
+        if let Some(reason) = RefusedFor::of_connection(error.as_ref()) {
+            shared.refused.count(reason);
+        }
     }
-    let (shared, client) = &*context;
+    if served.is_err() || client.is_sending.load(Ordering::Relaxed) {
+        tokio::select! {
+            biased;
+            () = shared.drain.deadline() => {}
+            // Boxed, so that it costs other connections nothing.
+            () = Box::pin(linger(socket, shared.config.clients.linger)) => {}
+        }
+    }
     let tunnel = client.tunnel.lock().take();
     if let Some(tunnel) = tunnel {
         tokio::select! {
@@ -102,8 +148,9 @@ async fn serve_http(
         })
     };
 
-    let builder = builder();
-    let io = TokioIo::new(ClientIo(socket));
+    let builder = builder(&context.0.config.clients);
+    let verdicts = context.1.verdicts.clone();
+    let io = TokioIo::new(Scanned::new(ClientIo(socket), verdicts));
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
     loop {
         tokio::select! {
@@ -124,20 +171,27 @@ async fn serve_http(
     }
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
+fn builder(limits: &ClientLimits) -> auto::Builder<TokioExecutor> {
+    let head = limits.header_bytes.max(ClientLimits::LEAST_HEADER_BYTES);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         // A timer of hyper's would cost every request a boxed sleep.
         .header_read_timeout(None)
-        .max_buf_size(MOST_HEAD_BYTES as usize);
+        .max_buf_size(head as usize);
+    // Even the same number, if it is set, would be slower.
+    if limits.headers != ClientLimits::FREE_HEADERS {
+        builder.http1().max_headers(limits.headers);
+    }
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MOST_STREAMS)
+        .max_concurrent_streams(limits.streams)
+        .max_pending_accept_reset_streams(MOST_UNSEEN_RESETS)
+        .max_local_error_reset_streams(MOST_OWN_RESETS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(MOST_HEAD_BYTES)
+        .max_header_list_size(head)
         .keep_alive_interval(PING_INTERVAL);
     builder
 }
