@@ -1,7 +1,7 @@
 //! Bodies on their way through: never buffered, never copied, always
 //! accounted for.
 
-use super::resend::Beginning;
+use super::{headers, resend::Beginning};
 use crate::{endpoint::Lease, in_flight::InFlight, upstream::Used};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -191,8 +191,13 @@ impl Body for UploadBody {
             *this.begun = true;
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
-        let frame = ready!(inner.as_mut().poll_frame(cx));
+        let mut frame = ready!(inner.as_mut().poll_frame(cx));
         *this.begun = true;
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            headers::strip_trailers(trailers);
+        }
         if let (Some(beginning), Some(outside)) = (this.beginning.as_mut(), &this.outside)
             && (outside.answered.load(Ordering::Relaxed) || !beginning.keep(&frame))
         {
@@ -364,8 +369,13 @@ impl TrackedBody {
             return Poll::Ready(Some(Err(BodyError::RequestTimeout)));
         }
         match this.inner.poll_frame(cx) {
-            Poll::Ready(frame) => {
+            Poll::Ready(mut frame) => {
                 *this.ended |= is_last(&frame);
+                if let Some(Ok(frame)) = &mut frame
+                    && let Some(trailers) = frame.trailers_mut()
+                {
+                    headers::strip_trailers(trailers);
+                }
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
             }
             Poll::Pending => Poll::Pending,

@@ -63,7 +63,38 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Likewise, but leaves which protocols are offered or chosen (RFC 9110
+/// Removes from trailers what only a head may say: what frames, routes,
+/// authenticates or describes a message (RFC 9110 section 6.5.1).
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    // Nearly always, there is nothing of it.
+    let forbidden: Vec<HeaderName> = trailers.keys().filter(is_of_heads).cloned().collect();
+    for name in forbidden {
+        trailers.remove(name);
+    }
+}
+
+fn is_of_heads(name: &&HeaderName) -> bool {
+    matches!(
+        **name,
+        header::AUTHORIZATION
+            | header::CACHE_CONTROL
+            | header::CONNECTION
+            | header::CONTENT_ENCODING
+            | header::CONTENT_LENGTH
+            | header::CONTENT_RANGE
+            | header::CONTENT_TYPE
+            | header::COOKIE
+            | header::EXPECT
+            | header::HOST
+            | header::MAX_FORWARDS
+            | header::PROXY_AUTHORIZATION
+            | header::SET_COOKIE
+            | header::TE
+            | header::TRAILER
+    ) || ALWAYS_STRIPPED.contains(name)
+}
+
+/// As [`strip_hop_by_hop`], but leaves which protocols are offered or chosen (RFC 9110
 /// section 7.8).
 #[cold]
 pub(crate) fn strip_all_but_upgrade(headers: &mut HeaderMap) {
