@@ -14,6 +14,8 @@ mod sockets {
     mod hostile;
     mod http2;
     mod leaving;
+    mod limits;
+    mod linger;
     mod recovery;
     mod routing;
     mod streaming;

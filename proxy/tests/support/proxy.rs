@@ -265,6 +265,20 @@ impl TestProxy {
         eventually(&what, || self.refused(reason) == count).await;
     }
 
+    /// Waits until exactly so many client connections are open.
+    pub(crate) async fn until_connections(&self, count: usize) {
+        let what = format!("{count} open connections");
+        eventually(&what, || self.proxy.connections() == count).await;
+    }
+
+    /// Waits until exactly so many requests of the default target are in
+    /// flight.
+    pub(crate) async fn until_in_flight(&self, count: u64) {
+        let web = self.web();
+        let what = format!("{count} in flight");
+        eventually(&what, || web.totals().in_flight() == count).await;
+    }
+
     /// Waits until all client connections are closed.
     pub(crate) async fn until_no_connections(&self) {
         eventually("no open connections", || self.proxy.connections() == 0).await;
