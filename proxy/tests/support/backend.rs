@@ -139,6 +139,11 @@ impl Backend {
         self.state.received.lock().clone()
     }
 
+    /// Requests since the last time, in order of arrival.
+    pub(crate) fn take_received(&self) -> Vec<Received> {
+        std::mem::take(&mut self.state.received.lock())
+    }
+
     /// The paths of all requests so far.
     pub(crate) fn paths(&self) -> Vec<String> {
         let received = self.state.received.lock();
