@@ -1,5 +1,6 @@
 //! What can be set about the proxy as a whole.
 
+use crate::server::ClientLimits;
 use std::time::Duration;
 
 /// Limits and default timeouts. A route's own values win.
@@ -27,6 +28,8 @@ pub struct ProxyConfig {
     pub cold_start_header: bool,
     /// Limits of client connections.
     pub connections: ConnectionConfig,
+    /// What clients may take.
+    pub clients: ClientLimits,
 }
 
 impl Default for ProxyConfig {
@@ -44,6 +47,7 @@ impl Default for ProxyConfig {
             upstream_idle_timeout: Duration::from_secs(90),
             cold_start_header: true,
             connections: ConnectionConfig::default(),
+            clients: ClientLimits::default(),
         }
     }
 }

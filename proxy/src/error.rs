@@ -9,6 +9,9 @@ use std::sync::Arc;
 pub(crate) enum Refusal {
     #[error("bad request: {0}")]
     BadRequest(&'static str),
+    /// A transfer coding that nobody here can undo (RFC 9112 section 6.1).
+    #[error("a transfer coding other than chunked")]
+    UnknownCoding,
     #[error("no route")]
     NoRoute,
     /// `CONNECT` would make an open proxy of us (RFC 9110 section 9.3.6).
@@ -16,6 +19,8 @@ pub(crate) enum Refusal {
     Connect,
     #[error("too many pending requests")]
     TooManyPending,
+    #[error("too many upgraded connections")]
+    TooManyUpgrades,
     /// Not served, but answered as the route wants it: a static route or a
     /// placeholder.
     #[error("answered by the route itself")]
@@ -48,8 +53,8 @@ impl Refusal {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Fixed(response) => response.status,
-            Self::Connect => StatusCode::NOT_IMPLEMENTED,
-            Self::TooManyPending | Self::Failing(_) | Self::Draining => {
+            Self::Connect | Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::TooManyPending | Self::TooManyUpgrades | Self::Failing(_) | Self::Draining => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::ReadinessTimeout | Self::RequestTimeout | Self::ResponseHeaderTimeout => {
@@ -68,9 +73,12 @@ impl Refusal {
     /// its operator can act upon and nothing about our insides.
     pub(crate) fn explanation(&self) -> Option<String> {
         match self {
-            Self::BadRequest(_) | Self::Connect | Self::TooManyPending | Self::Failing(_) => {
-                Some(self.to_string())
-            }
+            Self::BadRequest(_)
+            | Self::UnknownCoding
+            | Self::Connect
+            | Self::TooManyPending
+            | Self::TooManyUpgrades
+            | Self::Failing(_) => Some(self.to_string()),
             _ => None,
         }
     }
@@ -78,7 +86,7 @@ impl Refusal {
     /// Seconds after which trying again makes sense.
     pub(crate) fn retry_after(&self) -> Option<u16> {
         match self {
-            Self::TooManyPending | Self::ReadinessTimeout => Some(1),
+            Self::TooManyPending | Self::TooManyUpgrades | Self::ReadinessTimeout => Some(1),
             Self::Failing(_) | Self::Draining => Some(5),
             _ => None,
         }
@@ -89,7 +97,11 @@ impl Refusal {
     pub(crate) fn closes_connection(&self) -> bool {
         matches!(
             self,
-            Self::BadRequest(_) | Self::Connect | Self::Draining | Self::ClientGone
+            Self::BadRequest(_)
+                | Self::UnknownCoding
+                | Self::Connect
+                | Self::Draining
+                | Self::ClientGone
         )
     }
 }

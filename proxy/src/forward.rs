@@ -13,9 +13,11 @@
 mod job;
 mod limits;
 mod tunnel;
+mod upgrades;
 mod wait;
 
 pub(crate) use tunnel::Tunnel;
+pub(crate) use upgrades::UpgradeLimit;
 
 use crate::{
     endpoint::Lease,
@@ -25,16 +27,16 @@ use crate::{
         body::Upload,
         grpc,
         headers::{self, COLD_START},
-        respond,
+        respond, validate,
     },
     in_flight::{InFlight, Unrouted},
     proxy::Shared,
     route::{Route, StaticRoute},
-    server::ClientConnection,
+    server::{ClientConnection, RefusedFor, ResetWatch},
     upstream::Answer,
 };
 use http::{Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use job::{Job, Outcome};
 use limits::Limits;
 
@@ -50,11 +52,23 @@ pub(crate) async fn forward(
     let begun_us = shared.clock.now_us();
     let is_grpc = grpc::is_call(&request);
 
-    // 1. Which route?
-    let route = match find_route(shared, &request) {
-        Ok(route) => route,
+    let version = request.version();
+    let watch = (version == Version::HTTP_2).then(|| ResetWatch::new(shared, client, begun_us));
+
+    // 1. Is it sound, and which route?
+    let number = client.verdicts.next();
+    let sound = number.map_err(Refusal::BadRequest);
+    let (number, route) = match sound.and_then(|n| Ok((n, find_route(shared, &request)?))) {
+        Ok(found) => found,
         Err(refusal) => {
             let begun = (begun_us, is_grpc);
+            client.answered_early(!request.body().is_end_stream());
+            if let Ok(number) = number {
+                client.verdicts.stays_http(number);
+            }
+            if let Some(watch) = watch {
+                watch.answered();
+            }
             return refuse_unrouted(shared, client, &request, begun, &refusal);
         }
     };
@@ -70,12 +84,19 @@ pub(crate) async fn forward(
     let mut in_flight = begin(target, client.worker, request.method(), begun_us);
     let limits = Limits::of(&route, &shared.config)
         .within(is_grpc.then(|| grpc::timeout(request.headers())).flatten());
-    let version = request.version();
 
     // 3. to 6. Pick an endpoint (or wait for one), rewrite the head, send.
     let mut job = Job::new(shared, client, &route, fixed, &in_flight, &limits, request);
     let outcome = job.run().await;
     let cold_start = job.cold_start_header();
+    let place = job.place.take();
+    client.answered_early(job.has_body && is_sending(&outcome, &job));
+    if let Some(watch) = watch {
+        watch.answered();
+    }
+    if !matches!(outcome, Ok(Outcome::Switched(..))) {
+        client.verdicts.stays_http(number);
+    }
 
     // 7. Answer; the body carries the guards until it ends.
     let mut response = match outcome {
@@ -86,13 +107,17 @@ pub(crate) async fn forward(
         // Over HTTP/1.1, the client's side is all of its connection.
         Ok(Outcome::Switched(answer, lease, _client_side)) => {
             in_flight.answered(answer.status());
-            let (tunnel, response) = Tunnel::open(answer, lease, limits.request, in_flight);
+            let claims = (lease, place);
+            let (tunnel, response) = Tunnel::open(answer, claims, limits.request, in_flight);
             client.switch_to(tunnel);
             response
         }
         Err(refusal) => {
             in_flight.answered(refusal.status());
             tracing::debug!(target = %route.target.id(), reason = %refusal, "request refused");
+            if let Some(reason) = RefusedFor::of(&refusal) {
+                shared.refused.count(reason);
+            }
             respond::refusal(&refusal, is_grpc)
         }
     };
@@ -100,6 +125,16 @@ pub(crate) async fn forward(
         response.headers_mut().insert(COLD_START, value);
     }
     response
+}
+
+/// Is there more of the request's body to come when its answer goes out?
+fn is_sending(outcome: &Result<Outcome, Refusal>, job: &Job<'_>) -> bool {
+    let upload = match outcome {
+        Ok(Outcome::Answered(_, upload, _)) => Some(upload),
+        Ok(Outcome::Switched(..)) => return false,
+        Err(_) => job.upload.as_ref(),
+    };
+    upload.is_some_and(|upload| !upload.is_complete())
 }
 
 /// Step 7: an endpoint's answer.
@@ -131,7 +166,7 @@ fn find_route(
     if request.method() == Method::CONNECT {
         return Err(Refusal::Connect);
     }
-    let authority = headers::authority(request).map_err(Refusal::BadRequest)?;
+    let authority = validate::authority(request)?;
     let table = shared.routes.load();
     let route = table.lookup(authority, request.uri().path(), request.headers());
     route.cloned().ok_or(Refusal::NoRoute)
@@ -141,7 +176,7 @@ fn static_route<'r>(route: &'r Route, request: &Request<Incoming>) -> Option<&'r
     if route.static_routes.is_empty() {
         return None;
     }
-    let authority = headers::authority(request).unwrap_or_default();
+    let authority = headers::authority(request);
     route.static_route(authority, request.uri().path(), request.headers())
 }
 
@@ -164,5 +199,8 @@ fn refuse_unrouted(
         worker: client.worker,
     }
     .record(begun_us, request.method(), refusal.status());
+    if let Some(reason) = RefusedFor::of(refusal) {
+        shared.refused.count(reason);
+    }
     respond::refusal(refusal, is_grpc)
 }

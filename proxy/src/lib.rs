@@ -29,5 +29,6 @@ pub use demand::{Demand, Totals};
 pub use endpoint::{Endpoint, EndpointSet, ProbePace, Protocol};
 pub use gate::HeldLimit;
 pub use proxy::{Proxy, bind};
+pub use server::{ClientLimits, Refused, RefusedFor};
 pub use sink::DemandSink;
 pub use target::{Target, TargetContext, TargetId};

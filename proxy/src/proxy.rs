@@ -5,11 +5,12 @@ use crate::{
     clock::Clock,
     config::ProxyConfig,
     endpoint::{Endpoint, Protocol},
+    forward::UpgradeLimit,
     gate::HeldLimit,
     metrics::{ConnectionCounts, RequestShards},
     route::RouteTable,
     runtime::Workers,
-    server::{self, Drain, Sweep},
+    server::{self, Drain, Refused, Sweep},
     sink::DemandSink,
     target::{Target, TargetContext, TargetId},
 };
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) drain: Drain,
     /// One for each worker.
     pub(crate) sweeps: Box<[Arc<Sweep>]>,
+    pub(crate) refused: Refused,
+    pub(crate) upgrades: Arc<UpgradeLimit>,
 }
 
 /// The data plane.
@@ -74,6 +77,8 @@ impl Proxy {
             unrouted: RequestShards::new(config.workers),
             drain,
             sweeps,
+            refused: Refused::default(),
+            upgrades: UpgradeLimit::new(config.clients.upgrades),
             config,
         });
         let sweep = workers.first().spawn(close_idle_upstreams(shared.clone()));
@@ -176,6 +181,12 @@ impl Proxy {
     #[must_use]
     pub fn connection_counts(&self) -> ConnectionCounts {
         self.shared.sweeps.iter().map(|sweep| sweep.counts()).sum()
+    }
+
+    /// What clients were refused because of how they asked.
+    #[must_use]
+    pub fn refused(&self) -> &Refused {
+        &self.shared.refused
     }
 
     /// Client connections that are open.

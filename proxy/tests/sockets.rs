@@ -16,6 +16,8 @@ mod sockets {
     mod http1_endpoints;
     mod http2;
     mod leaving;
+    mod limits;
+    mod linger;
     mod recovery;
     mod routing;
     mod streaming;

@@ -14,7 +14,10 @@ use prometheus_client::{
     metrics::MetricType,
     registry::{Registry, Unit},
 };
-use proxy::metrics::{DURATION_BOUNDS_US, DurationsReading, RequestsReading};
+use proxy::{
+    RefusedFor,
+    metrics::{DURATION_BOUNDS_US, DurationsReading, RequestsReading},
+};
 use std::{
     collections::HashMap,
     fmt,
@@ -210,6 +213,17 @@ fn upstream(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
         "Connections of clients that are open",
         MetricType::Gauge,
         |family| family.gauge(&[] as &Labels<0>, admin.proxy.connections() as u64),
+    )?;
+    page.family(
+        "reveille_refused",
+        "What clients were refused because of how they asked, by reason",
+        MetricType::Counter,
+        |family| {
+            RefusedFor::ALL.into_iter().try_for_each(|reason| {
+                let labels = [("reason", reason.as_str().to_owned())];
+                family.counter(&labels, admin.proxy.refused().read(reason))
+            })
+        },
     )
 }
 

@@ -10,6 +10,7 @@ mod support;
 
 mod backend_killed;
 mod bad_bytes;
+mod client_limits;
 mod cold_start;
 mod command_line;
 mod held_requests;

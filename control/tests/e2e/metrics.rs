@@ -215,6 +215,19 @@ fn reveilles_own_metrics_tell_what_happened() {
     );
     assert_eq!(value("reveille_upstream_retries", "_total", &route), 0.0);
     assert_eq!(value("reveille_client_connections", "", &[]), 1.0);
+    for reason in [
+        "malformed",
+        "head_too_large",
+        "protocol",
+        "connections",
+        "resets",
+        "upgrades",
+    ] {
+        assert_eq!(
+            value("reveille_refused", "_total", &[("reason", reason)]),
+            0.0
+        );
+    }
     for state in ["in_use", "idle"] {
         let pairs = [route[0], route[1], ("state", state)];
         assert_eq!(value("reveille_upstream_connections", "", &pairs), 0.0);

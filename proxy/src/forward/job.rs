@@ -5,7 +5,7 @@
 //! connection that breaks without an answer is tried again where that is safe.
 //! After the head of an answer, never.
 
-use super::limits::Limits;
+use super::{limits::Limits, upgrades::UpgradePlace};
 use crate::{
     endpoint::{Lease, Protocol},
     error::Refusal,
@@ -58,6 +58,8 @@ pub(super) struct Job<'a> {
     pub(super) has_body: bool,
     /// The client asked to switch protocols.
     pub(super) upgrade: Option<OnUpgrade>,
+    /// Its place among those that did.
+    pub(super) place: Option<UpgradePlace>,
     /// The client is on HTTP/1: while the request is held, what it sent next
     /// (its body, another request) stays unread and hides that it left.
     pub(super) may_leave_unseen: bool,
@@ -105,6 +107,7 @@ impl<'a> Job<'a> {
             upload: Some(upload),
             has_body,
             upgrade,
+            place: None,
             may_leave_unseen,
             held_since: None,
             passed_wait: false,
@@ -120,6 +123,10 @@ impl<'a> Job<'a> {
             .filter(|fixed| fixed.mode == ResponseMode::Always)
         {
             return Err(Refusal::Fixed(fixed.response.clone()));
+        }
+        if self.upgrade.is_some() {
+            let place = self.shared.upgrades.take();
+            self.place = Some(place.ok_or(Refusal::TooManyUpgrades)?);
         }
         let mut resends = 0;
         loop {

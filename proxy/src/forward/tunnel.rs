@@ -9,6 +9,7 @@
 //! with the connection, which runs it once hyper has written the 101. So it
 //! needs no task and no tracking of its own.
 
+use super::upgrades::UpgradePlace;
 use crate::{
     endpoint::Lease,
     http::{ProxyBody, headers},
@@ -38,6 +39,7 @@ const MOST_SILENCE: Duration = Duration::from_secs(60);
 /// must last as long as it.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
+    place: Option<UpgradePlace>,
     endpoint: Box<Switched>,
     deadline: Option<Instant>,
     lease: Lease,
@@ -46,15 +48,16 @@ pub(crate) struct Tunnel {
 
 impl Tunnel {
     /// The tunnel behind an endpoint's 101, and that 101 as the client gets
-    /// it.
+    /// it. With its claims: on the endpoint, and its place among tunnels.
     pub(super) fn open(
         response: Response<Box<Switched>>,
-        lease: Lease,
+        (lease, place): (Lease, Option<UpgradePlace>),
         deadline: Option<Instant>,
         in_flight: InFlight,
     ) -> (Box<Self>, Response<ProxyBody>) {
         let (mut head, endpoint) = response.into_parts();
         let tunnel = Self {
+            place,
             endpoint,
             deadline,
             lease,
@@ -72,6 +75,7 @@ impl Tunnel {
     /// both sides.
     pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite + Send) {
         let Self {
+            place: _place,
             mut endpoint,
             deadline,
             lease,

@@ -1,7 +1,7 @@
 //! Bodies on their way through: never buffered, never copied, always
 //! accounted for.
 
-use super::resend::Beginning;
+use super::{headers, resend::Beginning};
 use crate::{
     endpoint::Lease,
     in_flight::InFlight,
@@ -150,7 +150,7 @@ impl Upload {
         Self(None)
     }
 
-    fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         matches!(self.state(), UploadState::Complete(_))
     }
 
@@ -210,8 +210,13 @@ impl Body for UploadBody {
             *this.begun = true;
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
-        let frame = ready!(inner.as_mut().poll_frame(cx));
+        let mut frame = ready!(inner.as_mut().poll_frame(cx));
         *this.begun = true;
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            headers::strip_trailers(trailers);
+        }
         if let (Some(beginning), Some(outside)) = (this.beginning.as_mut(), &this.outside)
             && (outside.answered.load(Ordering::Relaxed) || !beginning.keep(&frame))
         {
@@ -397,10 +402,16 @@ impl TrackedBody {
         {
             return Poll::Ready(Some(Err(BodyError::RequestTimeout)));
         }
-        match this.inner {
-            Some(inner) => Pin::new(inner).poll_frame(cx).map_err(BodyError::from),
-            None => Poll::Ready(None),
+        let Some(inner) = this.inner else {
+            return Poll::Ready(None);
+        };
+        let mut frame = ready!(Pin::new(inner).poll_frame(cx));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            headers::strip_trailers(trailers);
         }
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
     }
 }
 

@@ -1,12 +1,13 @@
 //! What the hot path does to HTTP messages: `headers.rs` rewrites heads,
 //! `body.rs` wraps bodies, `respond.rs` turns refusals into answers,
 //! `grpc.rs` into those that gRPC clients expect; `resend.rs` keeps the beginning
-//! of a body.
+//! of a body; `validate.rs` refuses what is ambiguous.
 
 pub(crate) mod body;
 pub(crate) mod grpc;
 pub(crate) mod headers;
 mod resend;
 pub(crate) mod respond;
+pub(crate) mod validate;
 
 pub(crate) use body::{BodyError, ProxyBody, TrackedBody, UploadBody};

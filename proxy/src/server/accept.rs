@@ -1,11 +1,15 @@
 //! Accepting: one task takes connections and hands each to the worker with
 //! the fewest.
 
-use super::conn;
+use super::{
+    conn,
+    refused::RefusedFor,
+    turn_away::{TurnedAway, turn_away},
+};
 use crate::{proxy::Shared, runtime::Workers};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 
 const BACKLOG: i32 = 4096;
 /// A silent client is asked for a sign of life this often,
@@ -14,6 +18,8 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(90);
 /// How long to pause when the process has no file descriptor left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// How often to log that there are too many connections.
+const WARN_EACH: Duration = Duration::from_secs(60);
 
 /// Binds without accepting yet, so that errors show at startup.
 ///
@@ -29,13 +35,33 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 /// Accepts until dropped. Running out of file descriptors slows it down, and
-/// nothing ends it.
+/// nothing ends it. Beyond the limit of connections, each is told so and
+/// closed.
 pub(crate) async fn accept_loop(listener: TcpListener, shared: Arc<Shared>, workers: Arc<Workers>) {
     let mut exhausted = false;
+    let mut warned: Option<Instant> = None;
+    let turned_away = TurnedAway::default();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 exhausted = false;
+                let open = shared.drain.connections();
+                if open >= shared.config.clients.connections {
+                    if warned.is_none_or(|at| at.elapsed() > WARN_EACH) {
+                        warned = Some(Instant::now());
+                        tracing::warn!(
+                            connections = open,
+                            "too many client connections; new ones get 503 \
+                             (raise --max-connections?)"
+                        );
+                    }
+                    shared.refused.count(RefusedFor::Connections);
+                    // This task runs on the first worker, and so does that.
+                    if let Some(place) = turned_away.place() {
+                        drop(workers.first().spawn(turn_away(stream, place)));
+                    }
+                    continue;
+                }
                 if let Err(error) = hand_over(stream, peer, &shared, &workers) {
                     tracing::debug!(%peer, %error, "connection lost before it was served");
                 }

@@ -69,6 +69,12 @@ impl ClientSocket {
         self.forgotten.store(true, Ordering::Relaxed);
     }
 
+    /// Ends both directions at once: whoever reads or writes finds it closed.
+    pub(super) fn cut(&self) {
+        // It may be closed already.
+        let _cut = SockRef::from(&self.stream).shutdown(Shutdown::Both);
+    }
+
     /// Reads bytes that the runtime knows of. A read that leaves room in the
     /// buffer took all there was, so it also tells the runtime to wait for
     /// news: otherwise each request would cost one more read that finds

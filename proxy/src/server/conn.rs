@@ -10,16 +10,27 @@ use super::{
     client_io::{ClientIo, ClientSocket},
     detect::{self, ClientProtocol, detect},
     exchange::Served,
+    head_scan::Verdicts,
     http1::{self, After},
     http2,
+    linger::linger,
+    refused::RefusedFor,
+    resets::Resets,
 };
 use crate::{forward::Tunnel, proxy::Shared};
 use bytes::BytesMut;
 use http::HeaderValue;
 use parking_lot::Mutex;
 use std::{
-    future::poll_fn, io, mem::MaybeUninit, net::SocketAddr, pin::Pin, sync::Arc,
-    sync::atomic::Ordering, task::Poll, time::Duration,
+    future::poll_fn,
+    io,
+    mem::MaybeUninit,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    sync::atomic::{AtomicBool, Ordering},
+    task::Poll,
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWriteExt, ReadBuf},
@@ -46,8 +57,14 @@ pub(crate) struct ClientConnection {
     pub(crate) worker: usize,
     /// The peer's address as a header value, made once.
     pub(crate) ip: HeaderValue,
+    /// What reading along found about its requests (HTTP/1).
+    pub(crate) verdicts: Arc<Verdicts>,
+    /// Requests that it gave up (HTTP/2).
+    pub(super) resets: Resets,
     pub(super) activity: Arc<Activity>,
     pub(super) socket: Arc<ClientSocket>,
+    /// The last answer came before the end of its request.
+    is_sending: AtomicBool,
     /// What the connection becomes after the answer under way.
     tunnel: Mutex<Option<Box<Tunnel>>>,
 }
@@ -56,6 +73,17 @@ impl ClientConnection {
     /// Resolves when the client has left; see [`ClientSocket::gone`].
     pub(crate) async fn gone(&self) {
         self.socket.gone().await;
+    }
+
+    /// The answer under way goes out, and the client may still be sending its
+    /// request, or is not.
+    pub(crate) fn answered_early(&self, is_sending: bool) {
+        self.is_sending.store(is_sending, Ordering::Relaxed);
+    }
+
+    /// Ends it at once, with everything that is under way on it.
+    pub(super) fn cut(&self) {
+        self.socket.cut();
     }
 
     /// The answer under way is a 101: after it, the connection is a tunnel.
@@ -87,8 +115,11 @@ pub(crate) async fn serve(
     let client = ClientConnection {
         worker,
         ip,
+        verdicts: Verdicts::new(),
+        resets: Resets::default(),
         activity: activity.clone(),
         socket: socket.clone(),
+        is_sending: AtomicBool::new(false),
         tunnel: Mutex::default(),
     };
     let served: Served = Arc::new((shared, client));
@@ -104,9 +135,22 @@ pub(crate) async fn serve(
         ClientProtocol::Http1 => serve_http1(&served, io, peer).await,
         ClientProtocol::Http2 => Box::pin(http2::serve(&served, io)).await,
     };
-    if let Err(error) = ended {
+    let (shared, client) = &*served;
+    if let Err(error) = &ended {
         // A client that leaves or talks nonsense: its business, not an event.
         tracing::debug!(%peer, %error, "client connection ended");
+        if let Some(reason) = RefusedFor::of_connection(error) {
+            shared.refused.count(reason);
+        }
+    }
+    if ended.is_err() || client.is_sending.load(Ordering::Relaxed) {
+        let io = ClientIo::new(client.socket.clone());
+        tokio::select! {
+            biased;
+            () = shared.drain.deadline() => {}
+            // Boxed, so that it costs other connections nothing.
+            () = Box::pin(linger(io, shared.config.clients.linger)) => {}
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use super::{
     client_io::ClientIo,
     conn::{self, LAST_WORDS},
     exchange::{Served, exchange},
+    head_scan::Scanned,
+    limits::ClientLimits,
 };
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -14,9 +16,6 @@ use std::{
     sync::atomic::Ordering,
     task::Poll,
 };
-
-/// Largest head, and read buffer.
-const MOST_HEAD_BYTES: usize = 64 * 1024;
 
 /// What is left of the connection when its HTTP state is not needed any more.
 pub(super) enum After {
@@ -49,7 +48,8 @@ pub(super) async fn serve(served: &Served, io: ClientIo) -> Result<After, hyper:
     // on which nobody asks for anything.
     let mut must_look = io.has_unread();
     let service = service_fn(|request| exchange(served.clone(), request));
-    let mut connection = builder().serve_connection(TokioIo::new(io), service);
+    let io = TokioIo::new(Scanned::new(io, client.verdicts.clone()));
+    let mut connection = builder(&served.0.config.clients).serve_connection(io, service);
     let mut orders = Orders::of(activity);
     let mut is_draining = false;
     let end = poll_fn(|cx| {
@@ -106,7 +106,7 @@ pub(super) async fn serve(served: &Served, io: ClientIo) -> Result<After, hyper:
         }
     };
     let parts = connection.into_parts();
-    let mut io = parts.io.into_inner();
+    let mut io = parts.io.into_inner().into_inner();
     let read_ahead = !parts.read_buf.is_empty();
     if read_ahead {
         io.unread(parts.read_buf);
@@ -125,11 +125,16 @@ pub(super) async fn serve(served: &Served, io: ClientIo) -> Result<After, hyper:
     })
 }
 
-fn builder() -> http1::Builder {
+fn builder(limits: &ClientLimits) -> http1::Builder {
+    let head = limits.header_bytes.max(ClientLimits::LEAST_HEADER_BYTES);
     let mut builder = http1::Builder::new();
     builder
         // A timer of hyper's would cost every request; the sweep is there.
         .header_read_timeout(None)
-        .max_buf_size(MOST_HEAD_BYTES);
+        .max_buf_size(head as usize);
+    // Even the same number, if it is set, would be slower.
+    if limits.headers != ClientLimits::FREE_HEADERS {
+        builder.max_headers(limits.headers);
+    }
     builder
 }

@@ -6,6 +6,7 @@ use super::{
     coalesce::coalesce,
     conn::LAST_WORDS,
     exchange::{Served, exchange},
+    limits::ClientLimits,
 };
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -17,10 +18,11 @@ use std::{
     time::Duration,
 };
 
-/// Largest head of a request.
-const MOST_HEAD_BYTES: u32 = 64 * 1024;
-/// Requests that one client may have open.
-const MOST_STREAMS: u32 = 250;
+/// Resets of one HTTP/2 connection that have not even become requests, and
+/// resets of ours because of what it sent; then it is closed (GOAWAY,
+/// ENHANCE_YOUR_CALM). Requests that it gives up are in `resets.rs`.
+const MOST_UNSEEN_RESETS: usize = 20;
+const MOST_OWN_RESETS: usize = 1024;
 /// Flow control windows.
 const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
@@ -42,7 +44,8 @@ pub(super) async fn serve(served: &Served, io: ClientIo) -> Result<(), hyper::Er
         let served = served.clone();
         service_fn(move |request| exchange(served.clone(), request))
     };
-    let mut connection = pin!(builder().serve_connection(TokioIo::new(io), service));
+    let mut connection =
+        pin!(builder(&served.0.config.clients).serve_connection(TokioIo::new(io), service));
     let mut orders = Orders::of(activity);
     let mut left_at = None;
     let ended = poll_fn(|cx| {
@@ -98,14 +101,16 @@ pub(super) async fn serve(served: &Served, io: ClientIo) -> Result<(), hyper::Er
     }
 }
 
-fn builder() -> http2::Builder<TokioExecutor> {
+fn builder(limits: &ClientLimits) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MOST_STREAMS)
+        .max_concurrent_streams(limits.streams)
+        .max_pending_accept_reset_streams(MOST_UNSEEN_RESETS)
+        .max_local_error_reset_streams(MOST_OWN_RESETS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(MOST_HEAD_BYTES)
+        .max_header_list_size(limits.header_bytes.max(ClientLimits::LEAST_HEADER_BYTES))
         .keep_alive_interval(PING_INTERVAL);
     builder
 }

@@ -1,5 +1,5 @@
-//! The side of the clients: listening, accepting, serving connections,
-//! draining them.
+//! The side of the clients: listening, accepting, serving connections within
+//! their limits, draining them.
 
 mod accept;
 mod activity;
@@ -9,11 +9,20 @@ mod conn;
 mod detect;
 mod drain;
 mod exchange;
+mod head_scan;
 mod http1;
 mod http2;
+mod limits;
+mod linger;
+mod refused;
+mod resets;
 mod sweep;
+mod turn_away;
 
 pub(crate) use accept::{accept_loop, bind};
 pub(crate) use conn::ClientConnection;
 pub(crate) use drain::Drain;
+pub use limits::ClientLimits;
+pub use refused::{Refused, RefusedFor};
+pub(crate) use resets::ResetWatch;
 pub(crate) use sweep::Sweep;

@@ -1,5 +1,11 @@
 //! Clients that mean harm, or were never HTTP: whatever they send, the proxy
 //! lets go of them and serves the next one.
+//!
+//! Here are floods and random bytes; `http1.rs` and `http2.rs` are tables of
+//! single cases, each with the answer that the RFCs want.
+
+mod http1;
+mod http2;
 
 use crate::support::{Backend, H2Client, ScriptedBackend, TestProxy, Upload, h2_request, within};
 

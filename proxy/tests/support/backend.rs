@@ -67,6 +67,7 @@ struct State {
     answer: Box<Answer>,
     connections: AtomicUsize,
     open: AtomicUsize,
+    heads: AtomicUsize,
     received: Mutex<Vec<Received>>,
 }
 
@@ -99,6 +100,7 @@ impl Backend {
                 answer: Box::new(answer),
                 connections: AtomicUsize::new(0),
                 open: AtomicUsize::new(0),
+                heads: AtomicUsize::new(0),
                 received: Mutex::default(),
             }),
             running: None,
@@ -127,9 +129,19 @@ impl Backend {
         self.state.open.load(Ordering::SeqCst)
     }
 
+    /// Heads of requests so far, also of those whose body never ended.
+    pub(crate) fn heads(&self) -> usize {
+        self.state.heads.load(Ordering::SeqCst)
+    }
+
     /// Requests so far, in order of arrival.
     pub(crate) fn received(&self) -> Vec<Received> {
         self.state.received.lock().clone()
+    }
+
+    /// Requests since the last time, in order of arrival.
+    pub(crate) fn take_received(&self) -> Vec<Received> {
+        std::mem::take(&mut self.state.received.lock())
     }
 
     /// The paths of all requests so far.
@@ -172,6 +184,7 @@ async fn accept(listener: TcpListener, state: Arc<State>, mut stopped: oneshot::
 async fn serve(mut wire: Wire, connection: usize, state: Arc<State>) {
     let _open = Open::count(&state.open);
     while let Some(head) = wire.try_head().await {
+        state.heads.fetch_add(1, Ordering::SeqCst);
         let Some(body) = wire.body(&head).await else {
             return;
         };

@@ -3,8 +3,8 @@
 use super::{Wire, count_panics, eventually, worker_panics};
 use parking_lot::Mutex;
 use proxy::{
-    Clock, DemandSink, Endpoint, EndpointSet, Protocol, Proxy, ProxyConfig, RuntimeKind, Target,
-    TargetId,
+    Clock, DemandSink, Endpoint, EndpointSet, Protocol, Proxy, ProxyConfig, RefusedFor,
+    RuntimeKind, Target, TargetId,
     route::{HeaderRule, Route, RouteSpec, RouteTable, Rule, Timeouts},
 };
 use std::{net::SocketAddr, sync::Arc};
@@ -252,6 +252,31 @@ impl TestProxy {
     pub(crate) async fn finish(mut self) {
         self.settled().await;
         self.finished = true;
+    }
+
+    /// How often clients were refused something for this reason.
+    pub(crate) fn refused(&self, reason: RefusedFor) -> u64 {
+        self.proxy.refused().read(reason)
+    }
+
+    /// Waits until clients were refused something for this reason so often.
+    pub(crate) async fn until_refused(&self, reason: RefusedFor, count: u64) {
+        let what = format!("{count} refused for {reason:?}");
+        eventually(&what, || self.refused(reason) == count).await;
+    }
+
+    /// Waits until exactly so many client connections are open.
+    pub(crate) async fn until_connections(&self, count: usize) {
+        let what = format!("{count} open connections");
+        eventually(&what, || self.proxy.connections() == count).await;
+    }
+
+    /// Waits until exactly so many requests of the default target are in
+    /// flight.
+    pub(crate) async fn until_in_flight(&self, count: u64) {
+        let web = self.web();
+        let what = format!("{count} in flight");
+        eventually(&what, || web.totals().in_flight() == count).await;
     }
 
     /// Waits until all client connections are closed.

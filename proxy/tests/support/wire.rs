@@ -234,6 +234,18 @@ impl Wire {
         sent
     }
 
+    /// Sends all of it; false if the other side closed, or took nothing more
+    /// for as long as `quiet`.
+    pub(crate) async fn try_send(&mut self, mut bytes: &[u8], quiet: Duration) -> bool {
+        while !bytes.is_empty() {
+            match tokio::time::timeout(quiet, self.stream.write(bytes)).await {
+                Ok(Ok(written)) => bytes = bytes.get(written..).unwrap_or_default(),
+                _ => return false,
+            }
+        }
+        true
+    }
+
     /// Ends the sending side only.
     pub(crate) async fn end_sending(&mut self) {
         // The other side may have closed already.

@@ -302,6 +302,11 @@ impl Reveille {
         })
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Processes that it started, and those that they started.
     pub(crate) fn workloads(&self) -> Vec<Marked> {
         let mut living = self.marker.living();
