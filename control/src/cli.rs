@@ -1,5 +1,9 @@
 //! The command line. Each flag has an environment variable of its name.
 
+mod client_address;
+
+pub use client_address::ClientAddressArgs;
+
 use crate::{app::Settings, manifest::duration, telemetry::LogFormat};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use proxy::{ProxyConfig, RuntimeKind};
@@ -94,6 +98,10 @@ pub struct LocalArgs {
     #[arg(long, env = "REVEILLE_COLD_START_HEADER", default_value = "true", action = clap::ArgAction::Set)]
     pub cold_start_header: bool,
 
+    /// Who is believed about clients' addresses.
+    #[command(flatten)]
+    pub client_address: ClientAddressArgs,
+
     /// On SIGTERM, go on serving for this long after "not ready"
     #[arg(long, env = "REVEILLE_SHUTDOWN_DELAY", default_value = "0s", value_parser = time)]
     pub shutdown_delay: Duration,
@@ -153,6 +161,12 @@ impl LocalArgs {
         }
     }
 
+    /// What cannot be as it is given, flag by flag.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        self.client_address.problems().into_iter().collect()
+    }
+
     /// The settings of the run.
     #[must_use]
     pub fn settings(&self) -> Settings {
@@ -174,6 +188,7 @@ impl LocalArgs {
                 readiness_timeout: self.readiness_timeout,
                 connect_timeout: self.connect_timeout,
                 cold_start_header: self.cold_start_header,
+                client_address: self.client_address.config(),
                 ..ProxyConfig::default()
             },
             ledger: LedgerConfig {

@@ -39,6 +39,10 @@ fn main() -> ExitCode {
 }
 
 fn local(args: &LocalArgs) -> anyhow::Result<()> {
+    let problems = args.problems();
+    if !problems.is_empty() {
+        anyhow::bail!("cannot start:\n  {}", problems.join("\n  "));
+    }
     telemetry::init(args.log_format, &args.log_level)?;
     let manifests = manifests(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -1,5 +1,6 @@
 //! What can be set about the proxy as a whole.
 
+use crate::server::{ProxyProtocolMode, TrustedProxies};
 use std::time::Duration;
 
 /// Limits and default timeouts. A route's own values win.
@@ -25,6 +26,8 @@ pub struct ProxyConfig {
     pub upstream_idle_timeout: Duration,
     /// Whether answers carry `X-KEDA-HTTP-Cold-Start`.
     pub cold_start_header: bool,
+    /// Who is believed about clients' addresses.
+    pub client_address: ClientAddressConfig,
 }
 
 impl Default for ProxyConfig {
@@ -41,6 +44,29 @@ impl Default for ProxyConfig {
             connect_timeout: Duration::from_millis(500),
             upstream_idle_timeout: Duration::from_secs(90),
             cold_start_header: true,
+            client_address: ClientAddressConfig::default(),
+        }
+    }
+}
+
+/// Who is believed about clients' addresses.
+#[derive(Clone, Debug)]
+pub struct ClientAddressConfig {
+    /// Peers whose `X-Forwarded-*` and PROXY protocol headers are believed.
+    pub trusted_proxies: TrustedProxies,
+    /// Whether connections begin with a PROXY protocol header.
+    pub proxy_protocol: ProxyProtocolMode,
+    /// How long that header may take.
+    pub proxy_protocol_timeout: Duration,
+}
+
+impl Default for ClientAddressConfig {
+    /// Nobody is believed.
+    fn default() -> Self {
+        Self {
+            trusted_proxies: TrustedProxies::default(),
+            proxy_protocol: ProxyProtocolMode::Off,
+            proxy_protocol_timeout: Duration::from_secs(5),
         }
     }
 }

@@ -24,10 +24,13 @@ mod target;
 mod upstream;
 
 pub use clock::Clock;
-pub use config::{ProxyConfig, RuntimeKind};
+pub use config::{ClientAddressConfig, ProxyConfig, RuntimeKind};
 pub use demand::{Demand, Totals};
 pub use endpoint::{Endpoint, EndpointSet, ProbePace, Protocol};
 pub use gate::HeldLimit;
 pub use proxy::{Proxy, bind};
+pub use server::{
+    ProxyProtocolCounters, ProxyProtocolMode, Refused, TrustedProxies, parse_network,
+};
 pub use sink::DemandSink;
 pub use target::{Target, TargetContext, TargetId};

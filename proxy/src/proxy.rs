@@ -9,7 +9,7 @@ use crate::{
     metrics::RequestShards,
     route::RouteTable,
     runtime::Workers,
-    server::{self, Drain},
+    server::{self, Drain, ProxyProtocol, ProxyProtocolCounters},
     sink::DemandSink,
     target::{Target, TargetContext, TargetId},
 };
@@ -29,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) routes: ArcSwap<RouteTable>,
     pub(crate) unrouted: RequestShards,
     pub(crate) drain: Drain,
+    pub(crate) proxy_protocol: ProxyProtocol,
 }
 
 /// The data plane.
@@ -68,6 +69,10 @@ impl Proxy {
             routes: ArcSwap::default(),
             unrouted: RequestShards::new(config.workers),
             drain: Drain::new(),
+            proxy_protocol: ProxyProtocol::new(
+                config.client_address.proxy_protocol,
+                config.client_address.proxy_protocol_timeout,
+            ),
             config,
         });
         let sweep = workers.first().spawn(close_idle_upstreams(shared.clone()));
@@ -159,6 +164,12 @@ impl Proxy {
     #[must_use]
     pub fn unrouted(&self) -> &RequestShards {
         &self.shared.unrouted
+    }
+
+    /// What PROXY protocol headers came to.
+    #[must_use]
+    pub fn proxy_protocol(&self) -> &ProxyProtocolCounters {
+        &self.shared.proxy_protocol.counters
     }
 
     /// Client connections that are open.

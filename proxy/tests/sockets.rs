@@ -4,6 +4,7 @@
 mod support;
 
 mod sockets {
+    mod client_address;
     mod cold_start;
     mod drain;
     mod failures;
@@ -14,6 +15,7 @@ mod sockets {
     mod hostile;
     mod http2;
     mod leaving;
+    mod proxy_protocol;
     mod recovery;
     mod routing;
     mod streaming;

@@ -14,7 +14,10 @@ use prometheus_client::{
     metrics::MetricType,
     registry::{Registry, Unit},
 };
-use proxy::metrics::{DURATION_BOUNDS_US, DurationsReading, RequestsReading};
+use proxy::{
+    Refused,
+    metrics::{DURATION_BOUNDS_US, DurationsReading, RequestsReading},
+};
 use std::{
     collections::HashMap,
     fmt,
@@ -45,6 +48,7 @@ impl prometheus_client::collector::Collector for Collector {
         requests(admin, &mut page)?;
         holds(admin, &mut page)?;
         upstream(admin, &mut page)?;
+        edges(admin, &mut page)?;
         workloads(admin, &mut page)?;
         keda(admin, &mut page)
     }
@@ -213,6 +217,29 @@ fn upstream(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
     )
 }
 
+/// Before the first request of a connection, and after the last byte of an
+/// answer.
+fn edges(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
+    let header = admin.proxy.proxy_protocol();
+    page.family(
+        "reveille_proxy_protocol_headers",
+        "Connections that began with a valid PROXY protocol header",
+        MetricType::Counter,
+        |family| family.total(header.accepted()),
+    )?;
+    page.family(
+        "reveille_proxy_protocol_refused_connections",
+        "Connections refused because of their PROXY protocol header, by reason",
+        MetricType::Counter,
+        |family| {
+            Refused::ALL.iter().try_for_each(|&reason| {
+                let labels = [("reason", reason.as_str().to_owned())];
+                family.counter(&labels, header.refused(reason))
+            })
+        },
+    )
+}
+
 /// Child processes.
 fn workloads(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
     page.family(
@@ -372,6 +399,12 @@ impl Family<'_> {
         self.0
             .encode_family(labels)?
             .encode_counter(&Count(value), exemplar)
+    }
+
+    /// A counter without labels.
+    fn total(&mut self, value: u64) -> fmt::Result {
+        let exemplar = None::<&prometheus_client::metrics::exemplar::Exemplar<NoLabelSet, f64>>;
+        self.0.encode_counter(&Count(value), exemplar)
     }
 
     fn histogram(

@@ -97,7 +97,7 @@ impl<'a> Job<'a> {
             (UploadBody::none(), Upload::none())
         };
         let mut request = Request::from_parts(head, body);
-        let asks_upgrade = headers::rewrite_request(&mut request, &client.ip);
+        let asks_upgrade = headers::rewrite_request(&mut request, &client.peer);
         let upgrade = asks_upgrade.then(|| hyper::upgrade::on(&mut request));
         if has_body {
             headers::frame_body(&mut request);

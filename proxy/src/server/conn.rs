@@ -2,6 +2,7 @@
 //! the accept to the drain.
 
 use super::{
+    Peer,
     client_io::{ClientIo, ClientSocket},
     drain::Phase,
 };
@@ -10,7 +11,6 @@ use crate::{
     proxy::Shared,
 };
 use futures_util::StreamExt;
-use http::HeaderValue;
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -37,8 +37,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 pub(crate) struct ClientConnection {
     /// The worker that serves it.
     pub(crate) worker: usize,
-    /// The peer's address as a header value, made once.
-    pub(crate) ip: HeaderValue,
+    /// Who is at its other end.
+    pub(crate) peer: Peer,
     socket: Arc<ClientSocket>,
     /// What the connection becomes after the answer under way.
     tunnel: Mutex<Option<Box<Tunnel>>>,
@@ -59,11 +59,9 @@ impl ClientConnection {
 /// Serves one connection until it closes or is drained, also as a tunnel.
 pub(crate) async fn serve(shared: Arc<Shared>, worker: usize, stream: TcpStream, peer: SocketAddr) {
     let socket = ClientSocket::new(stream);
-    let ip = HeaderValue::from_str(&peer.ip().to_canonical().to_string())
-        .expect("an IP address is a valid header value");
     let client = ClientConnection {
         worker,
-        ip,
+        peer: Peer::new(peer, &shared.config.client_address.trusted_proxies),
         socket: socket.clone(),
         tunnel: Mutex::default(),
     };
