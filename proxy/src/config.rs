@@ -1,6 +1,9 @@
 //! What can be set about the proxy as a whole.
 
-use crate::server::{ProxyProtocolMode, TrustedProxies};
+use crate::{
+    journal::ObserveConfig,
+    server::{ProxyProtocolMode, TrustedProxies},
+};
 use std::time::Duration;
 
 /// Limits and default timeouts. A route's own values win.
@@ -28,6 +31,8 @@ pub struct ProxyConfig {
     pub cold_start_header: bool,
     /// Who is believed about clients' addresses.
     pub client_address: ClientAddressConfig,
+    /// Who wants to know about requests.
+    pub observe: ObserveConfig,
 }
 
 impl Default for ProxyConfig {
@@ -45,6 +50,7 @@ impl Default for ProxyConfig {
             upstream_idle_timeout: Duration::from_secs(90),
             cold_start_header: true,
             client_address: ClientAddressConfig::default(),
+            observe: ObserveConfig::default(),
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::{
         respond,
     },
     in_flight::{InFlight, Unrouted},
+    journal::Journal,
     proxy::Shared,
     route::{Route, StaticRoute},
     server::ClientConnection,
@@ -45,15 +46,18 @@ pub(crate) async fn forward(
 ) -> Response<ProxyBody> {
     let begun_us = shared.clock.now_us();
     let is_grpc = grpc::is_call(&request);
+    let mut journal = Journal::begin(shared, client, &request, begun_us);
 
     // 1. Which route?
     let route = match find_route(shared, &request) {
         Ok(route) => route,
         Err(refusal) => {
             let begun = (begun_us, is_grpc);
-            return refuse_unrouted(shared, client, &request, begun, &refusal);
+            let response = refuse_unrouted(shared, client, &request, begun, &refusal);
+            return close(response, &refusal, journal);
         }
     };
+    journal.routed(&route.target);
 
     // 2. Count it, from here until its last byte, unless the route answers
     //    it itself: that is no demand.
@@ -69,7 +73,8 @@ pub(crate) async fn forward(
     let version = request.version();
 
     // 3. to 6. Pick an endpoint (or wait for one), rewrite the head, send.
-    let mut job = Job::new(shared, client, &route, fixed, &in_flight, &limits, request);
+    let records = (&in_flight, &mut journal);
+    let mut job = Job::new(shared, client, &route, fixed, records, &limits, request);
     let outcome = job.run().await;
     let cold_start = job.cold_start_header();
 
@@ -77,10 +82,12 @@ pub(crate) async fn forward(
     let mut response = match outcome {
         Ok(Outcome::Answered(answer)) => {
             in_flight.answered(answer.response.status());
+            in_flight.journal = journal;
             pass_on(answer, version, &limits, in_flight)
         }
         Ok(Outcome::Switched(answer, client_side)) => {
             in_flight.answered(answer.response.status());
+            in_flight.journal = journal;
             let (tunnel, response) = Tunnel::open(answer, client_side, limits.request, in_flight);
             client.switch_to(tunnel);
             response
@@ -88,7 +95,7 @@ pub(crate) async fn forward(
         Err(refusal) => {
             in_flight.answered(refusal.status());
             tracing::debug!(target = %route.target.id(), reason = %refusal, "request refused");
-            respond::refusal(&refusal, is_grpc)
+            close(respond::refusal(&refusal, is_grpc), &refusal, journal)
         }
     };
     if let Some(value) = cold_start {
@@ -97,12 +104,22 @@ pub(crate) async fn forward(
     response
 }
 
+/// The journal is closed when our own answer has ended.
+fn close(
+    response: Response<ProxyBody>,
+    refusal: &Refusal,
+    mut journal: Journal,
+) -> Response<ProxyBody> {
+    journal.refused(refusal, response.status(), response.headers());
+    response.map(|body| body.with(journal))
+}
+
 /// Step 7: an endpoint's answer.
 fn pass_on(
     answer: Answer,
     version: Version,
     limits: &Limits,
-    in_flight: InFlight,
+    mut in_flight: InFlight,
 ) -> Response<ProxyBody> {
     let Answer {
         response,
@@ -118,6 +135,7 @@ fn pass_on(
         headers::strip_hop_by_hop(&mut head.headers);
     }
     head.version = Version::HTTP_11;
+    in_flight.journal.answered(head.status, &head.headers);
     let body = TrackedBody::new(body, limits.request, upload, used, lease, in_flight);
     Response::from_parts(head, ProxyBody::Upstream(body))
 }

@@ -6,6 +6,7 @@ use crate::{
     config::ProxyConfig,
     endpoint::{Endpoint, Protocol},
     gate::HeldLimit,
+    journal::Observe,
     metrics::RequestShards,
     route::RouteTable,
     runtime::Workers,
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) unrouted: RequestShards,
     pub(crate) drain: Drain,
     pub(crate) proxy_protocol: ProxyProtocol,
+    pub(crate) observe: Arc<Observe>,
 }
 
 /// The data plane.
@@ -73,6 +75,7 @@ impl Proxy {
                 config.client_address.proxy_protocol,
                 config.client_address.proxy_protocol_timeout,
             ),
+            observe: Arc::new(Observe::new(config.observe.clone(), clock)),
             config,
         });
         let sweep = workers.first().spawn(close_idle_upstreams(shared.clone()));
@@ -154,6 +157,7 @@ impl Proxy {
             .await
             .is_ok();
         if !drained {
+            self.shared.observe.cut_off();
             self.shared.drain.cut_off();
             self.shared.drain.begin().await;
         }

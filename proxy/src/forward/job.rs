@@ -16,6 +16,7 @@ use crate::{
         headers,
     },
     in_flight::InFlight,
+    journal::Journal,
     proxy::Shared,
     route::{ResponseMode, Route, StaticRoute},
     server::ClientConnection,
@@ -59,6 +60,7 @@ pub(super) struct Job<'a> {
     /// The static route that it falls under.
     pub(super) fixed: Option<&'a StaticRoute>,
     pub(super) in_flight: &'a InFlight,
+    pub(super) journal: &'a mut Journal,
     pub(super) limits: &'a Limits,
     /// Taken when it is sent; back if it was not.
     pub(super) request: Option<Request<UploadBody>>,
@@ -84,7 +86,7 @@ impl<'a> Job<'a> {
         client: &'a ClientConnection,
         route: &'a Route,
         fixed: Option<&'a StaticRoute>,
-        in_flight: &'a InFlight,
+        (in_flight, journal): (&'a InFlight, &'a mut Journal),
         limits: &'a Limits,
         request: Request<Incoming>,
     ) -> Self {
@@ -96,6 +98,7 @@ impl<'a> Job<'a> {
         } else {
             (UploadBody::none(), Upload::none())
         };
+        journal.upload(&upload);
         let mut request = Request::from_parts(head, body);
         let asks_upgrade = headers::rewrite_request(&mut request, &client.peer);
         let upgrade = asks_upgrade.then(|| hyper::upgrade::on(&mut request));
@@ -108,6 +111,7 @@ impl<'a> Job<'a> {
             route,
             fixed,
             in_flight,
+            journal,
             limits,
             request: Some(request),
             upload: Some(upload),
@@ -139,12 +143,14 @@ impl<'a> Job<'a> {
             self.passed_wait = self.fixed.is_none() && !self.on_fallback;
 
             // 4. to 6. A connection, and the request on it.
-            let request = self
+            let mut request = self
                 .request
                 .take()
                 .expect("a request that failed unsent came back");
             let is_idempotent = request.method().is_idempotent();
             let replay = self.replay(&request, &lease);
+            self.journal
+                .send_began(lease.endpoint(), request.headers_mut());
             let connection = if resends == 0 { Use::Any } else { Use::New };
             match self.send(&lease, connection, request).await? {
                 Ok((response, used)) => {
@@ -165,11 +171,13 @@ impl<'a> Job<'a> {
                     return Ok(Outcome::Switched(answer, client_side));
                 }
                 Err(SendError::Connect(error, request)) => {
+                    self.journal.not_sent();
                     self.request = Some(*request);
                     self.endpoint_is_dead(&lease, &error);
                 }
                 Err(SendError::Unfit(what)) => return Err(Refusal::BadRequest(what)),
                 Err(SendError::NoAnswer { error, is_unharmed }) => {
+                    self.journal.send_failed(&error);
                     self.check_upload()?;
                     let again = (is_unharmed || is_idempotent) && resends < MOST_RESENDS;
                     let Some(copy) = replay.filter(|_| again) else {
@@ -187,7 +195,10 @@ impl<'a> Job<'a> {
                         .fetch_add(1, Ordering::Relaxed);
                     self.request = Some(replay);
                 }
-                Err(SendError::BadAnswer(error)) => return Err(Refusal::BadAnswer(error)),
+                Err(SendError::BadAnswer(error)) => {
+                    self.journal.send_failed(&error);
+                    return Err(Refusal::BadAnswer(error));
+                }
             }
         }
     }
@@ -214,14 +225,22 @@ impl<'a> Job<'a> {
     /// Steps 4 to 6 under the deadline for an answer's head, which counts from
     /// when the request is sent: a long upload is no late answer.
     async fn send(
-        &self,
+        &mut self,
         lease: &Lease,
         connection: Use,
         request: Request<UploadBody>,
     ) -> Result<Result<Answered, SendError>, Refusal> {
         let limit = self.shared.config.connect_timeout;
         let worker = self.client.worker;
-        let send = upstream::send(lease.endpoint(), worker, connection, limit, request);
+        let journal = &mut *self.journal;
+        let send = upstream::send(
+            lease.endpoint(),
+            worker,
+            connection,
+            limit,
+            request,
+            journal,
+        );
         let mut send = pin!(send);
         let mut sent = Instant::now();
         loop {
@@ -309,6 +328,7 @@ impl<'a> Job<'a> {
         }
         let unsent = self.upload.as_ref()?.unsent().await?;
         let (body, upload) = UploadBody::again(unsent);
+        self.journal.upload(&upload);
         self.upload = Some(upload);
         Some(copy.map(|_none| body))
     }

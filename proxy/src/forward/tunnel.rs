@@ -14,15 +14,21 @@ use crate::{
     endpoint::Lease,
     http::{ProxyBody, headers},
     in_flight::InFlight,
+    journal::{Blame, Moved},
     upstream::Used,
 };
+use futures_util::TryFutureExt;
 use http::{Response, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::{
+    future::Future,
     io,
-    pin::pin,
-    sync::atomic::{AtomicU64, Ordering},
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -48,6 +54,7 @@ pub(crate) struct Tunnel {
     used: Option<Used>,
     lease: Lease,
     in_flight: InFlight,
+    moved: Arc<Moved>,
 }
 
 impl Tunnel {
@@ -57,9 +64,14 @@ impl Tunnel {
         answer: Answer,
         client: OnUpgrade,
         deadline: Option<Instant>,
-        in_flight: InFlight,
+        mut in_flight: InFlight,
     ) -> (Box<Self>, Response<ProxyBody>) {
         let mut response = answer.response;
+        let moved = Arc::new(Moved::default());
+        in_flight.journal.tunnel(&moved);
+        in_flight
+            .journal
+            .answered(response.status(), response.headers());
         let tunnel = Self {
             client,
             endpoint: hyper::upgrade::on(&mut response),
@@ -67,6 +79,7 @@ impl Tunnel {
             used: answer.used,
             lease: answer.lease,
             in_flight,
+            moved,
         };
         let (mut head, _no_body) = response.into_parts();
         headers::strip_all_but_upgrade(&mut head.headers);
@@ -85,25 +98,28 @@ impl Tunnel {
             deadline,
             used,
             lease,
-            in_flight,
+            mut in_flight,
+            moved,
         } = self;
         let copied = async {
             // Fails if a connection broke before it switched.
-            let (client, endpoint) =
-                tokio::try_join!(client, endpoint).map_err(io::Error::other)?;
+            let broke = |by| move |error| Cut::new(by, io::Error::other::<hyper::Error>(error));
+            let (client, endpoint) = tokio::try_join!(
+                client.map_err(broke(Blame::Client)),
+                endpoint.map_err(broke(Blame::Endpoint))
+            )?;
             drop(used);
-            copy_both(TokioIo::new(client), TokioIo::new(endpoint)).await
+            copy_both(TokioIo::new(client), TokioIo::new(endpoint), &moved).await
         };
         let ended = match deadline {
-            Some(at) => timeout_at(at, copied).await.unwrap_or_else(|_elapsed| {
-                Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the request timeout ran out",
-                ))
-            }),
+            Some(at) => timeout_at(at, copied)
+                .await
+                .unwrap_or_else(|_elapsed| Err(Cut::overdue("the request timeout ran out"))),
             None => copied.await,
         };
-        if let Err(error) = ended {
+        let blame = ended.as_ref().err().map_or(Blame::None, |cut| cut.by);
+        in_flight.journal.ended_by(blame);
+        if let Err(Cut { error, .. }) = ended {
             tracing::debug!(
                 target = %in_flight.target().id(), endpoint = lease.endpoint().name(), %error,
                 "tunnel cut"
@@ -112,34 +128,55 @@ impl Tunnel {
     }
 }
 
-/// Copies both ways. An end of one direction is passed on, and the other one
+/// Why a tunnel did not end by itself.
+#[derive(Debug)]
+struct Cut {
+    by: Blame,
+    error: io::Error,
+}
+
+impl Cut {
+    fn new(by: Blame, error: io::Error) -> Self {
+        Self { by, error }
+    }
+
+    fn overdue(what: &'static str) -> Self {
+        Self::new(Blame::Proxy, io::Error::new(io::ErrorKind::TimedOut, what))
+    }
+}
+
+/// Copies both ways, `left` being the client. An end of one direction is passed on, and the other one
 /// goes on for as long as something moves in it.
 ///
 /// # Errors
 /// A side that broke, or was silent for too long after the other's end.
-async fn copy_both<T: AsyncRead + AsyncWrite>(left: T, right: T) -> io::Result<()> {
+async fn copy_both<T: AsyncRead + AsyncWrite + Send>(
+    left: T,
+    right: T,
+    moved: &Moved,
+) -> Result<(), Cut> {
     let (from_left, to_left) = tokio::io::split(left);
     let (from_right, to_right) = tokio::io::split(right);
-    let moved = AtomicU64::new(0);
-    let mut rightward = pin!(copy(from_left, to_right, &moved));
-    let mut leftward = pin!(copy(from_right, to_left, &moved));
-    let mut other = tokio::select! {
+    let rightward = copy(from_left, to_right, &moved.from_client);
+    let leftward = copy(from_right, to_left, &moved.to_client);
+    let mut rightward = pin!(rightward.map_err(|error| Cut::new(Blame::Client, error)));
+    let mut leftward = pin!(leftward.map_err(|error| Cut::new(Blame::Endpoint, error)));
+    let (mut other, count): (Pin<&mut (dyn Future<Output = _> + Send)>, _) = tokio::select! {
         ended = &mut rightward => {
             ended?;
-            leftward
+            (leftward, &moved.to_client)
         }
         ended = &mut leftward => {
             ended?;
-            rightward
+            (rightward, &moved.from_client)
         }
     };
     loop {
-        let before = moved.load(Ordering::Relaxed);
+        let before = count.load(Ordering::Relaxed);
         match timeout(MOST_SILENCE, other.as_mut()).await {
             Ok(ended) => return ended,
-            Err(_elapsed) if moved.load(Ordering::Relaxed) == before => {
-                let reason = "one side ended and the other is silent";
-                return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
+            Err(_elapsed) if count.load(Ordering::Relaxed) == before => {
+                return Err(Cut::overdue("one side ended and the other is silent"));
             }
             Err(_elapsed) => {}
         }
@@ -162,7 +199,7 @@ async fn copy<T: AsyncRead + AsyncWrite>(
         if count == 0 || write(&mut to, &buffer[..count]).await.is_err() {
             break;
         }
-        moved.fetch_add(1, Ordering::Relaxed);
+        moved.fetch_add(count as u64, Ordering::Relaxed);
     }
     // It may have closed already.
     let _shut = to.shutdown().await;
@@ -179,13 +216,17 @@ mod tests {
     use super::*;
     use tokio::io::{DuplexStream, duplex};
 
-    type Copying = tokio::task::JoinHandle<io::Result<()>>;
+    type Copying = tokio::task::JoinHandle<Result<(), Cut>>;
 
     /// The two ends, and what copies between them.
     fn ends() -> (DuplexStream, DuplexStream, Copying) {
         let (client, left) = duplex(1024);
         let (endpoint, right) = duplex(1024);
-        (client, endpoint, tokio::spawn(copy_both(left, right)))
+        (
+            client,
+            endpoint,
+            tokio::spawn(async move { copy_both(left, right, &Moved::default()).await }),
+        )
     }
 
     async fn received(from: &mut DuplexStream, wanted: &[u8]) {
@@ -219,7 +260,7 @@ mod tests {
         }
         assert!(!copying.is_finished());
         let ended = copying.await.expect("no panic").expect_err("silent");
-        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(ended.error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(client.read(&mut [0]).await.expect("an end"), 0);
     }
 

@@ -2,7 +2,12 @@
 //! accounted for.
 
 use super::resend::Beginning;
-use crate::{endpoint::Lease, in_flight::InFlight, upstream::Used};
+use crate::{
+    endpoint::Lease,
+    in_flight::InFlight,
+    journal::{Blame, Journal},
+    upstream::Used,
+};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -14,7 +19,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -50,6 +55,14 @@ struct UploadOutside {
     dropped: Notify,
     /// There is an answer: it will never be sent again.
     answered: AtomicBool,
+    /// So many were taken.
+    bytes: AtomicU64,
+}
+
+impl UploadOutside {
+    fn count(&self, piece: &Bytes) {
+        self.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+    }
 }
 
 /// All of a request's body, to be sent again.
@@ -131,6 +144,17 @@ impl Upload {
         Self(None)
     }
 
+    /// Watches the same body.
+    pub(crate) fn share(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// Bytes that were read of it.
+    pub(crate) fn bytes(&self) -> u64 {
+        let outside = self.0.as_ref();
+        outside.map_or(0, |outside| outside.bytes.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn state(&self) -> UploadState {
         match &self.0 {
             None => UploadState::Complete(None),
@@ -189,10 +213,18 @@ impl Body for UploadBody {
         };
         if let Some(piece) = this.beginning.as_mut().and_then(|known| known.next()) {
             *this.begun = true;
+            if let Some(outside) = this.outside {
+                outside.count(&piece);
+            }
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         let frame = ready!(inner.as_mut().poll_frame(cx));
         *this.begun = true;
+        if let (Some(Ok(frame)), Some(outside)) = (&frame, &this.outside)
+            && let Some(piece) = frame.data_ref()
+        {
+            outside.count(piece);
+        }
         if let (Some(beginning), Some(outside)) = (this.beginning.as_mut(), &this.outside)
             && (outside.answered.load(Ordering::Relaxed) || !beginning.keep(&frame))
         {
@@ -265,6 +297,18 @@ pub(crate) enum ProxyBody {
     Upstream(#[pin] TrackedBody),
     /// Our own words.
     Own(Option<Bytes>),
+    /// The same, where somebody wants to know about the request.
+    Journaled(Option<Bytes>, Journal),
+}
+
+impl ProxyBody {
+    /// Our own words end the request of this journal.
+    pub(crate) fn with(self, journal: Journal) -> Self {
+        match self {
+            Self::Own(bytes) if !journal.is_empty() => Self::Journaled(bytes, journal),
+            other => other,
+        }
+    }
 }
 
 /// Why an answer's body broke off. The client sees a connection that ends
@@ -292,20 +336,27 @@ impl Body for ProxyBody {
             ProxyBodyProjection::Own(bytes) => {
                 Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
             }
+            ProxyBodyProjection::Journaled(bytes, journal) => {
+                let frame = bytes.take().map(Frame::data);
+                if let Some(frame) = &frame {
+                    journal.passed(frame);
+                }
+                Poll::Ready(frame.map(Ok))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Upstream(body) => body.inner.is_end_stream(),
-            Self::Own(bytes) => bytes.is_none(),
+            Self::Own(bytes) | Self::Journaled(bytes, _) => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Upstream(body) => body.inner.size_hint(),
-            Self::Own(bytes) => {
+            Self::Own(bytes) | Self::Journaled(bytes, _) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
         }
@@ -361,11 +412,17 @@ impl TrackedBody {
         if let Some(deadline) = this.deadline
             && deadline.as_mut().poll(cx).is_ready()
         {
+            this.in_flight.journal.ended_by(Blame::Proxy);
             return Poll::Ready(Some(Err(BodyError::RequestTimeout)));
         }
         match this.inner.poll_frame(cx) {
             Poll::Ready(frame) => {
                 *this.ended |= is_last(&frame);
+                match &frame {
+                    Some(Ok(frame)) => this.in_flight.journal.passed(frame),
+                    Some(Err(_)) => this.in_flight.journal.ended_by(Blame::Endpoint),
+                    None => {}
+                }
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
             }
             Poll::Pending => Poll::Pending,
@@ -386,7 +443,11 @@ fn is_last<E>(frame: &Option<Result<Frame<Bytes>, E>>) -> bool {
 impl PinnedDrop for TrackedBody {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
-        let complete = (*this.ended || this.inner.is_end_stream()) && this.upload.is_complete();
+        let is_answered = *this.ended || this.inner.is_end_stream();
+        if is_answered {
+            this.in_flight.journal.ended_by(Blame::None);
+        }
+        let complete = is_answered && this.upload.is_complete();
         if let Some(used) = this.used.take()
             && complete
         {

@@ -2,7 +2,7 @@
 //! what may be tried again depends on how far the request got.
 
 use super::{Connections, IdlePool, Sender, Used, dial::dial, h2c};
-use crate::{endpoint::Endpoint, http::UploadBody};
+use crate::{endpoint::Endpoint, http::UploadBody, journal::Journal};
 use http::{Request, Response};
 use hyper::{body::Incoming, client::conn::TrySendError};
 use std::{
@@ -60,12 +60,16 @@ pub(crate) async fn send(
     connection: Use,
     connect_limit: Duration,
     request: Request<UploadBody>,
+    journal: &mut Journal,
 ) -> Result<Answered, SendError> {
     match endpoint.connections() {
         Connections::Http1(pool) => {
-            send_http1(endpoint, pool, worker, connection, connect_limit, request).await
+            let to = (endpoint, pool, worker);
+            send_http1(to, connection, connect_limit, request, journal).await
         }
-        Connections::H2c(pool) => h2c::send(endpoint, pool, worker, connect_limit, request).await,
+        Connections::H2c(pool) => {
+            h2c::send(endpoint, pool, worker, connect_limit, request, journal).await
+        }
     }
 }
 
@@ -75,12 +79,11 @@ pub(crate) async fn send(
 ///
 /// Cancel safe: dropping it closes the connection that was in use.
 async fn send_http1(
-    endpoint: &Endpoint,
-    pool: &IdlePool,
-    worker: usize,
+    (endpoint, pool, worker): (&Endpoint, &IdlePool, usize),
     connection: Use,
     connect_limit: Duration,
     mut request: Request<UploadBody>,
+    journal: &mut Journal,
 ) -> Result<Answered, SendError> {
     loop {
         let idle = match connection {
@@ -89,13 +92,18 @@ async fn send_http1(
         };
         let (sender, fresh) = match idle {
             Some(sender) => (sender, false),
-            None => match dial(endpoint.addr(), connect_limit).await {
-                Ok(sender) => {
-                    endpoint.readmit();
-                    (sender, true)
+            None => {
+                journal.connect_began(endpoint);
+                let dialled = dial(endpoint.addr(), connect_limit).await;
+                journal.connect_ended(dialled.as_ref().err());
+                match dialled {
+                    Ok(sender) => {
+                        endpoint.readmit();
+                        (sender, true)
+                    }
+                    Err(error) => return Err(SendError::Connect(error, Box::new(request))),
                 }
-                Err(error) => return Err(SendError::Connect(error, Box::new(request))),
-            },
+            }
         };
         let mut error = match send_on(sender, request).await {
             Ok(answered) => return Ok(answered),

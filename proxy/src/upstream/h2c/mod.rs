@@ -10,6 +10,7 @@ use super::{Answered, SendError, Used};
 use crate::{
     endpoint::Endpoint,
     http::{UploadBody, headers},
+    journal::Journal,
 };
 use http::Request;
 use std::{error::Error, io, time::Duration};
@@ -29,6 +30,7 @@ pub(super) async fn send(
     worker: usize,
     connect_limit: Duration,
     mut request: Request<UploadBody>,
+    journal: &mut Journal,
 ) -> Result<Answered, SendError> {
     let addr = endpoint.addr();
     headers::to_http2(&mut request, addr).map_err(SendError::Unfit)?;
@@ -38,13 +40,18 @@ pub(super) async fn send(
         let (mut stream, fresh) = match pool.claim(worker) {
             Some(stream) => (stream, returns == MOST_RETURNS),
             // Boxed: seldom, and large.
-            None => match Box::pin(pool.dial(worker, addr, connect_limit)).await {
-                Ok(stream) => {
-                    endpoint.readmit();
-                    (stream, true)
+            None => {
+                journal.connect_began(endpoint);
+                let dialled = Box::pin(pool.dial(worker, addr, connect_limit)).await;
+                journal.connect_ended(dialled.as_ref().err());
+                match dialled {
+                    Ok(stream) => {
+                        endpoint.readmit();
+                        (stream, true)
+                    }
+                    Err(error) => return Err(unharmed(error, request)),
                 }
-                Err(error) => return Err(unharmed(error, request)),
-            },
+            }
         };
         let mut error = match stream.send(request).await {
             Ok(response) => {
