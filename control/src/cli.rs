@@ -1,11 +1,15 @@
 //! The command line. Each flag has an environment variable of its name.
 
 mod client_address;
+mod keda_env;
+mod observe;
 
 pub use client_address::ClientAddressArgs;
+pub use keda_env::Notes;
+pub use observe::ObserveArgs;
 
 use crate::{app::Settings, manifest::duration, telemetry::LogFormat};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use proxy::{ProxyConfig, RuntimeKind};
 use scaler::LedgerConfig;
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
@@ -34,6 +38,7 @@ pub enum Command {
 
 /// `reveille local`.
 #[derive(Debug, Args)]
+#[command(after_help = keda_env::HELP)]
 pub struct LocalArgs {
     /// YAML file, or directory of them; may be given several times. Without
     /// it, the built-in example runs
@@ -102,6 +107,10 @@ pub struct LocalArgs {
     #[command(flatten)]
     pub client_address: ClientAddressArgs,
 
+    /// What is told of requests.
+    #[command(flatten)]
+    pub observe: ObserveArgs,
+
     /// On SIGTERM, go on serving for this long after "not ready"
     #[arg(long, env = "REVEILLE_SHUTDOWN_DELAY", default_value = "0s", value_parser = time)]
     pub shutdown_delay: Duration,
@@ -149,18 +158,31 @@ pub struct HelloArgs {
     pub addr: SocketAddr,
 }
 
-impl LocalArgs {
-    /// The defaults and the environment, as if `reveille local` had been
-    /// given no flag. Ends the program with a message if the environment
-    /// holds an invalid value.
-    #[must_use]
-    pub fn from_environment() -> Self {
-        match Cli::parse_from(["reveille", "local"]).command {
-            Some(Command::Local(args)) => *args,
-            _ => unreachable!("the command line above says local"),
+impl Cli {
+    /// Reads the command line and the environment. Ends the program, as clap
+    /// does, for `--help` and for flags that are wrong.
+    ///
+    /// # Errors
+    /// All `KEDA_HTTP_*` and `OTEL_*` variables that are wrong.
+    pub fn read() -> Result<(Self, Notes), Vec<String>> {
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            Some((name, value.to_string_lossy().into_owned()))
+        });
+        let (command, notes, problems) = keda_env::apply(Self::command(), &environment.collect());
+        let mut matches = command.clone().get_matches();
+        if matches.subcommand().is_none() {
+            matches = command.get_matches_from(["reveille", "local"]);
+        }
+        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        match (&cli.command, problems.is_empty()) {
+            (Some(Command::Local(_)), false) => Err(problems),
+            _ => Ok((cli, notes)),
         }
     }
+}
 
+impl LocalArgs {
     /// What cannot be as it is given, flag by flag.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
@@ -196,6 +218,8 @@ impl LocalArgs {
                 activity_window: self.activity_window,
                 ..LedgerConfig::default()
             },
+            access_log: self.observe.access_log(),
+            otlp: self.observe.otlp(),
             hpa_sync_period: self.hpa_sync_period,
             shutdown_delay: self.shutdown_delay,
             drain_timeout: self.drain_timeout,
@@ -219,7 +243,6 @@ fn positive(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -237,7 +237,36 @@ fn edges(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
                 family.counter(&labels, header.refused(reason))
             })
         },
-    )
+    )?;
+    if let Some(log) = &admin.access_log {
+        page.family(
+            "reveille_access_log_lines",
+            "Lines of the access log: written, and lost because they could not be in time",
+            MetricType::Counter,
+            |family| {
+                family.counter(&[("outcome", "written".to_owned())], log.written())?;
+                family.counter(&[("outcome", "lost".to_owned())], log.lost())
+            },
+        )?;
+    }
+    if let Some(traces) = &admin.traces {
+        page.family(
+            "reveille_trace_spans",
+            "Spans: exported, and lost because the queue was full or the collector did not take them",
+            MetricType::Counter,
+            |family| {
+                for (outcome, count) in [
+                    ("exported", traces.exported()),
+                    ("queue_full", traces.queue_full()),
+                    ("not_taken", traces.not_taken()),
+                ] {
+                    family.counter(&[("outcome", outcome.to_owned())], count)?;
+                }
+                Ok(())
+            },
+        )?;
+    }
+    Ok(())
 }
 
 /// Child processes.
