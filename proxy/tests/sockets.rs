@@ -4,6 +4,7 @@
 mod support;
 
 mod sockets {
+    mod access_log;
     mod client_address;
     mod cold_start;
     mod drain;
@@ -19,5 +20,6 @@ mod sockets {
     mod recovery;
     mod routing;
     mod streaming;
+    mod traces;
     mod upgrade;
 }
