@@ -8,9 +8,12 @@ use crate::{
     autoscaler::{self, Autoscaler},
     local::World,
     manifest::Manifests,
+    otlp::{Exporter, OtlpSettings, TraceCounters},
 };
 use anyhow::{Context, anyhow};
-use proxy::{Clock, Proxy, ProxyConfig};
+use proxy::{
+    AccessLog, AccessLogFormat, AccessLogTarget, Clock, ObserveConfig, Proxy, ProxyConfig, Traces,
+};
 use scaler::{Ledger, LedgerConfig, keda, sampler};
 use serde::Serialize;
 use std::{
@@ -34,6 +37,10 @@ pub struct Settings {
     pub proxy: ProxyConfig,
     /// The demand signal.
     pub ledger: LedgerConfig,
+    /// The access log, if there is to be one.
+    pub access_log: Option<(AccessLogFormat, AccessLogTarget)>,
+    /// Traces, if there are to be some.
+    pub otlp: Option<OtlpSettings>,
     /// How often the embedded autoscaler does what the HPA does.
     pub hpa_sync_period: Duration,
     /// How long to go on serving after "not ready", so that whoever balances
@@ -72,6 +79,7 @@ struct Stops {
     keda: CancellationToken,
     autoscaler: CancellationToken,
     workloads: CancellationToken,
+    telemetry: CancellationToken,
     admin: CancellationToken,
 }
 
@@ -80,6 +88,7 @@ struct Tasks {
     autoscaler: Autoscaler,
     workloads: JoinSet<()>,
     admin: JoinSet<anyhow::Result<()>>,
+    telemetry: Telemetry,
 }
 
 impl std::fmt::Debug for Tasks {
@@ -108,16 +117,21 @@ impl App {
             admin: admin_listener.local_addr()?,
         };
 
+        let stops = Stops::default();
+        let mut telemetry = Telemetry::start(&settings, &stops.telemetry)?;
+        let config = ProxyConfig {
+            observe: std::mem::take(&mut telemetry.observe),
+            ..settings.proxy.clone()
+        };
         let clock = Clock::start();
         let ledger = Arc::new(Ledger::new(settings.ledger, clock));
-        let proxy = Proxy::new(settings.proxy.clone(), clock, ledger.clone())
+        let proxy = Proxy::new(config, clock, ledger.clone())
             .context("the proxy's workers cannot be started")?;
         let proxy = Arc::new(proxy);
         let program = std::env::current_exe().context("where this program is")?;
         let world = World::build(manifests, &proxy, &ledger, &program.to_string_lossy());
         let world = Arc::new(world);
 
-        let stops = Stops::default();
         let keda_metrics = Arc::new(keda::KedaMetrics::default());
         let keda = serve_keda(grpc_listener, &ledger, &keda_metrics, &stops.keda)?;
         let autoscaler = Autoscaler::spawn(
@@ -136,6 +150,8 @@ impl App {
             world,
             keda: keda_metrics,
             autoscaler: autoscaler.status_reader(),
+            access_log: telemetry.access_log.clone(),
+            traces: telemetry.traces.clone(),
             ready: false.into(),
         });
         let admin_task = serve_admin(admin_listener, &admin, &stops.admin)?;
@@ -149,6 +165,7 @@ impl App {
             autoscaler,
             workloads,
             admin: admin_task,
+            telemetry,
         };
         Ok(Self {
             addresses,
@@ -174,6 +191,9 @@ impl App {
             Some(ended) = tasks.keda.join_next() => ended_early("gRPC", ended),
             Some(ended) = tasks.admin.join_next() => ended_early("admin", ended),
             Err(crashed) = tasks.autoscaler.join() => anyhow!(crashed),
+            Some(ended) = tasks.telemetry.exporter.join_next() => {
+                ended_early("the export of traces", ended.map(Ok))
+            }
             Some(ended) = tasks.workloads.join_next() => {
                 ended_early("a process pool", ended.map(Ok))
             }
@@ -181,11 +201,19 @@ impl App {
         }
     }
 
+    /// Log files were renamed: opens them anew.
+    pub fn reopen_logs(&self) {
+        match &self.tasks.telemetry.access_log {
+            Some(log) => log.reopen(),
+            None => tracing::info!("SIGHUP: there is no access log to open anew"),
+        }
+    }
+
     /// Stops everything, in this order: not ready; after the shutdown delay
     /// close the proxy's listeners; drain requests, held ones included, to
     /// zero or the deadline; end the autoscaler and KEDA's streams, with OK;
-    /// stop the child processes; stop the admin server last, so that all of it
-    /// could be watched.
+    /// stop the child processes; write out the access log and send the last
+    /// spans; stop the admin server last, so that all of it could be watched.
     pub async fn stop(mut self) {
         self.admin.set_ready(false);
         tracing::info!(delay = ?self.settings.shutdown_delay, "stopping: not ready any more");
@@ -218,9 +246,72 @@ impl App {
                 tracing::error!(%error, "a process pool crashed; its processes were killed");
             }
         }
+        self.stops.telemetry.cancel();
+        self.tasks.telemetry.flush().await;
         self.stops.admin.cancel();
         finish("admin", &mut self.tasks.admin).await;
         tracing::info!("stopped");
+    }
+}
+
+/// What is told of requests, and to whom.
+struct Telemetry {
+    /// For the proxy, which takes it.
+    observe: ObserveConfig,
+    access_log: Option<AccessLog>,
+    traces: Option<Arc<TraceCounters>>,
+    exporter: JoinSet<()>,
+}
+
+/// How long whoever takes the access log may take for the rest of it.
+const LOG_WITHIN: Duration = Duration::from_secs(2);
+
+impl Telemetry {
+    fn start(settings: &Settings, stop: &CancellationToken) -> anyhow::Result<Self> {
+        let access_log = match &settings.access_log {
+            None => None,
+            Some((format, target)) => Some(AccessLog::start(*format, target).with_context(
+                || match target {
+                    AccessLogTarget::Stdout => "the access log cannot be started".to_owned(),
+                    AccessLogTarget::File(path) => format!("--access-log-file {}", path.display()),
+                },
+            )?),
+        };
+        let mut exporter = JoinSet::new();
+        let mut observe = ObserveConfig {
+            access_log: access_log.clone(),
+            traces: None,
+        };
+        let mut traces = None;
+        if let Some(otlp) = &settings.otlp {
+            let (task, sink) = Exporter::new(otlp.clone()).context("--otlp-traces-endpoint")?;
+            traces = Some(task.counters());
+            exporter.spawn(task.run(stop.clone()));
+            observe.traces = Some(Traces {
+                sampler: otlp.sampler,
+                sink,
+            });
+        }
+        Ok(Self {
+            observe,
+            access_log,
+            traces,
+            exporter,
+        })
+    }
+
+    /// After the last request, and after the exporter was told to stop.
+    async fn flush(&mut self) {
+        if let Some(log) = &self.access_log
+            && !log.close(LOG_WITHIN).await
+        {
+            tracing::warn!("the end of the access log was lost: nobody takes it");
+        }
+        while let Some(ended) = self.exporter.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the export of traces crashed");
+            }
+        }
     }
 }
 

@@ -1,11 +1,17 @@
 //! The command line. Each flag has an environment variable of its name.
 
+mod client_address;
 mod clients;
+mod keda_env;
+mod observe;
 
+pub use client_address::ClientAddressArgs;
 pub use clients::ClientArgs;
+pub use keda_env::Notes;
+pub use observe::ObserveArgs;
 
 use crate::{app::Settings, manifest::duration, telemetry::LogFormat};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use proxy::{ProxyConfig, RuntimeKind};
 use scaler::LedgerConfig;
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
@@ -34,6 +40,7 @@ pub enum Command {
 
 /// `reveille local`.
 #[derive(Debug, Args)]
+#[command(after_help = keda_env::HELP)]
 pub struct LocalArgs {
     /// YAML file, or directory of them; may be given several times. Without
     /// it, the built-in example runs
@@ -102,6 +109,14 @@ pub struct LocalArgs {
     #[command(flatten)]
     pub clients: ClientArgs,
 
+    /// Who is believed about clients' addresses.
+    #[command(flatten)]
+    pub client_address: ClientAddressArgs,
+
+    /// What is told of requests.
+    #[command(flatten)]
+    pub observe: ObserveArgs,
+
     /// On SIGTERM, go on serving for this long after "not ready"
     #[arg(long, env = "REVEILLE_SHUTDOWN_DELAY", default_value = "0s", value_parser = time)]
     pub shutdown_delay: Duration,
@@ -149,16 +164,35 @@ pub struct HelloArgs {
     pub addr: SocketAddr,
 }
 
-impl LocalArgs {
-    /// The defaults and the environment, as if `reveille local` had been
-    /// given no flag. Ends the program with a message if the environment
-    /// holds an invalid value.
-    #[must_use]
-    pub fn from_environment() -> Self {
-        match Cli::parse_from(["reveille", "local"]).command {
-            Some(Command::Local(args)) => *args,
-            _ => unreachable!("the command line above says local"),
+impl Cli {
+    /// Reads the command line and the environment. Ends the program, as clap
+    /// does, for `--help` and for flags that are wrong.
+    ///
+    /// # Errors
+    /// All `KEDA_HTTP_*` and `OTEL_*` variables that are wrong.
+    pub fn read() -> Result<(Self, Notes), Vec<String>> {
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            Some((name, value.to_string_lossy().into_owned()))
+        });
+        let (command, notes, problems) = keda_env::apply(Self::command(), &environment.collect());
+        let mut matches = command.clone().get_matches();
+        if matches.subcommand().is_none() {
+            matches = command.get_matches_from(["reveille", "local"]);
         }
+        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        match (&cli.command, problems.is_empty()) {
+            (Some(Command::Local(_)), false) => Err(problems),
+            _ => Ok((cli, notes)),
+        }
+    }
+}
+
+impl LocalArgs {
+    /// What cannot be as it is given, flag by flag.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        self.client_address.problems().into_iter().collect()
     }
 
     /// The settings of the run.
@@ -183,6 +217,7 @@ impl LocalArgs {
                 connect_timeout: self.connect_timeout,
                 cold_start_header: self.cold_start_header,
                 clients: self.clients.limits(),
+                client_address: self.client_address.config(),
                 ..ProxyConfig::default()
             },
             ledger: LedgerConfig {
@@ -190,6 +225,8 @@ impl LocalArgs {
                 activity_window: self.activity_window,
                 ..LedgerConfig::default()
             },
+            access_log: self.observe.access_log(),
+            otlp: self.observe.otlp(),
             hpa_sync_period: self.hpa_sync_period,
             shutdown_delay: self.shutdown_delay,
             drain_timeout: self.drain_timeout,
@@ -213,7 +250,6 @@ fn positive(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -1,10 +1,9 @@
 //! `reveille`: the program. Reads the command line and hands over.
 
 use anyhow::Context;
-use clap::Parser;
 use control::{
     app::{Addresses, App},
-    cli::{CheckArgs, Cli, Command, ExampleArgs, HelloArgs, LocalArgs},
+    cli::{CheckArgs, Cli, Command, ExampleArgs, HelloArgs, LocalArgs, Notes},
     local::{examples, hello},
     manifest::{self, Manifests, Severity},
     telemetry,
@@ -20,14 +19,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const CONTROL_THREADS: usize = 2;
 
 fn main() -> ExitCode {
-    let command = Cli::parse()
-        .command
-        .unwrap_or_else(|| Command::Local(Box::new(LocalArgs::from_environment())));
-    let done = match command {
-        Command::Local(args) => local(&args),
-        Command::Check(args) => return check(&args),
-        Command::Example(args) => example(&args),
-        Command::Hello(args) => hello(&args),
+    let done = match Cli::read() {
+        Err(problems) => Err(cannot_start(&problems)),
+        Ok((cli, notes)) => match cli.command {
+            Some(Command::Local(args)) => local(&args, &notes),
+            Some(Command::Check(args)) => return check(&args),
+            Some(Command::Example(args)) => example(&args),
+            Some(Command::Hello(args)) => hello(&args),
+            None => unreachable!("without a command, it is local"),
+        },
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -38,8 +38,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn local(args: &LocalArgs) -> anyhow::Result<()> {
+fn cannot_start(problems: &[String]) -> anyhow::Error {
+    anyhow::anyhow!("cannot start:\n  {}", problems.join("\n  "))
+}
+
+fn local(args: &LocalArgs, notes: &Notes) -> anyhow::Result<()> {
+    let problems = args.problems();
+    if !problems.is_empty() {
+        return Err(cannot_start(&problems));
+    }
     telemetry::init(args.log_format, &args.log_level)?;
+    notes.log();
     let manifests = manifests(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
@@ -81,6 +90,8 @@ fn manifests(args: &LocalArgs) -> anyhow::Result<Manifests> {
 
 async fn run(args: &LocalArgs, manifests: Manifests) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
+    // Logs were rotated.
+    let mut hang_up = signal(SignalKind::hangup())?;
     let mut app = App::start(args.settings(), manifests)?;
     let addresses = app.addresses();
     if let Some(path) = &args.addresses_file
@@ -96,14 +107,17 @@ async fn run(args: &LocalArgs, manifests: Manifests) -> anyhow::Result<()> {
         greet(addresses);
     }
 
-    let failure = tokio::select! {
-        name = signals.next() => {
-            tracing::info!(signal = name, "stopping; a second signal exits at once");
-            None
-        }
-        error = app.failed() => {
-            tracing::error!(error = %format!("{error:#}"), "stopping");
-            Some(error)
+    let failure = loop {
+        tokio::select! {
+            name = signals.next() => {
+                tracing::info!(signal = name, "stopping; a second signal exits at once");
+                break None;
+            }
+            _ = hang_up.recv() => app.reopen_logs(),
+            error = app.failed() => {
+                tracing::error!(error = %format!("{error:#}"), "stopping");
+                break Some(error);
+            }
         }
     };
     tokio::select! {

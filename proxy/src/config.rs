@@ -1,6 +1,9 @@
 //! What can be set about the proxy as a whole.
 
-use crate::server::ClientLimits;
+use crate::{
+    journal::ObserveConfig,
+    server::{ClientLimits, ProxyProtocolMode, TrustedProxies},
+};
 use std::time::Duration;
 
 /// Limits and default timeouts. A route's own values win.
@@ -30,6 +33,10 @@ pub struct ProxyConfig {
     pub connections: ConnectionConfig,
     /// What clients may take.
     pub clients: ClientLimits,
+    /// Who is believed about clients' addresses.
+    pub client_address: ClientAddressConfig,
+    /// Who wants to know about requests.
+    pub observe: ObserveConfig,
 }
 
 impl Default for ProxyConfig {
@@ -48,6 +55,8 @@ impl Default for ProxyConfig {
             cold_start_header: true,
             connections: ConnectionConfig::default(),
             clients: ClientLimits::default(),
+            client_address: ClientAddressConfig::default(),
+            observe: ObserveConfig::default(),
         }
     }
 }
@@ -82,6 +91,28 @@ impl Default for ConnectionConfig {
             idle_timeout: Duration::from_secs(620),
             max_requests: 0,
             park_after: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Who is believed about clients' addresses.
+#[derive(Clone, Debug)]
+pub struct ClientAddressConfig {
+    /// Peers whose `X-Forwarded-*` and PROXY protocol headers are believed.
+    pub trusted_proxies: TrustedProxies,
+    /// Whether connections begin with a PROXY protocol header.
+    pub proxy_protocol: ProxyProtocolMode,
+    /// How long that header may take.
+    pub proxy_protocol_timeout: Duration,
+}
+
+impl Default for ClientAddressConfig {
+    /// Nobody is believed.
+    fn default() -> Self {
+        Self {
+            trusted_proxies: TrustedProxies::default(),
+            proxy_protocol: ProxyProtocolMode::Off,
+            proxy_protocol_timeout: Duration::from_secs(5),
         }
     }
 }

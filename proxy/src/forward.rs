@@ -30,6 +30,7 @@ use crate::{
         respond, validate,
     },
     in_flight::{InFlight, Unrouted},
+    journal::Journal,
     proxy::Shared,
     route::{Route, StaticRoute},
     server::{ClientConnection, RefusedFor, ResetWatch},
@@ -51,6 +52,7 @@ pub(crate) async fn forward(
 ) -> Response<ProxyBody> {
     let begun_us = shared.clock.now_us();
     let is_grpc = grpc::is_call(&request);
+    let mut journal = Journal::begin(shared, client, &request, begun_us);
 
     let version = request.version();
     let watch = (version == Version::HTTP_2).then(|| ResetWatch::new(shared, client, begun_us));
@@ -69,9 +71,11 @@ pub(crate) async fn forward(
             if let Some(watch) = watch {
                 watch.answered();
             }
-            return refuse_unrouted(shared, client, &request, begun, &refusal);
+            let response = refuse_unrouted(shared, client, &request, begun, &refusal);
+            return close(response, &refusal, journal);
         }
     };
+    journal.routed(&route.target);
 
     // 2. Count it, from here until its last byte, unless the route answers
     //    it itself: that is no demand.
@@ -86,7 +90,8 @@ pub(crate) async fn forward(
         .within(is_grpc.then(|| grpc::timeout(request.headers())).flatten());
 
     // 3. to 6. Pick an endpoint (or wait for one), rewrite the head, send.
-    let mut job = Job::new(shared, client, &route, fixed, &in_flight, &limits, request);
+    let records = (&in_flight, &mut journal);
+    let mut job = Job::new(shared, client, &route, fixed, records, &limits, request);
     let outcome = job.run().await;
     let cold_start = job.cold_start_header();
     let place = job.place.take();
@@ -102,11 +107,13 @@ pub(crate) async fn forward(
     let mut response = match outcome {
         Ok(Outcome::Answered(answer, upload, lease)) => {
             in_flight.answered(answer.status());
+            in_flight.journal = journal;
             pass_on(answer, upload, lease, version, &limits, in_flight)
         }
         // Over HTTP/1.1, the client's side is all of its connection.
         Ok(Outcome::Switched(answer, lease, _client_side)) => {
             in_flight.answered(answer.status());
+            in_flight.journal = journal;
             let claims = (lease, place);
             let (tunnel, response) = Tunnel::open(answer, claims, limits.request, in_flight);
             client.switch_to(tunnel);
@@ -118,7 +125,7 @@ pub(crate) async fn forward(
             if let Some(reason) = RefusedFor::of(&refusal) {
                 shared.refused.count(reason);
             }
-            respond::refusal(&refusal, is_grpc)
+            close(respond::refusal(&refusal, is_grpc), &refusal, journal)
         }
     };
     if let Some(value) = cold_start {
@@ -137,6 +144,16 @@ fn is_sending(outcome: &Result<Outcome, Refusal>, job: &Job<'_>) -> bool {
     upload.is_some_and(|upload| !upload.is_complete())
 }
 
+/// The journal is closed when our own answer has ended.
+fn close(
+    response: Response<ProxyBody>,
+    refusal: &Refusal,
+    mut journal: Journal,
+) -> Response<ProxyBody> {
+    journal.refused(refusal, response.status(), response.headers());
+    response.map(|body| body.with(journal))
+}
+
 /// Step 7: an endpoint's answer.
 fn pass_on(
     answer: Answer,
@@ -144,7 +161,7 @@ fn pass_on(
     lease: Lease,
     version: Version,
     limits: &Limits,
-    in_flight: InFlight,
+    mut in_flight: InFlight,
 ) -> Response<ProxyBody> {
     let (mut head, body) = answer.into_parts();
     if head.status == StatusCode::UPGRADE_REQUIRED && version == Version::HTTP_11 {
@@ -154,6 +171,7 @@ fn pass_on(
         headers::strip_hop_by_hop(&mut head.headers);
     }
     head.version = Version::HTTP_11;
+    in_flight.journal.answered(head.status, &head.headers);
     let body = TrackedBody::new(body, limits.request, upload, lease, in_flight);
     Response::from_parts(head, ProxyBody::Upstream(body))
 }

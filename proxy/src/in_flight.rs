@@ -3,6 +3,7 @@
 
 use crate::{
     clock::Clock,
+    journal::Journal,
     metrics::{MethodLabel, RequestShards},
     target::Target,
 };
@@ -23,6 +24,8 @@ pub(crate) struct InFlight {
     status: u16,
     /// Whether it is demand. A static route's request is not.
     is_demand: bool,
+    /// What the access log and the trace will say, once it is answered.
+    pub(crate) journal: Journal,
 }
 
 impl InFlight {
@@ -54,6 +57,7 @@ impl InFlight {
             method: MethodLabel::of(method),
             status: CLIENT_GONE,
             is_demand: false,
+            journal: Journal::default(),
         }
     }
 

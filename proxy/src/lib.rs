@@ -4,6 +4,7 @@
 //! Knows HTTP, and how gRPC clients want to be refused. Knows neither
 //! Kubernetes nor KEDA.
 
+mod access_log;
 mod clock;
 mod config;
 mod demand;
@@ -13,6 +14,7 @@ mod forward;
 mod gate;
 mod http;
 mod in_flight;
+mod journal;
 pub mod metrics;
 mod proxy;
 pub mod route;
@@ -21,14 +23,21 @@ mod server;
 mod sink;
 mod sync;
 mod target;
+mod trace;
 mod upstream;
 
+pub use access_log::{AccessLog, AccessLogFormat, AccessLogTarget};
 pub use clock::Clock;
-pub use config::{ConnectionConfig, ProxyConfig, RuntimeKind};
+pub use config::{ClientAddressConfig, ConnectionConfig, ProxyConfig, RuntimeKind};
 pub use demand::{Demand, Totals};
 pub use endpoint::{Endpoint, EndpointSet, ProbePace, Protocol};
 pub use gate::HeldLimit;
+pub use journal::{Blame, ObserveConfig};
 pub use proxy::{Proxy, bind};
-pub use server::{ClientLimits, Refused, RefusedFor};
+pub use server::{
+    ClientLimits, ProxyProtocolCounters, ProxyProtocolMode, ProxyProtocolRefused, Refused,
+    RefusedFor, TrustedProxies, parse_network,
+};
 pub use sink::DemandSink;
 pub use target::{Target, TargetContext, TargetId};
+pub use trace::{AttributeValue, Sampler, SpanId, SpanKind, SpanRecord, SpanSink, TraceId, Traces};

@@ -7,10 +7,11 @@ use crate::{
     endpoint::{Endpoint, Protocol},
     forward::UpgradeLimit,
     gate::HeldLimit,
+    journal::Observe,
     metrics::{ConnectionCounts, RequestShards},
     route::RouteTable,
     runtime::Workers,
-    server::{self, Drain, Refused, Sweep},
+    server::{self, Drain, ProxyProtocol, ProxyProtocolCounters, Refused, Sweep},
     sink::DemandSink,
     target::{Target, TargetContext, TargetId},
 };
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) sweeps: Box<[Arc<Sweep>]>,
     pub(crate) refused: Refused,
     pub(crate) upgrades: Arc<UpgradeLimit>,
+    pub(crate) proxy_protocol: ProxyProtocol,
+    pub(crate) observe: Arc<Observe>,
 }
 
 /// The data plane.
@@ -79,6 +82,11 @@ impl Proxy {
             sweeps,
             refused: Refused::default(),
             upgrades: UpgradeLimit::new(config.clients.upgrades),
+            proxy_protocol: ProxyProtocol::new(
+                config.client_address.proxy_protocol,
+                config.client_address.proxy_protocol_timeout,
+            ),
+            observe: Arc::new(Observe::new(config.observe.clone(), clock)),
             config,
         });
         let sweep = workers.first().spawn(close_idle_upstreams(shared.clone()));
@@ -160,6 +168,7 @@ impl Proxy {
             .await
             .is_ok();
         if !drained {
+            self.shared.observe.cut_off();
             self.shared.drain.cut_off();
             self.shared.drain.begin().await;
         }
@@ -187,6 +196,12 @@ impl Proxy {
     #[must_use]
     pub fn refused(&self) -> &Refused {
         &self.shared.refused
+    }
+
+    /// What PROXY protocol headers came to.
+    #[must_use]
+    pub fn proxy_protocol(&self) -> &ProxyProtocolCounters {
+        &self.shared.proxy_protocol.counters
     }
 
     /// Client connections that are open.

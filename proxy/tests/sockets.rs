@@ -4,6 +4,8 @@
 mod support;
 
 mod sockets {
+    mod access_log;
+    mod client_address;
     mod cold_start;
     mod connections;
     mod drain;
@@ -18,8 +20,10 @@ mod sockets {
     mod leaving;
     mod limits;
     mod linger;
+    mod proxy_protocol;
     mod recovery;
     mod routing;
     mod streaming;
+    mod traces;
     mod upgrade;
 }

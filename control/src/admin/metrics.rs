@@ -15,7 +15,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use proxy::{
-    RefusedFor,
+    ProxyProtocolRefused, RefusedFor,
     metrics::{DURATION_BOUNDS_US, DurationsReading, RequestsReading},
 };
 use std::{
@@ -48,6 +48,7 @@ impl prometheus_client::collector::Collector for Collector {
         requests(admin, &mut page)?;
         holds(admin, &mut page)?;
         upstream(admin, &mut page)?;
+        edges(admin, &mut page)?;
         workloads(admin, &mut page)?;
         keda(admin, &mut page)
     }
@@ -227,6 +228,58 @@ fn upstream(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
     )
 }
 
+/// Before the first request of a connection, and after the last byte of an
+/// answer.
+fn edges(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
+    let header = admin.proxy.proxy_protocol();
+    page.family(
+        "reveille_proxy_protocol_headers",
+        "Connections that began with a valid PROXY protocol header",
+        MetricType::Counter,
+        |family| family.total(header.accepted()),
+    )?;
+    page.family(
+        "reveille_proxy_protocol_refused_connections",
+        "Connections refused because of their PROXY protocol header, by reason",
+        MetricType::Counter,
+        |family| {
+            ProxyProtocolRefused::ALL.iter().try_for_each(|&reason| {
+                let labels = [("reason", reason.as_str().to_owned())];
+                family.counter(&labels, header.refused(reason))
+            })
+        },
+    )?;
+    if let Some(log) = &admin.access_log {
+        page.family(
+            "reveille_access_log_lines",
+            "Lines of the access log: written, and lost because they could not be in time",
+            MetricType::Counter,
+            |family| {
+                family.counter(&[("outcome", "written".to_owned())], log.written())?;
+                family.counter(&[("outcome", "lost".to_owned())], log.lost())
+            },
+        )?;
+    }
+    if let Some(traces) = &admin.traces {
+        page.family(
+            "reveille_trace_spans",
+            "Spans: exported, and lost because the queue was full or the collector did not take them",
+            MetricType::Counter,
+            |family| {
+                for (outcome, count) in [
+                    ("exported", traces.exported()),
+                    ("queue_full", traces.queue_full()),
+                    ("not_taken", traces.not_taken()),
+                ] {
+                    family.counter(&[("outcome", outcome.to_owned())], count)?;
+                }
+                Ok(())
+            },
+        )?;
+    }
+    Ok(())
+}
+
 /// Child processes.
 fn workloads(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
     page.family(
@@ -386,6 +439,12 @@ impl Family<'_> {
         self.0
             .encode_family(labels)?
             .encode_counter(&Count(value), exemplar)
+    }
+
+    /// A counter without labels.
+    fn total(&mut self, value: u64) -> fmt::Result {
+        let exemplar = None::<&prometheus_client::metrics::exemplar::Exemplar<NoLabelSet, f64>>;
+        self.0.encode_counter(&Count(value), exemplar)
     }
 
     fn histogram(

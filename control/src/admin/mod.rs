@@ -8,7 +8,7 @@ mod targets;
 
 pub use targets::{TargetState, TargetView};
 
-use crate::{autoscaler::StatusReader, local::World};
+use crate::{autoscaler::StatusReader, local::World, otlp::TraceCounters};
 use axum::{
     Json, Router,
     extract::State,
@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use proxy::Proxy;
+use proxy::{AccessLog, Proxy};
 use scaler::{Ledger, keda::KedaMetrics};
 use std::{
     io,
@@ -41,6 +41,10 @@ pub struct Admin {
     pub keda: Arc<KedaMetrics>,
     /// What the embedded autoscaler thinks.
     pub autoscaler: StatusReader,
+    /// The access log, if there is one.
+    pub access_log: Option<AccessLog>,
+    /// What became of spans, if there are traces.
+    pub traces: Option<Arc<TraceCounters>>,
     /// Whether `/readyz` says so.
     pub ready: AtomicBool,
 }

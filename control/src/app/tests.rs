@@ -48,6 +48,8 @@ fn settings() -> Settings {
         admin_addr: any,
         proxy: ProxyConfig::default(),
         ledger: LedgerConfig::default(),
+        access_log: None,
+        otlp: None,
         hpa_sync_period: Duration::from_secs(1),
         shutdown_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(1),

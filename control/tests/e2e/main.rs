@@ -8,6 +8,7 @@
 
 mod support;
 
+mod access_log;
 mod backend_killed;
 mod bad_bytes;
 mod client_limits;
@@ -24,6 +25,8 @@ mod shutdown;
 mod startup;
 mod stop_order;
 mod targets_api;
+mod traces;
 mod upgrades;
+mod variables;
 mod workload_failures;
 mod workload_processes;

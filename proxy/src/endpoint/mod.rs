@@ -67,6 +67,10 @@ impl Endpoint {
         &self.name
     }
 
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
     /// Requests that it is serving now, of all targets that share it.
     #[must_use]
     pub fn in_flight(&self) -> usize {

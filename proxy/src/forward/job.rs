@@ -16,6 +16,7 @@ use crate::{
         headers,
     },
     in_flight::InFlight,
+    journal::Journal,
     proxy::Shared,
     route::{ResponseMode, Route, StaticRoute},
     server::ClientConnection,
@@ -51,6 +52,7 @@ pub(super) struct Job<'a> {
     /// The static route that it falls under.
     pub(super) fixed: Option<&'a StaticRoute>,
     pub(super) in_flight: &'a InFlight,
+    pub(super) journal: &'a mut Journal,
     pub(super) limits: &'a Limits,
     /// Taken when it is sent; back if it was not.
     pub(super) request: Option<Request<UploadBody>>,
@@ -78,7 +80,7 @@ impl<'a> Job<'a> {
         client: &'a ClientConnection,
         route: &'a Route,
         fixed: Option<&'a StaticRoute>,
-        in_flight: &'a InFlight,
+        (in_flight, journal): (&'a InFlight, &'a mut Journal),
         limits: &'a Limits,
         request: Request<Incoming>,
     ) -> Self {
@@ -90,8 +92,9 @@ impl<'a> Job<'a> {
         } else {
             (UploadBody::none(), Upload::none())
         };
+        journal.upload(&upload);
         let mut request = Request::from_parts(head, body);
-        let asks_upgrade = headers::rewrite_request(&mut request, &client.ip);
+        let asks_upgrade = headers::rewrite_request(&mut request, &client.peer);
         let upgrade = asks_upgrade.then(|| hyper::upgrade::on(&mut request));
         if has_body {
             headers::frame_body(&mut request);
@@ -102,6 +105,7 @@ impl<'a> Job<'a> {
             route,
             fixed,
             in_flight,
+            journal,
             limits,
             request: Some(request),
             upload: Some(upload),
@@ -138,6 +142,10 @@ impl<'a> Job<'a> {
             self.passed_wait = self.fixed.is_none() && !self.on_fallback;
 
             // 4. to 6. A connection, and the request on it.
+            if let Some(request) = &mut self.request {
+                self.journal
+                    .send_began(lease.endpoint(), request.headers_mut());
+            }
             let copy = self.copy_for_http2(&lease);
             let connection = if resends == 0 { Use::Any } else { Use::New };
             match self.send(&lease, connection).await? {
@@ -158,9 +166,13 @@ impl<'a> Job<'a> {
                         }
                     };
                 }
-                Err(SendError::Connect(error)) => self.endpoint_is_dead(&lease, &error),
+                Err(SendError::Connect(error)) => {
+                    self.journal.not_sent();
+                    self.endpoint_is_dead(&lease, &error);
+                }
                 Err(SendError::Unfit(what)) => return Err(Refusal::BadRequest(what)),
                 Err(SendError::NoAnswer { error, is_unharmed }) => {
+                    self.journal.send_failed(&error);
                     self.check_upload()?;
                     if resends == MOST_RESENDS || !self.renew(copy, is_unharmed).await {
                         return Err(Refusal::NoAnswer(error));
@@ -173,7 +185,10 @@ impl<'a> Job<'a> {
                         .retries
                         .fetch_add(1, Ordering::Relaxed);
                 }
-                Err(SendError::BadAnswer(error)) => return Err(Refusal::BadAnswer(error)),
+                Err(SendError::BadAnswer(error)) => {
+                    self.journal.send_failed(&error);
+                    return Err(Refusal::BadAnswer(error));
+                }
             }
         }
     }
@@ -207,7 +222,15 @@ impl<'a> Job<'a> {
         let limit = self.shared.config.connect_timeout;
         let worker = self.client.worker;
         let request = &mut self.request;
-        let send = upstream::send(lease.endpoint(), worker, connection, limit, request);
+        let journal = &mut *self.journal;
+        let send = upstream::send(
+            lease.endpoint(),
+            worker,
+            connection,
+            limit,
+            request,
+            journal,
+        );
         let mut send = pin!(send);
         let mut sent = Instant::now();
         loop {
@@ -304,6 +327,7 @@ impl<'a> Job<'a> {
             };
             let (again, upload) = UploadBody::again(unsent);
             body = again;
+            self.journal.upload(&upload);
             self.upload = Some(upload);
         }
         self.request = Some(copy.map(|()| body));

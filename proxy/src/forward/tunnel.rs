@@ -14,14 +14,19 @@ use crate::{
     endpoint::Lease,
     http::{ProxyBody, headers},
     in_flight::InFlight,
+    journal::{Blame, Moved},
     upstream::Switched,
 };
+use futures_util::TryFutureExt;
 use http::{Response, header};
 use std::{
     future::Future,
     io,
     pin::{Pin, pin},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -44,6 +49,7 @@ pub(crate) struct Tunnel {
     deadline: Option<Instant>,
     lease: Lease,
     in_flight: InFlight,
+    moved: Arc<Moved>,
 }
 
 impl Tunnel {
@@ -53,8 +59,13 @@ impl Tunnel {
         response: Response<Box<Switched>>,
         (lease, place): (Lease, Option<UpgradePlace>),
         deadline: Option<Instant>,
-        in_flight: InFlight,
+        mut in_flight: InFlight,
     ) -> (Box<Self>, Response<ProxyBody>) {
+        let moved = Arc::new(Moved::default());
+        in_flight.journal.tunnel(&moved);
+        in_flight
+            .journal
+            .answered(response.status(), response.headers());
         let (mut head, endpoint) = response.into_parts();
         let tunnel = Self {
             place,
@@ -62,6 +73,7 @@ impl Tunnel {
             deadline,
             lease,
             in_flight,
+            moved,
         };
         headers::strip_all_but_upgrade(&mut head.headers);
         // A 1xx has no body, whatever it says (RFC 9110 section 8.6).
@@ -79,22 +91,24 @@ impl Tunnel {
             mut endpoint,
             deadline,
             lease,
-            in_flight,
+            mut in_flight,
+            moved,
         } = self;
         let copied = async {
-            endpoint.finish_request().await?;
-            copy_both(client, *endpoint).await
+            let sent = endpoint.finish_request();
+            sent.map_err(|error| Cut::new(Blame::Endpoint, error))
+                .await?;
+            copy_both(client, *endpoint, &moved).await
         };
         let ended = match deadline {
-            Some(at) => timeout_at(at, copied).await.unwrap_or_else(|_elapsed| {
-                Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the request timeout ran out",
-                ))
-            }),
+            Some(at) => timeout_at(at, copied)
+                .await
+                .unwrap_or_else(|_elapsed| Err(Cut::overdue("the request timeout ran out"))),
             None => copied.await,
         };
-        if let Err(error) = ended {
+        let blame = ended.as_ref().err().map_or(Blame::None, |cut| cut.by);
+        in_flight.journal.ended_by(blame);
+        if let Err(Cut { error, .. }) = ended {
             tracing::debug!(
                 target = %in_flight.target().id(), endpoint = lease.endpoint().name(), %error,
                 "tunnel cut"
@@ -103,38 +117,55 @@ impl Tunnel {
     }
 }
 
-/// Copies both ways. An end of one direction is passed on, and the other one
+/// Why a tunnel did not end by itself.
+#[derive(Debug)]
+struct Cut {
+    by: Blame,
+    error: io::Error,
+}
+
+impl Cut {
+    fn new(by: Blame, error: io::Error) -> Self {
+        Self { by, error }
+    }
+
+    fn overdue(what: &'static str) -> Self {
+        Self::new(Blame::Proxy, io::Error::new(io::ErrorKind::TimedOut, what))
+    }
+}
+
+/// Copies both ways, `left` being the client. An end of one direction is passed on, and the other one
 /// goes on for as long as something moves in it.
 ///
 /// # Errors
 /// A side that broke, or was silent for too long after the other's end.
-async fn copy_both<L, R>(left: L, right: R) -> io::Result<()>
+async fn copy_both<L, R>(left: L, right: R, moved: &Moved) -> Result<(), Cut>
 where
     L: AsyncRead + AsyncWrite + Send,
     R: AsyncRead + AsyncWrite + Send,
 {
     let (from_left, to_left) = tokio::io::split(left);
     let (from_right, to_right) = tokio::io::split(right);
-    let moved = AtomicU64::new(0);
-    let mut rightward = pin!(copy(from_left, to_right, &moved));
-    let mut leftward = pin!(copy(from_right, to_left, &moved));
-    let mut other: Pin<&mut (dyn Future<Output = io::Result<()>> + Send)> = tokio::select! {
+    let rightward = copy(from_left, to_right, &moved.from_client);
+    let leftward = copy(from_right, to_left, &moved.to_client);
+    let mut rightward = pin!(rightward.map_err(|error| Cut::new(Blame::Client, error)));
+    let mut leftward = pin!(leftward.map_err(|error| Cut::new(Blame::Endpoint, error)));
+    let (mut other, count): (Pin<&mut (dyn Future<Output = _> + Send)>, _) = tokio::select! {
         ended = &mut rightward => {
             ended?;
-            leftward
+            (leftward, &moved.to_client)
         }
         ended = &mut leftward => {
             ended?;
-            rightward
+            (rightward, &moved.from_client)
         }
     };
     loop {
-        let before = moved.load(Ordering::Relaxed);
+        let before = count.load(Ordering::Relaxed);
         match timeout(MOST_SILENCE, other.as_mut()).await {
             Ok(ended) => return ended,
-            Err(_elapsed) if moved.load(Ordering::Relaxed) == before => {
-                let reason = "one side ended and the other is silent";
-                return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
+            Err(_elapsed) if count.load(Ordering::Relaxed) == before => {
+                return Err(Cut::overdue("one side ended and the other is silent"));
             }
             Err(_elapsed) => {}
         }
@@ -157,7 +188,7 @@ async fn copy<F: AsyncRead, T: AsyncWrite>(
         if count == 0 || write(&mut to, &buffer[..count]).await.is_err() {
             break;
         }
-        moved.fetch_add(1, Ordering::Relaxed);
+        moved.fetch_add(count as u64, Ordering::Relaxed);
     }
     // It may have closed already.
     let _shut = to.shutdown().await;
@@ -174,13 +205,17 @@ mod tests {
     use super::*;
     use tokio::io::{DuplexStream, duplex};
 
-    type Copying = tokio::task::JoinHandle<io::Result<()>>;
+    type Copying = tokio::task::JoinHandle<Result<(), Cut>>;
 
     /// The two ends, and what copies between them.
     fn ends() -> (DuplexStream, DuplexStream, Copying) {
         let (client, left) = duplex(1024);
         let (endpoint, right) = duplex(1024);
-        (client, endpoint, tokio::spawn(copy_both(left, right)))
+        (
+            client,
+            endpoint,
+            tokio::spawn(async move { copy_both(left, right, &Moved::default()).await }),
+        )
     }
 
     async fn received(from: &mut DuplexStream, wanted: &[u8]) {
@@ -214,7 +249,7 @@ mod tests {
         }
         assert!(!copying.is_finished());
         let ended = copying.await.expect("no panic").expect_err("silent");
-        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(ended.error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(client.read(&mut [0]).await.expect("an end"), 0);
     }
 

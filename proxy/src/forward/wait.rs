@@ -6,6 +6,7 @@ use crate::{
     error::Refusal,
     gate::{NotHeld, Pass},
     in_flight::InFlight,
+    journal::HoldEnd,
     route::Instead,
     target::Target,
 };
@@ -70,6 +71,7 @@ impl Job<'_> {
         let since = *self.held_since.get_or_insert_with(Instant::now);
         let limits = self.limits;
         let deadline = limits.phase(since, limits.readiness, Refusal::ReadinessTimeout);
+        self.journal.hold_began();
         let mut account = HoldAccount {
             job: self.in_flight,
             since,
@@ -90,6 +92,7 @@ impl Job<'_> {
             Err(Refusal::ClientGone) => HoldEnd::Cancelled,
             Err(_) => HoldEnd::Refused,
         };
+        self.journal.hold_ended(account.end);
         waited
     }
 }
@@ -131,13 +134,6 @@ struct HoldAccount<'a> {
     job: &'a InFlight,
     since: Instant,
     end: HoldEnd,
-}
-
-enum HoldEnd {
-    Ready,
-    Refused,
-    Rejected,
-    Cancelled,
 }
 
 impl Drop for HoldAccount<'_> {

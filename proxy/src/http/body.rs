@@ -5,6 +5,7 @@ use super::{headers, resend::Beginning};
 use crate::{
     endpoint::Lease,
     in_flight::InFlight,
+    journal::{Blame, Journal},
     upstream::{AnswerBody, UpstreamError},
 };
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -54,6 +55,14 @@ struct UploadOutside {
     dropped: Notify,
     /// There is an answer: it will never be sent again.
     answered: AtomicBool,
+    /// So many were taken.
+    bytes: AtomicU64,
+}
+
+impl UploadOutside {
+    fn count(&self, piece: &Bytes) {
+        self.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+    }
 }
 
 /// All of a request's body, to be sent again.
@@ -154,6 +163,17 @@ impl Upload {
         matches!(self.state(), UploadState::Complete(_))
     }
 
+    /// Watches the same body.
+    pub(crate) fn share(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// Bytes that were read of it.
+    pub(crate) fn bytes(&self) -> u64 {
+        let outside = self.0.as_ref();
+        outside.map_or(0, |outside| outside.bytes.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn state(&self) -> UploadState {
         match &self.0 {
             None => UploadState::Complete(None),
@@ -208,6 +228,9 @@ impl Body for UploadBody {
         };
         if let Some(piece) = this.beginning.as_mut().and_then(|known| known.next()) {
             *this.begun = true;
+            if let Some(outside) = this.outside {
+                outside.count(&piece);
+            }
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         let mut frame = ready!(inner.as_mut().poll_frame(cx));
@@ -216,6 +239,11 @@ impl Body for UploadBody {
             && let Some(trailers) = frame.trailers_mut()
         {
             headers::strip_trailers(trailers);
+        }
+        if let (Some(Ok(frame)), Some(outside)) = (&frame, &this.outside)
+            && let Some(piece) = frame.data_ref()
+        {
+            outside.count(piece);
         }
         if let (Some(beginning), Some(outside)) = (this.beginning.as_mut(), &this.outside)
             && (outside.answered.load(Ordering::Relaxed) || !beginning.keep(&frame))
@@ -289,6 +317,18 @@ pub(crate) enum ProxyBody {
     Upstream(#[pin] TrackedBody),
     /// Our own words.
     Own(Option<Bytes>),
+    /// The same, where somebody wants to know about the request.
+    Journaled(Option<Bytes>, Journal),
+}
+
+impl ProxyBody {
+    /// Our own words end the request of this journal.
+    pub(crate) fn with(self, journal: Journal) -> Self {
+        match self {
+            Self::Own(bytes) if !journal.is_empty() => Self::Journaled(bytes, journal),
+            other => other,
+        }
+    }
 }
 
 /// Why an answer's body broke off. The client sees a connection that ends
@@ -309,7 +349,7 @@ impl ProxyBody {
     pub(crate) fn is_uploaded(&self) -> bool {
         match self {
             Self::Upstream(body) => body.upload.is_complete(),
-            Self::Own(_) => false,
+            Self::Own(_) | Self::Journaled(..) => false,
         }
     }
 }
@@ -327,20 +367,27 @@ impl Body for ProxyBody {
             ProxyBodyProjection::Own(bytes) => {
                 Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
             }
+            ProxyBodyProjection::Journaled(bytes, journal) => {
+                let frame = bytes.take().map(Frame::data);
+                if let Some(frame) = &frame {
+                    journal.passed(frame);
+                }
+                Poll::Ready(frame.map(Ok))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Upstream(body) => body.is_end_stream(),
-            Self::Own(bytes) => bytes.is_none(),
+            Self::Own(bytes) | Self::Journaled(bytes, _) => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Upstream(body) => body.size_hint(),
-            Self::Own(bytes) => {
+            Self::Own(bytes) | Self::Journaled(bytes, _) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
         }
@@ -400,16 +447,22 @@ impl TrackedBody {
         if let Some(deadline) = this.deadline
             && deadline.as_mut().poll(cx).is_ready()
         {
+            this.in_flight.journal.ended_by(Blame::Proxy);
             return Poll::Ready(Some(Err(BodyError::RequestTimeout)));
         }
         let Some(inner) = this.inner else {
             return Poll::Ready(None);
         };
         let mut frame = ready!(Pin::new(inner).poll_frame(cx));
-        if let Some(Ok(frame)) = &mut frame
-            && let Some(trailers) = frame.trailers_mut()
-        {
-            headers::strip_trailers(trailers);
+        match &mut frame {
+            Some(Ok(frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    headers::strip_trailers(trailers);
+                }
+                this.in_flight.journal.passed(frame);
+            }
+            Some(Err(_)) => this.in_flight.journal.ended_by(Blame::Endpoint),
+            None => {}
         }
         Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
     }
@@ -428,6 +481,9 @@ fn is_last<E>(frame: &Option<Result<Frame<Bytes>, E>>) -> bool {
 impl PinnedDrop for TrackedBody {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
+        if this.inner.as_ref().is_none_or(Body::is_end_stream) {
+            this.in_flight.journal.ended_by(Blame::None);
+        }
         if let Some(connection) = this.inner.take().and_then(AnswerBody::into_connection) {
             let worker = this.in_flight.worker();
             this.lease.endpoint().give_back(worker, connection);

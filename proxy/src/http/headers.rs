@@ -1,6 +1,7 @@
 //! Heads on their way through: which headers end at a hop, and what the next
 //! hop is told about the client.
 
+use crate::server::{FORWARDED_FOR, Peer};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
     header::{self, Entry},
@@ -12,9 +13,9 @@ use std::{net::SocketAddr, str::FromStr};
 /// Set on each answer whose request went through the wait for an endpoint:
 /// `true` if it had to wait. The name is the HTTP add-on's.
 pub(crate) const COLD_START: HeaderName = HeaderName::from_static("x-keda-http-cold-start");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -182,9 +183,9 @@ pub(crate) fn frame_body<B>(request: &mut Request<B>) {
 }
 
 /// Makes `request` one to an HTTP/1.1 endpoint: origin form, a Host header,
-/// no hop-by-hop headers but those that ask to switch protocols, the client's
-/// address appended. Says whether it does ask.
-pub(crate) fn rewrite_request<B>(request: &mut Request<B>, client_ip: &HeaderValue) -> bool {
+/// no hop-by-hop headers but those that ask to switch protocols, and what
+/// `peer` is about. Says whether it does ask.
+pub(crate) fn rewrite_request<B>(request: &mut Request<B>, peer: &Peer) -> bool {
     let asks_upgrade = asks_upgrade(request);
     if let Some(authority) = request.uri().authority() {
         // Absolute form, or HTTP/2: the authority is the Host.
@@ -202,15 +203,34 @@ pub(crate) fn rewrite_request<B>(request: &mut Request<B>, client_ip: &HeaderVal
         strip_hop_by_hop(headers);
     }
     merge_cookies(headers);
+    forward_peer(headers, peer);
+    asks_upgrade
+}
+
+/// Tells the endpoint who asks. What a trusted peer says about earlier hops
+/// stays, with its own address appended; what anybody else says is replaced.
+/// `Forwarded` (RFC 7239) is not ours and passes through.
+fn forward_peer(headers: &mut HeaderMap, peer: &Peer) {
+    if !peer.is_trusted {
+        headers.insert(FORWARDED_FOR, peer.ip.clone());
+        if let Some(host) = headers.get(header::HOST).cloned() {
+            headers.insert(FORWARDED_HOST, host);
+        } else {
+            headers.remove(FORWARDED_HOST);
+        }
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.remove(FORWARDED_PORT);
+        return;
+    }
     match headers.entry(FORWARDED_FOR) {
         Entry::Vacant(entry) => {
-            entry.insert(client_ip.clone());
+            entry.insert(peer.ip.clone());
         }
         Entry::Occupied(entry) => {
             let given: Vec<&[u8]> = entry.iter().map(HeaderValue::as_bytes).collect();
             let mut all = given.join(&b", "[..]);
             all.extend_from_slice(b", ");
-            all.extend_from_slice(client_ip.as_bytes());
+            all.extend_from_slice(peer.ip.as_bytes());
             if let Ok(all) = HeaderValue::from_bytes(&all) {
                 headers.insert(FORWARDED_FOR, all);
             }
@@ -224,7 +244,6 @@ pub(crate) fn rewrite_request<B>(request: &mut Request<B>, client_ip: &HeaderVal
     if let Entry::Vacant(entry) = headers.entry(FORWARDED_PROTO) {
         entry.insert(HeaderValue::from_static("http"));
     }
-    asks_upgrade
 }
 
 /// Makes a request to an HTTP/1.1 endpoint one to an HTTP/2 endpoint at
@@ -311,6 +330,14 @@ mod tests {
         request
     }
 
+    fn peer(ip: &str, is_trusted: bool) -> Peer {
+        Peer {
+            addr: SocketAddr::new(ip.parse().expect("an address"), 4711),
+            ip: HeaderValue::from_str(ip).expect("a value"),
+            is_trusted,
+        }
+    }
+
     fn shown(headers: &HeaderMap) -> Vec<String> {
         let mut lines: Vec<String> = headers
             .iter()
@@ -393,7 +420,7 @@ mod tests {
     #[test]
     fn the_endpoint_learns_who_asked() {
         let mut request = request(&[("host", "a.test:8080")]);
-        rewrite_request(&mut request, &HeaderValue::from_static("10.0.0.9"));
+        rewrite_request(&mut request, &peer("10.0.0.9", false));
         assert_eq!(
             shown(request.headers()),
             [
@@ -406,22 +433,51 @@ mod tests {
     }
 
     #[test]
-    fn earlier_hops_are_kept_and_ours_is_appended() {
+    fn earlier_hops_of_a_trusted_peer_are_kept_and_it_is_appended() {
         let mut request = request(&[
             ("host", "a.test"),
             ("x-forwarded-for", "1.1.1.1, 2.2.2.2"),
             ("x-forwarded-for", "3.3.3.3"),
             ("x-forwarded-host", "outside.test"),
             ("x-forwarded-proto", "https"),
+            ("x-forwarded-port", "8443"),
+            ("forwarded", "for=1.1.1.1"),
         ]);
-        rewrite_request(&mut request, &HeaderValue::from_static("10.0.0.9"));
+        rewrite_request(&mut request, &peer("10.0.0.9", true));
         assert_eq!(
             shown(request.headers()),
             [
+                "forwarded: for=1.1.1.1",
                 "host: a.test",
                 "x-forwarded-for: 1.1.1.1, 2.2.2.2, 3.3.3.3, 10.0.0.9",
                 "x-forwarded-host: outside.test",
+                "x-forwarded-port: 8443",
                 "x-forwarded-proto: https"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_stranger_says_about_earlier_hops_is_replaced() {
+        let mut request = request(&[
+            ("host", "a.test"),
+            ("x-forwarded-for", "1.1.1.1, 2.2.2.2"),
+            ("x-forwarded-for", "3.3.3.3"),
+            ("x-forwarded-host", "outside.test"),
+            ("x-forwarded-host", "twice.test"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-port", "8443"),
+            ("forwarded", "for=1.1.1.1"),
+        ]);
+        rewrite_request(&mut request, &peer("10.0.0.9", false));
+        assert_eq!(
+            shown(request.headers()),
+            [
+                "forwarded: for=1.1.1.1",
+                "host: a.test",
+                "x-forwarded-for: 10.0.0.9",
+                "x-forwarded-host: a.test",
+                "x-forwarded-proto: http"
             ]
         );
     }
@@ -430,7 +486,7 @@ mod tests {
     fn absolute_form_becomes_origin_form_and_wins_over_host() {
         let mut request = request(&[("host", "other.test"), ("cookie", "a=1"), ("cookie", "b=2")]);
         *request.uri_mut() = Uri::from_static("http://a.test:81/x/y?z=1");
-        rewrite_request(&mut request, &HeaderValue::from_static("::1"));
+        rewrite_request(&mut request, &peer("::1", false));
         assert_eq!(request.uri(), "/x/y?z=1");
         assert_eq!(request.headers()[header::HOST], "a.test:81");
         assert_eq!(request.headers()[header::COOKIE], "a=1; b=2");
@@ -439,11 +495,11 @@ mod tests {
     #[test]
     fn to_an_http2_endpoint_and_back() {
         let endpoint = ([10, 0, 0, 1], 50051).into();
-        let client_ip = HeaderValue::from_static("::1");
+        let client = peer("::1", false);
         let mut there = request(&[("host", "a.test:81"), ("te", "trailers")])
             .map(|()| http_body_util::Full::new(bytes::Bytes::from_static(b"body")));
         *there.uri_mut() = Uri::from_static("/x/y?z=1");
-        rewrite_request(&mut there, &client_ip);
+        rewrite_request(&mut there, &client);
         frame_body(&mut there);
         let before = (there.uri().clone(), shown(there.headers()));
         to_http2(&mut there, endpoint).expect("a good host");

@@ -115,7 +115,20 @@ fn hand_over(
     let connection = shared.drain.track(async move {
         let _place = place;
         match tokio::net::TcpStream::from_std(stream) {
-            Ok(stream) => conn::serve(served, index, stream, peer, None).await,
+            Ok(mut stream) => {
+                let trusted = served
+                    .config
+                    .client_address
+                    .trusted_proxies
+                    .contain(peer.ip());
+                let header = &served.proxy_protocol;
+                let client = header
+                    .client(&mut stream, peer, trusted, &served.drain)
+                    .await;
+                if let Some(client) = client {
+                    conn::serve(served, index, stream, client, None).await;
+                }
+            }
             Err(error) => tracing::warn!(%peer, %error, "connection cannot be served"),
         }
     });

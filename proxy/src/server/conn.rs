@@ -6,6 +6,7 @@
 //! must stay small: what is large is boxed and dropped.
 
 use super::{
+    Peer,
     activity::{Activity, Orders, Stage, Verdict, order},
     client_io::{ClientIo, ClientSocket},
     detect::{self, ClientProtocol, detect},
@@ -19,7 +20,6 @@ use super::{
 };
 use crate::{forward::Tunnel, proxy::Shared};
 use bytes::BytesMut;
-use http::HeaderValue;
 use parking_lot::Mutex;
 use std::{
     future::poll_fn,
@@ -55,8 +55,8 @@ const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
 pub(crate) struct ClientConnection {
     /// The worker that serves it.
     pub(crate) worker: usize,
-    /// The peer's address as a header value, made once.
-    pub(crate) ip: HeaderValue,
+    /// Who is at its other end.
+    pub(crate) peer: Peer,
     /// What reading along found about its requests (HTTP/1).
     pub(crate) verdicts: Arc<Verdicts>,
     /// Requests that it gave up (HTTP/2).
@@ -110,11 +110,9 @@ pub(crate) async fn serve(
     let watched = shared.sweeps[worker].watch();
     let activity = watched.activity();
     let socket = ClientSocket::new(stream, activity.clone());
-    let ip = HeaderValue::from_str(&peer.ip().to_canonical().to_string())
-        .expect("an IP address is a valid header value");
     let client = ClientConnection {
         worker,
-        ip,
+        peer: Peer::new(peer, &shared.config.client_address.trusted_proxies),
         verdicts: Verdicts::new(),
         resets: Resets::default(),
         activity: activity.clone(),

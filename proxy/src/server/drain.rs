@@ -63,6 +63,11 @@ impl Drain {
         self.phase.subscribe()
     }
 
+    /// Resolves when draining begins.
+    pub(crate) async fn begun(&self) {
+        reached(self.phase.subscribe(), Phase::Draining).await;
+    }
+
     /// Resolves when what is left is cut off.
     pub(crate) async fn deadline(&self) {
         reached(self.phase.subscribe(), Phase::Deadline).await;

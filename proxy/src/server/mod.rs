@@ -3,6 +3,7 @@
 
 mod accept;
 mod activity;
+mod client_address;
 mod client_io;
 mod coalesce;
 mod conn;
@@ -14,15 +15,22 @@ mod http1;
 mod http2;
 mod limits;
 mod linger;
+mod proxy_protocol;
 mod refused;
 mod resets;
 mod sweep;
 mod turn_away;
 
 pub(crate) use accept::{accept_loop, bind};
+pub(crate) use client_address::{FORWARDED_FOR, Peer};
+pub use client_address::{TrustedProxies, parse_network};
 pub(crate) use conn::ClientConnection;
 pub(crate) use drain::Drain;
 pub use limits::ClientLimits;
+pub(crate) use proxy_protocol::ProxyProtocol;
+pub use proxy_protocol::{
+    ProxyProtocolCounters, ProxyProtocolMode, Refused as ProxyProtocolRefused,
+};
 pub use refused::{Refused, RefusedFor};
 pub(crate) use resets::ResetWatch;
 pub(crate) use sweep::Sweep;

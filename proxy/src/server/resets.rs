@@ -53,7 +53,7 @@ impl Drop for ResetWatch<'_> {
         let before = self.client.resets.0.fetch_add(1, Ordering::Relaxed);
         // Exactly once: the others fall with the connection.
         if before == self.shared.config.clients.resets {
-            tracing::debug!(client = ?self.client.ip, "connection cut: a flood of resets");
+            tracing::debug!(client = ?self.client.peer.ip, "connection cut: a flood of resets");
             self.shared.refused.count(RefusedFor::Resets);
             self.client.cut();
         }

@@ -2,7 +2,7 @@
 //! what may be tried again depends on how far the request got.
 
 use super::{AnswerBody, Connections, UpstreamError, h1, h2c};
-use crate::{endpoint::Endpoint, http::UploadBody};
+use crate::{endpoint::Endpoint, http::UploadBody, journal::Journal};
 use http::{Request, Response};
 use std::{io, sync::Arc, time::Duration};
 
@@ -53,15 +53,25 @@ pub(crate) async fn send(
     connection: Use,
     connect_limit: Duration,
     request: &mut Option<Request<UploadBody>>,
+    journal: &mut Journal,
 ) -> Result<Answer, SendError> {
     match endpoint.connections() {
         Connections::Http1(pool) => {
             let request = request.as_mut().expect("the caller has a request to send");
-            h1::send(endpoint, pool, worker, connection, connect_limit, request).await
+            let to = (endpoint, pool, worker);
+            h1::send(to, connection, connect_limit, request, journal).await
         }
         // Boxed: large, and an allocation is little beside what h2 does.
         Connections::H2c(pool) => {
-            Box::pin(h2c::send(endpoint, pool, worker, connect_limit, request)).await
+            Box::pin(h2c::send(
+                endpoint,
+                pool,
+                worker,
+                connect_limit,
+                request,
+                journal,
+            ))
+            .await
         }
     }
 }

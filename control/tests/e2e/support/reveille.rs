@@ -23,11 +23,13 @@ pub(crate) struct Starter {
     env: Vec<(String, String)>,
 }
 
-/// The binary, without any `REVEILLE_*` variable of whoever runs the tests.
+/// The binary, without any variable of whoever runs the tests that it reads.
 pub(crate) fn command(marker: &Marker) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reveille"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("REVEILLE_") {
+        let read = ["REVEILLE_", "KEDA", "OTEL_", "PROFILING_BIND_ADDRESS"];
+        let text = name.to_string_lossy();
+        if read.iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(name);
         }
     }

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     endpoint::Endpoint,
     http::UploadBody,
+    journal::Journal,
     upstream::{Answer, IdlePool, SendError, Use, dial},
 };
 use http::Request;
@@ -21,12 +22,11 @@ use std::{io, sync::Arc, time::Duration};
 ///
 /// Cancel safe: dropping it closes the connection that was in use.
 pub(in crate::upstream) async fn send(
-    endpoint: &Arc<Endpoint>,
-    pool: &IdlePool,
-    worker: usize,
+    (endpoint, pool, worker): (&Arc<Endpoint>, &IdlePool, usize),
     connection: Use,
     connect_limit: Duration,
     request: &mut Request<UploadBody>,
+    journal: &mut Journal,
 ) -> Result<Answer, SendError> {
     loop {
         let idle = match connection {
@@ -35,13 +35,18 @@ pub(in crate::upstream) async fn send(
         };
         let (connection, fresh) = match idle {
             Some(connection) => (connection, false),
-            None => match Box::pin(dial::open(endpoint.addr(), connect_limit)).await {
-                Ok(stream) => {
-                    endpoint.readmit();
-                    (Connection::new(stream), true)
+            None => {
+                journal.connect_began(endpoint);
+                let dialled = Box::pin(dial::open(endpoint.addr(), connect_limit)).await;
+                journal.connect_ended(dialled.as_ref().err());
+                match dialled {
+                    Ok(stream) => {
+                        endpoint.readmit();
+                        (Connection::new(stream), true)
+                    }
+                    Err(error) => return Err(SendError::Connect(error)),
                 }
-                Err(error) => return Err(SendError::Connect(error)),
-            },
+            }
         };
         return match exchange(connection, request).await {
             Ok((answer, next)) => {

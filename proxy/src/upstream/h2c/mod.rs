@@ -10,6 +10,7 @@ use super::{Answer, AnswerBody, SendError, UpstreamError};
 use crate::{
     endpoint::Endpoint,
     http::{UploadBody, headers},
+    journal::Journal,
 };
 use http::Request;
 use std::{error::Error, io, time::Duration};
@@ -29,6 +30,7 @@ pub(super) async fn send(
     worker: usize,
     connect_limit: Duration,
     given: &mut Option<Request<UploadBody>>,
+    journal: &mut Journal,
 ) -> Result<Answer, SendError> {
     let addr = endpoint.addr();
     let mut request = given.take().expect("the caller has a request to send");
@@ -39,16 +41,21 @@ pub(super) async fn send(
         let (mut stream, fresh) = match pool.claim(worker) {
             Some(stream) => (stream, returns == MOST_RETURNS),
             // Boxed: seldom, and large.
-            None => match Box::pin(pool.dial(worker, addr, connect_limit)).await {
-                Ok(stream) => {
-                    endpoint.readmit();
-                    (stream, true)
+            None => {
+                journal.connect_began(endpoint);
+                let dialled = Box::pin(pool.dial(worker, addr, connect_limit)).await;
+                journal.connect_ended(dialled.as_ref().err());
+                match dialled {
+                    Ok(stream) => {
+                        endpoint.readmit();
+                        (stream, true)
+                    }
+                    Err(error) => {
+                        *given = Some(unharmed(request));
+                        return Err(SendError::Connect(error));
+                    }
                 }
-                Err(error) => {
-                    *given = Some(unharmed(request));
-                    return Err(SendError::Connect(error));
-                }
-            },
+            }
         };
         let mut error = match stream.send(request).await {
             Ok(response) => {
