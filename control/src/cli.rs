@@ -1,5 +1,9 @@
 //! The command line. Each flag has an environment variable of its name.
 
+mod endpoints;
+
+pub use endpoints::EndpointArgs;
+
 use crate::{app::Settings, manifest::duration, telemetry::LogFormat};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use proxy::{ProxyConfig, RuntimeKind};
@@ -94,6 +98,10 @@ pub struct LocalArgs {
     #[arg(long, env = "REVEILLE_COLD_START_HEADER", default_value = "true", action = clap::ArgAction::Set)]
     pub cold_start_header: bool,
 
+    /// How endpoints are treated
+    #[command(flatten)]
+    pub endpoints: EndpointArgs,
+
     /// On SIGTERM, go on serving for this long after "not ready"
     #[arg(long, env = "REVEILLE_SHUTDOWN_DELAY", default_value = "0s", value_parser = time)]
     pub shutdown_delay: Duration,
@@ -174,6 +182,7 @@ impl LocalArgs {
                 readiness_timeout: self.readiness_timeout,
                 connect_timeout: self.connect_timeout,
                 cold_start_header: self.cold_start_header,
+                endpoints: self.endpoints.config(),
                 ..ProxyConfig::default()
             },
             ledger: LedgerConfig {

@@ -1,6 +1,8 @@
 //! What can be set about the proxy as a whole.
 
-use std::time::Duration;
+pub use crate::{endpoint::OutlierConfig, forward::RetryConfig};
+
+use std::{fmt, sync::Arc, time::Duration};
 
 /// Limits and default timeouts. A route's own values win.
 #[derive(Clone, Debug)]
@@ -25,6 +27,55 @@ pub struct ProxyConfig {
     pub upstream_idle_timeout: Duration,
     /// Whether answers carry `X-KEDA-HTTP-Cold-Start`.
     pub cold_start_header: bool,
+    /// How endpoints are treated.
+    pub endpoints: EndpointConfig,
+}
+
+/// How endpoints are treated.
+#[derive(Clone, Debug)]
+pub struct EndpointConfig {
+    /// When one is ejected for what it answers.
+    pub outliers: OutlierConfig,
+    /// How many requests may be sent again.
+    pub retries: RetryConfig,
+    /// A new endpoint beside older ones gets a growing share for this long.
+    /// Zero: its full share at once.
+    pub slow_start: Duration,
+    /// What session cookies are signed with, beside the route's name.
+    pub session_secret: Option<SessionSecret>,
+}
+
+/// A secret that all replicas share. It is not shown by `Debug`.
+#[derive(Clone)]
+pub struct SessionSecret(Arc<[u8]>);
+
+impl SessionSecret {
+    /// This one.
+    #[must_use]
+    pub fn new(secret: &[u8]) -> Self {
+        Self(secret.into())
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SessionSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionSecret")
+    }
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self {
+            outliers: OutlierConfig::default(),
+            retries: RetryConfig::default(),
+            slow_start: Duration::from_secs(10),
+            session_secret: None,
+        }
+    }
 }
 
 impl Default for ProxyConfig {
@@ -41,6 +92,7 @@ impl Default for ProxyConfig {
             connect_timeout: Duration::from_millis(500),
             upstream_idle_timeout: Duration::from_secs(90),
             cold_start_header: true,
+            endpoints: EndpointConfig::default(),
         }
     }
 }

@@ -24,9 +24,11 @@ mod target;
 mod upstream;
 
 pub use clock::Clock;
-pub use config::{ProxyConfig, RuntimeKind};
+pub use config::{
+    EndpointConfig, OutlierConfig, ProxyConfig, RetryConfig, RuntimeKind, SessionSecret,
+};
 pub use demand::{Demand, Totals};
-pub use endpoint::{Endpoint, EndpointSet, ProbePace, Protocol};
+pub use endpoint::{EjectReason, Endpoint, EndpointSet, ProbePace, Protocol};
 pub use gate::HeldLimit;
 pub use proxy::{Proxy, bind};
 pub use sink::DemandSink;

@@ -110,11 +110,13 @@ impl World {
                 continue;
             };
             let target = proxy.target(routes::target_id(route));
+            target.set_max_concurrency(route.meta.max_concurrency_per_replica());
             service.attach(target.clone());
             specs.push(routes::route_spec(
                 route,
                 target.clone(),
                 fallback(route, &services),
+                proxy.session_key(target.id()),
             ));
             entries.push(routes::target_entry(route, target.clone()));
             wired.push(Wired {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::annotation;
 use super::backend::BackendSpec;
 use super::decode::Field;
 use super::draft::{Broken, Draft, Drafts};
@@ -200,8 +201,12 @@ fn object<S>(
     let meta = metadata
         .as_ref()
         .and_then(|field| ObjectMeta::decode(field, kind.max_name()));
-    if let (Kind::ScaledObject, Some(metadata), false) = (kind, &metadata, report.failed()) {
-        ScaledObjectSpec::check_annotations(metadata);
+    match (kind, &metadata, report.failed()) {
+        (Kind::ScaledObject, Some(metadata), false) => {
+            ScaledObjectSpec::check_annotations(metadata);
+        }
+        (Kind::InterceptorRoute, Some(metadata), false) => annotation::check_route(metadata),
+        _ => {}
     }
     let spec = fields.required("spec").and_then(|field| spec(&field));
     fields.finish();

@@ -15,6 +15,7 @@ pub mod duration;
 pub mod node;
 pub mod report;
 
+mod annotation;
 mod app_protocol;
 mod backend;
 mod behavior;
@@ -44,6 +45,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use annotation::MAX_CONCURRENCY_PER_REPLICA;
 pub use backend::BackendSpec;
 pub use interceptor_route::{
     ColdStart, InterceptorRouteSpec, Overflow, PortRef, ServicePort, SessionPersistence, Timeouts,

@@ -9,7 +9,7 @@ use crate::manifest::{InterceptorRouteSpec, Object, RoutingRule};
 use http::{HeaderName, HeaderValue};
 use proxy::{
     Target, TargetId,
-    route::{Fallback, HeaderRule, Route, RouteSpec, Rule, Timeouts},
+    route::{Fallback, HeaderRule, Route, RouteSpec, Rule, Session, SessionKey, Timeouts},
 };
 use scaler::{DemandSource, RateTarget, TargetEntry, TargetScaling};
 use std::sync::Arc;
@@ -21,13 +21,19 @@ pub fn target_id(object: &Object<InterceptorRouteSpec>) -> TargetId {
 }
 
 /// The entry for the proxy's route table. `fallback` is what the route's
-/// fallback service was resolved to.
+/// fallback service was resolved to, `key` what its session cookies are made
+/// with.
 #[must_use]
 pub fn route_spec(
     object: &Object<InterceptorRouteSpec>,
     target: Arc<Target>,
     fallback: Option<Arc<Fallback>>,
+    key: SessionKey,
 ) -> RouteSpec {
+    let session = object.spec.session_persistence.as_ref().map(|wanted| {
+        let cookie = wanted.cookie_name.as_deref();
+        Session::new(target.id(), cookie, key, wanted.absolute_timeout)
+    });
     let timeouts = &object.spec.timeouts;
     let timeouts = Timeouts {
         request: timeouts.request,
@@ -39,6 +45,7 @@ pub fn route_spec(
         timeouts,
         cold_start: responses::cold_start(object.spec.cold_start.as_ref(), fallback),
         static_routes: responses::static_routes(&object.spec.static_routes),
+        session,
     };
     RouteSpec {
         route: Arc::new(route),

@@ -4,12 +4,11 @@ use super::job::Job;
 use crate::{
     endpoint::Lease,
     error::Refusal,
-    gate::{NotHeld, Pass},
+    gate::{NotHeld, WaitsFor},
     in_flight::InFlight,
     route::Instead,
-    target::Target,
 };
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 impl Job<'_> {
@@ -67,22 +66,29 @@ impl Job<'_> {
     /// Waits in the queue until an endpoint can be picked.
     async fn hold(&mut self) -> Result<Lease, Refusal> {
         self.passed_wait = false;
-        let since = *self.held_since.get_or_insert_with(Instant::now);
+        let since = self.held_since.unwrap_or_else(|| {
+            self.waits_for = self.what_is_missing();
+            Instant::now()
+        });
+        self.held_since = Some(since);
         let limits = self.limits;
         let deadline = limits.phase(since, limits.readiness, Refusal::ReadinessTimeout);
         let mut account = HoldAccount {
             job: self.in_flight,
             since,
+            waits_for: self.waits_for,
             end: HoldEnd::Cancelled,
         };
 
+        let (client, shared) = (self.client, self.shared);
+        let may_leave_unseen = self.may_leave_unseen;
         let waited = tokio::select! {
             biased;
-            waited = wait(&self.route.target, &mut self.pass) => waited,
+            waited = self.wait() => waited,
             refusal = expire(deadline) => Err(refusal),
             // hyper notices a client that leaves, unless bytes are unread.
-            () = self.client.gone(), if self.may_leave_unseen => Err(Refusal::ClientGone),
-            () = self.shared.drain.deadline() => Err(Refusal::Draining),
+            () = client.gone(), if may_leave_unseen => Err(Refusal::ClientGone),
+            () = shared.drain.deadline() => Err(Refusal::Draining),
         };
         account.end = match &waited {
             Ok(_) => HoldEnd::Ready,
@@ -92,26 +98,41 @@ impl Job<'_> {
         };
         waited
     }
-}
 
-/// Waits at the gate until an endpoint can be picked. Released and finding
-/// none (another request saw it die first), it takes its place again.
-async fn wait(target: &Arc<Target>, pass: &mut Option<Pass>) -> Result<Lease, Refusal> {
-    loop {
-        let (held, began) = target
-            .gate()
-            .hold(pass.take())
-            .map_err(|error| match error {
-                NotHeld::Full => Refusal::TooManyPending,
-                NotHeld::Refusing(reason) => Refusal::Failing(reason),
-            })?;
-        target.began_to_wait(began);
-        *pass = Some(held.await.map_err(Refusal::Failing)?);
-        if let Some(lease) = target.endpoints_guard().pick(target.clock().now_us()) {
-            return Ok(lease);
+    /// An endpoint; or, where each has a limit and some are there, a place.
+    fn what_is_missing(&self) -> WaitsFor {
+        let target = &self.route.target;
+        if target.max_concurrency().is_some() && target.ready_endpoints() > 0 {
+            WaitsFor::Place
+        } else {
+            WaitsFor::Endpoint
         }
-        if let Some(pass) = pass {
-            pass.failed();
+    }
+
+    /// Waits at the gate until an endpoint can be picked. Released and finding
+    /// none (another request saw it die first), it takes its place again.
+    async fn wait(&mut self) -> Result<Lease, Refusal> {
+        let target = &self.route.target;
+        self.must_queue = false;
+        loop {
+            let (held, began) = target
+                .gate()
+                .hold(self.waits_for, self.pass.take())
+                .map_err(|error| match error {
+                    NotHeld::Full => Refusal::TooManyPending,
+                    NotHeld::Refusing(reason) => Refusal::Failing(reason),
+                })?;
+            target.began_to_wait(self.waits_for, began);
+            let mut pass = held.await.map_err(Refusal::Failing)?;
+            // It keeps its place until it has an endpoint: nobody slips past.
+            let lease = self.choose();
+            if lease.is_some() {
+                pass.go();
+            }
+            self.pass = Some(pass);
+            if let Some(lease) = lease {
+                return Ok(lease);
+            }
         }
     }
 }
@@ -130,6 +151,7 @@ async fn expire(deadline: Option<(Instant, Refusal)>) -> Refusal {
 struct HoldAccount<'a> {
     job: &'a InFlight,
     since: Instant,
+    waits_for: WaitsFor,
     end: HoldEnd,
 }
 
@@ -145,6 +167,9 @@ impl Drop for HoldAccount<'_> {
         let metrics = self.job.target().metrics();
         let waited_us = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         match self.end {
+            HoldEnd::Ready if self.waits_for == WaitsFor::Place => {
+                metrics.holds.placed.record(waited_us);
+            }
             HoldEnd::Ready => {
                 metrics.holds.ready.record(waited_us);
                 metrics
