@@ -5,6 +5,7 @@ mod support;
 
 mod sockets {
     mod cold_start;
+    mod concurrency;
     mod drain;
     mod failures;
     mod forwarding;
@@ -14,8 +15,12 @@ mod sockets {
     mod hostile;
     mod http2;
     mod leaving;
+    mod outliers;
+    mod pacing;
     mod recovery;
+    mod retries;
     mod routing;
+    mod sessions;
     mod streaming;
     mod upgrade;
 }
