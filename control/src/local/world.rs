@@ -7,7 +7,7 @@ use crate::{
     manifest::{
         InterceptorRouteSpec, Manifests, Object, ProcessSpec, ScaledObjectSpec, TriggerKind,
     },
-    routes,
+    routes::{self, ConfigMaps},
     workload::ProcessPool,
 };
 use proxy::{
@@ -58,6 +58,7 @@ impl World {
     /// `program` replaces a leading `reveille` of a Process's command.
     #[must_use]
     pub fn build(manifests: Manifests, proxy: &Arc<Proxy>, ledger: &Ledger, program: &str) -> Self {
+        let config_maps = ConfigMaps::new(manifests.config_maps);
         let mut services: HashMap<Key, Arc<Service>> = HashMap::new();
         let mut pools_by_key: HashMap<Key, Arc<ProcessPool>> = HashMap::new();
         let mut pools = Vec::new();
@@ -117,6 +118,7 @@ impl World {
                 target.clone(),
                 fallback(route, &services),
                 proxy.session_key(target.id()),
+                &config_maps,
             ));
             entries.push(routes::target_entry(route, target.clone()));
             wired.push(Wired {

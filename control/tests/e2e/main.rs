@@ -10,6 +10,7 @@ mod support;
 
 mod backend_killed;
 mod bad_bytes;
+mod bodies;
 mod cold_start;
 mod command_line;
 mod held_requests;
@@ -17,6 +18,7 @@ mod logs;
 mod manifests;
 mod metrics;
 mod replica_counts;
+mod replicas;
 mod routes;
 mod scaling;
 mod shutdown;

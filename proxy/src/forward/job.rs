@@ -20,7 +20,7 @@ use crate::{
     },
     in_flight::InFlight,
     proxy::Shared,
-    route::{ResponseMode, Route, SessionId, StaticRoute},
+    route::{ResponseMode, Route, SessionId, StaticResponse, StaticRoute},
     server::ClientConnection,
     upstream::{self, Answered, SendError, Use, Used},
 };
@@ -178,7 +178,7 @@ impl<'a> Job<'a> {
             .fixed
             .filter(|fixed| fixed.mode == ResponseMode::Always)
         {
-            return Err(Refusal::Fixed(fixed.response.clone()));
+            return Err(self.fixed_answer(&fixed.response));
         }
         loop {
             // 3. An endpoint.
@@ -326,6 +326,13 @@ impl<'a> Job<'a> {
         };
         counter.fetch_add(1, Ordering::Relaxed);
         Some(session.set_cookie(endpoint, wish.is_secure))
+    }
+
+    /// What the route answers itself.
+    pub(super) fn fixed_answer(&self, response: &Arc<StaticResponse>) -> Refusal {
+        let request = self.request.as_ref();
+        let path = request.map_or("/", |request| request.uri().path());
+        Refusal::Fixed(response.for_path(path))
     }
 
     fn struck(&self, lease: &Lease, strike: Strike) {

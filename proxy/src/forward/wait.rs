@@ -15,7 +15,7 @@ impl Job<'_> {
     /// Step 3, cold: what the route wants for requests that find nobody.
     pub(super) async fn find_nobody(&mut self) -> Result<Lease, Refusal> {
         if let Some(fixed) = self.fixed {
-            return Err(Refusal::Fixed(fixed.response.clone()));
+            return Err(self.fixed_answer(&fixed.response));
         }
         if self.on_fallback {
             return Err(Refusal::ReadinessTimeout);
@@ -51,10 +51,10 @@ impl Job<'_> {
                 .fetch_add(1, Ordering::Relaxed);
         };
         match instead {
-            Instead::Placeholder(page) => Refusal::Fixed(page),
+            Instead::Placeholder(page) => self.fixed_answer(&page),
             Instead::Overflow(page) => {
                 count_rejection();
-                Refusal::Fixed(page)
+                self.fixed_answer(&page)
             }
             Instead::Reject => {
                 count_rejection();

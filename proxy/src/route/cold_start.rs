@@ -103,6 +103,7 @@ mod tests {
                 status: StatusCode::OK,
                 headers,
                 body,
+                ..StaticResponse::default()
             }))
         };
         let case = |placeholder: bool, max_pending, overflow, in_flight| {

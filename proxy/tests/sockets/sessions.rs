@@ -161,6 +161,7 @@ async fn only_an_endpoints_answer_begins_a_session() {
             status,
             headers: http::HeaderMap::new(),
             body: "page".into(),
+            ..StaticResponse::default()
         })
     };
     let proxy = TestProxy::new()
