@@ -346,6 +346,35 @@ async fn news_are_heard_while_silent_endpoints_are_probed() {
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
+#[tokio::test]
+async fn one_live_endpoint_among_silent_ones_is_found_at_once() {
+    let bench = bench(10);
+    let (addr, _sockets) = silent().await;
+    let live = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let live = live.expect("a free port");
+    let addrs = std::iter::repeat_n(addr, 20).chain([live.local_addr().expect("bound")]);
+    let all: Vec<_> = addrs
+        .map(|addr| Arc::new(Endpoint::new(addr, "e", Protocol::Http1, 1)))
+        .collect();
+    let now_us = bench.target.clock().now_us();
+    for endpoint in &all {
+        for nth in 0..8 {
+            endpoint.eject(now_us + nth * 10_000_000);
+        }
+    }
+    bench.target.set_endpoints(Arc::new(EndpointSet::new(all)));
+    let start = Instant::now();
+    let (held, began) = bench
+        .target
+        .gate()
+        .hold(WaitsFor::Endpoint, None)
+        .expect("room");
+    bench.target.began_to_wait(WaitsFor::Endpoint, began);
+    assert!(held.await.is_ok());
+    // One after the other, the silent ones alone would take six seconds.
+    assert!(start.elapsed() < Duration::from_secs(3));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_target_that_is_given_up_refuses_old_and_new_until_it_recovers() {
     let bench = bench(10);
