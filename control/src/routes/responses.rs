@@ -56,7 +56,7 @@ impl Responses<'_> {
 
     fn response(&self, wanted: &manifest::StaticResponse) -> Arc<StaticResponse> {
         let response = if let Some(reference) = &wanted.body_from_config_map {
-            self.from_config_map(wanted, reference)
+            self.config_map(wanted, reference)
         } else if let Some(file) = &wanted.body_from_file {
             let body = file.body.as_ref();
             body.map(|body| with_body(wanted, &file.path, body.clone()))
@@ -69,7 +69,7 @@ impl Responses<'_> {
 
     /// With a key, that body. Without, the body whose key is the request's
     /// path, or none. Nothing if the ConfigMap or the key is not there.
-    fn from_config_map(
+    fn config_map(
         &self,
         wanted: &manifest::StaticResponse,
         reference: &manifest::ConfigMapRef,
