@@ -2,11 +2,13 @@
 
 mod client_address;
 mod clients;
+mod endpoints;
 mod keda_env;
 mod observe;
 
 pub use client_address::ClientAddressArgs;
 pub use clients::ClientArgs;
+pub use endpoints::EndpointArgs;
 pub use keda_env::Notes;
 pub use observe::ObserveArgs;
 
@@ -117,6 +119,10 @@ pub struct LocalArgs {
     #[command(flatten)]
     pub observe: ObserveArgs,
 
+    /// How endpoints are treated
+    #[command(flatten)]
+    pub endpoints: EndpointArgs,
+
     /// On SIGTERM, go on serving for this long after "not ready"
     #[arg(long, env = "REVEILLE_SHUTDOWN_DELAY", default_value = "0s", value_parser = time)]
     pub shutdown_delay: Duration,
@@ -218,6 +224,7 @@ impl LocalArgs {
                 cold_start_header: self.cold_start_header,
                 clients: self.clients.limits(),
                 client_address: self.client_address.config(),
+                endpoints: self.endpoints.config(),
                 ..ProxyConfig::default()
             },
             ledger: LedgerConfig {

@@ -1,10 +1,12 @@
 //! What can be set about the proxy as a whole.
 
+pub use crate::{endpoint::OutlierConfig, forward::RetryConfig};
+
 use crate::{
     journal::ObserveConfig,
     server::{ClientLimits, ProxyProtocolMode, TrustedProxies},
 };
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 /// Limits and default timeouts. A route's own values win.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct ProxyConfig {
     pub client_address: ClientAddressConfig,
     /// Who wants to know about requests.
     pub observe: ObserveConfig,
+    /// How endpoints are treated.
+    pub endpoints: EndpointConfig,
 }
 
 impl Default for ProxyConfig {
@@ -57,6 +61,54 @@ impl Default for ProxyConfig {
             clients: ClientLimits::default(),
             client_address: ClientAddressConfig::default(),
             observe: ObserveConfig::default(),
+            endpoints: EndpointConfig::default(),
+        }
+    }
+}
+
+/// How endpoints are treated.
+#[derive(Clone, Debug)]
+pub struct EndpointConfig {
+    /// When one is ejected for what it answers.
+    pub outliers: OutlierConfig,
+    /// How many requests may be sent again.
+    pub retries: RetryConfig,
+    /// A new endpoint beside older ones gets a growing share for this long.
+    /// Zero: its full share at once.
+    pub slow_start: Duration,
+    /// What session cookies are signed with, beside the route's name.
+    pub session_secret: Option<SessionSecret>,
+}
+
+/// A secret that all replicas share. It is not shown by `Debug`.
+#[derive(Clone)]
+pub struct SessionSecret(Arc<[u8]>);
+
+impl SessionSecret {
+    /// This one.
+    #[must_use]
+    pub fn new(secret: &[u8]) -> Self {
+        Self(secret.into())
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SessionSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionSecret")
+    }
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self {
+            outliers: OutlierConfig::default(),
+            retries: RetryConfig::default(),
+            slow_start: Duration::from_secs(10),
+            session_secret: None,
         }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Refusal {
     ReadinessTimeout,
     #[error("the request timeout ran out")]
     RequestTimeout,
+    #[error("no endpoint could be connected to in time")]
+    Unreachable,
     #[error("the endpoint did not answer in time")]
     ResponseHeaderTimeout,
     /// Nobody reads this one; it only ends the connection.
@@ -57,9 +59,10 @@ impl Refusal {
             Self::TooManyPending | Self::TooManyUpgrades | Self::Failing(_) | Self::Draining => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::ReadinessTimeout | Self::RequestTimeout | Self::ResponseHeaderTimeout => {
-                StatusCode::GATEWAY_TIMEOUT
-            }
+            Self::ReadinessTimeout
+            | Self::RequestTimeout
+            | Self::Unreachable
+            | Self::ResponseHeaderTimeout => StatusCode::GATEWAY_TIMEOUT,
             // nginx's code; registered nowhere, but a valid one.
             Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::NoAnswer(_) | Self::BadAnswer(_) | Self::SwitchedProtocols => {
@@ -86,7 +89,10 @@ impl Refusal {
     /// Seconds after which trying again makes sense.
     pub(crate) fn retry_after(&self) -> Option<u16> {
         match self {
-            Self::TooManyPending | Self::TooManyUpgrades | Self::ReadinessTimeout => Some(1),
+            Self::TooManyPending
+            | Self::TooManyUpgrades
+            | Self::ReadinessTimeout
+            | Self::Unreachable => Some(1),
             Self::Failing(_) | Self::Draining => Some(5),
             _ => None,
         }

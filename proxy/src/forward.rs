@@ -10,12 +10,15 @@
 //! request. `wait.rs` is the cold path; `limits.rs` the deadlines; `tunnel.rs`
 //! what comes after an answer that switches protocols.
 
+mod budget;
 mod job;
 mod limits;
 mod tunnel;
 mod upgrades;
 mod wait;
 
+pub(crate) use budget::RetryBudget;
+pub use budget::RetryConfig;
 pub(crate) use tunnel::Tunnel;
 pub(crate) use upgrades::UpgradeLimit;
 

@@ -28,9 +28,12 @@ mod upstream;
 
 pub use access_log::{AccessLog, AccessLogFormat, AccessLogTarget};
 pub use clock::Clock;
-pub use config::{ClientAddressConfig, ConnectionConfig, ProxyConfig, RuntimeKind};
+pub use config::{
+    ClientAddressConfig, ConnectionConfig, EndpointConfig, OutlierConfig, ProxyConfig, RetryConfig,
+    RuntimeKind, SessionSecret,
+};
 pub use demand::{Demand, Totals};
-pub use endpoint::{Endpoint, EndpointSet, ProbePace, Protocol};
+pub use endpoint::{EjectReason, Endpoint, EndpointSet, ProbePace, Protocol};
 pub use gate::HeldLimit;
 pub use journal::{Blame, ObserveConfig};
 pub use proxy::{Proxy, bind};

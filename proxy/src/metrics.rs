@@ -1,6 +1,10 @@
 //! What the proxy measures: per target and per worker, plain atomics, no
 //! label lookup on the hot path. Control renders them for `/metrics`.
 
+mod endpoints;
+
+pub use endpoints::{EjectionMetrics, RetryMetrics, SessionMetrics};
+
 use http::Method;
 use parking_lot::Mutex;
 use std::sync::{
@@ -256,6 +260,9 @@ pub struct HoldMetrics {
     pub refused: Durations,
     /// The client left.
     pub cancelled: Durations,
+    /// Released to an endpoint after a wait for a place on one: all had as
+    /// many requests as they may.
+    pub placed: Durations,
     /// Not held because a bound was reached.
     pub rejected: AtomicU64,
 }
@@ -268,7 +275,11 @@ pub struct TargetMetrics {
     /// Waits.
     pub holds: HoldMetrics,
     /// Requests sent to an endpoint again after a failure.
-    pub retries: AtomicU64,
+    pub retries: RetryMetrics,
+    /// Endpoints that left the rotation.
+    pub ejections: EjectionMetrics,
+    /// Sessions.
+    pub sessions: SessionMetrics,
     /// Connections to endpoints that could not be made.
     pub connect_failures: AtomicU64,
     /// The longest wait of the last time that requests were released, in µs.
@@ -280,7 +291,9 @@ impl TargetMetrics {
         Self {
             requests: RequestShards::new(workers),
             holds: HoldMetrics::default(),
-            retries: AtomicU64::new(0),
+            retries: RetryMetrics::default(),
+            ejections: EjectionMetrics::default(),
+            sessions: SessionMetrics::default(),
             connect_failures: AtomicU64::new(0),
             last_cold_start_us: AtomicU64::new(0),
         }

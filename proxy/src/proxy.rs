@@ -3,13 +3,13 @@
 
 use crate::{
     clock::Clock,
-    config::ProxyConfig,
+    config::{ProxyConfig, SessionSecret},
     endpoint::{Endpoint, Protocol},
     forward::UpgradeLimit,
     gate::HeldLimit,
     journal::Observe,
     metrics::{ConnectionCounts, RequestShards},
-    route::RouteTable,
+    route::{RouteTable, SessionKey},
     runtime::Workers,
     server::{self, Drain, ProxyProtocol, ProxyProtocolCounters, Refused, Sweep},
     sink::DemandSink,
@@ -120,8 +120,17 @@ impl Proxy {
         addr: SocketAddr,
         name: &str,
     ) -> Arc<Endpoint> {
-        let workers = self.shared.config.workers;
-        Arc::new(Endpoint::new(addr, name, protocol, workers))
+        let config = &self.shared.config;
+        let endpoint = Endpoint::new(addr, name, protocol, config.workers);
+        let now_us = self.shared.clock.now_us();
+        Arc::new(endpoint.born(now_us, config.endpoints.slow_start))
+    }
+
+    /// What session cookies of `route` are made with.
+    #[must_use]
+    pub fn session_key(&self, route: &TargetId) -> SessionKey {
+        let secret = self.shared.config.endpoints.session_secret.as_ref();
+        SessionKey::new(secret.map(SessionSecret::bytes), route)
     }
 
     /// Replaces all routes at once. Requests under way keep theirs.

@@ -7,13 +7,22 @@
 use crate::{
     clock::Clock,
     demand::{Demand, Totals},
-    endpoint::EndpointSet,
-    gate::{self, Began, Gate, HeldLimit},
+    endpoint::{EjectReason, Endpoint, EndpointSet, OutlierConfig, PlaceLimit, Strike},
+    forward::RetryBudget,
+    gate::{self, Began, Gate, HeldLimit, WaitsFor},
     metrics::TargetMetrics,
     sink::DemandSink,
 };
 use arc_swap::ArcSwap;
-use std::{fmt, sync::Arc};
+use parking_lot::Mutex;
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 /// The name of a target: the namespace and name of its InterceptorRoute.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,6 +90,11 @@ pub struct Target {
     demand: Demand,
     gate: Arc<Gate>,
     endpoints: ArcSwap<EndpointSet>,
+    /// Most requests at once on each endpoint; 0: no limit.
+    place_limit: AtomicUsize,
+    retry_budget: RetryBudget,
+    /// One at a time decides who leaves the rotation for its answers.
+    ejecting: Mutex<()>,
     metrics: TargetMetrics,
     context: TargetContext,
 }
@@ -94,6 +108,9 @@ impl Target {
             demand: Demand::new(context.workers),
             gate: Arc::new(Gate::new(context.max_held, context.held_limit.clone())),
             endpoints: ArcSwap::from_pointee(EndpointSet::empty()),
+            place_limit: AtomicUsize::new(0),
+            retry_budget: RetryBudget::default(),
+            ejecting: Mutex::new(()),
             metrics: TargetMetrics::new(context.workers),
             context,
         }
@@ -108,8 +125,77 @@ impl Target {
     /// Replaces the endpoints. Requests that wait are released as soon as the
     /// set allows it; those that run on a removed endpoint go on.
     pub fn set_endpoints(&self, endpoints: Arc<EndpointSet>) {
+        self.watch(&endpoints);
         self.endpoints.store(endpoints);
+        // Once more: a limit that was set in the meantime saw the old ones.
+        self.watch(&self.endpoints.load());
         self.gate.endpoints_changed();
+    }
+
+    /// From now on each endpoint gets at most `limit` requests at once from
+    /// this target, of whatever target its other requests are; who finds all
+    /// of them at the limit waits in the queue. `None` lifts it.
+    pub fn set_max_concurrency(&self, limit: Option<NonZeroUsize>) {
+        let limit = limit.map_or(0, NonZeroUsize::get);
+        self.place_limit.store(limit, Ordering::SeqCst);
+        self.watch(&self.endpoints.load());
+        self.gate.endpoints_changed();
+    }
+
+    /// Most requests at once on each endpoint, if there is a limit.
+    #[must_use]
+    pub fn max_concurrency(&self) -> Option<usize> {
+        self.place_limit().get()
+    }
+
+    pub(crate) fn place_limit(&self) -> PlaceLimit {
+        PlaceLimit::new(self.place_limit.load(Ordering::Relaxed))
+    }
+
+    /// Where there is a limit, the end of each request is news for the gate.
+    fn watch(&self, endpoints: &EndpointSet) {
+        if self.place_limit.load(Ordering::SeqCst) != 0 {
+            let changed = self.gate.changed();
+            endpoints
+                .iter()
+                .for_each(|endpoint| endpoint.watch(changed));
+        }
+    }
+
+    /// `endpoint` failed a request; if it was one too many, it leaves the
+    /// rotation for a while, unless too many others have.
+    #[cold]
+    pub(crate) fn struck(&self, endpoint: &Endpoint, strike: Strike, limits: &OutlierConfig) {
+        let Some(reason) = endpoint.struck(strike, limits) else {
+            return;
+        };
+        let now_us = self.context.clock.now_us();
+        let _one_at_a_time = self.ejecting.lock();
+        let endpoints = self.endpoints.load();
+        if endpoints.may_spare(endpoint, now_us, limits.max_percent)
+            && endpoint.eject_for_answers(now_us)
+        {
+            self.ejected(endpoint, reason);
+        }
+    }
+
+    /// `endpoint` has left the rotation.
+    pub(crate) fn ejected(&self, endpoint: &Endpoint, reason: EjectReason) {
+        self.metrics
+            .ejections
+            .of(reason)
+            .fetch_add(1, Ordering::Relaxed);
+        if reason != EjectReason::Connect {
+            tracing::warn!(
+                target = %self.id, endpoint = endpoint.name(), addr = %endpoint.addr(),
+                reason = reason.as_str(),
+                "endpoint keeps failing requests: ejected for a while; look at its own log"
+            );
+        }
+    }
+
+    pub(crate) fn retry_budget(&self) -> &RetryBudget {
+        &self.retry_budget
     }
 
     /// The present endpoints.
@@ -173,8 +259,10 @@ impl Target {
 
     /// Somebody began to wait: tell the sink on the edge, and see to it that
     /// the queue is released once there is an endpoint.
-    pub(crate) fn began_to_wait(self: &Arc<Self>, began: Began) {
-        if began.first {
+    ///
+    /// Who waits for a place wakes nobody: it is demand, but no news.
+    pub(crate) fn began_to_wait(self: &Arc<Self>, waits_for: WaitsFor, began: Began) {
+        if began.first && waits_for == WaitsFor::Endpoint {
             self.wake();
         }
         if began.start_pacer {

@@ -103,6 +103,7 @@ fn no_waiter_is_lost() {
             let queue = queue.clone();
             thread::spawn(move || {
                 block_on(poll_fn(|cx| queue.poll_released(first, cx)));
+                assert!(queue.leave(first));
             })
         };
         let second = enter(&queue);
@@ -112,6 +113,7 @@ fn no_waiter_is_lost() {
         };
         assert_eq!(queue.release(1), 1);
         block_on(poll_fn(|cx| queue.poll_released(second, cx)));
+        assert!(queue.leave(second));
         waiter.join().expect("no panic");
         releaser.join().expect("no panic");
         assert!(queue.is_empty());
@@ -136,6 +138,29 @@ fn a_release_is_spent_once() {
         }));
         assert_ne!(wasted, released);
         assert_eq!(queue.unreleased(), usize::from(!released));
+    });
+}
+
+/// Somebody is released and has to go back while another one waits behind:
+/// the way is never clear in between, and the next release is the first's.
+#[test]
+fn who_goes_back_keeps_the_place() {
+    explore(3, || {
+        let queue = Arc::new(Queue::new());
+        let (first, second) = (enter(&queue), enter(&queue));
+        assert_eq!(queue.release(1), 1);
+        let going_back = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                block_on(poll_fn(|cx| queue.poll_released(first, cx)));
+                assert!(matches!(queue.enter_again(first), Entered::Queued { .. }));
+            })
+        };
+        assert!(!queue.is_empty());
+        going_back.join().expect("no panic");
+        assert_eq!((queue.unreleased(), queue.released()), (2, 0));
+        assert_eq!(queue.release(1), 1);
+        assert!(queue.leave(first) && !queue.leave(second));
     });
 }
 

@@ -7,6 +7,7 @@ mod sockets {
     mod access_log;
     mod client_address;
     mod cold_start;
+    mod concurrency;
     mod connections;
     mod drain;
     mod failures;
@@ -20,9 +21,13 @@ mod sockets {
     mod leaving;
     mod limits;
     mod linger;
+    mod outliers;
+    mod pacing;
     mod proxy_protocol;
     mod recovery;
+    mod retries;
     mod routing;
+    mod sessions;
     mod streaming;
     mod traces;
     mod upgrade;

@@ -15,13 +15,16 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use proxy::{
-    ProxyProtocolRefused, RefusedFor,
+    EjectReason, ProxyProtocolRefused, RefusedFor,
     metrics::{DURATION_BOUNDS_US, DurationsReading, RequestsReading},
 };
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// What `/metrics` says it is.
@@ -154,6 +157,17 @@ fn holds(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
         "reveille_cold_starts",
         "Requests that waited and were then served",
         |wired| wired.target.metrics().holds.ready.read().count(),
+    )?;
+    page.seconds(
+        "reveille_limit_wait_duration",
+        "How long requests waited for a place: every replica had as many as it may",
+        |family| {
+            for wired in admin.world.wired() {
+                let placed = wired.target.metrics().holds.placed.read();
+                family.histogram(&route_labels(wired), &placed)?;
+            }
+            Ok(())
+        },
     )
 }
 
@@ -203,11 +217,63 @@ fn upstream(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
                 .load(Ordering::Relaxed)
         },
     )?;
-    page.per_target_counter(
+    page.per_target_reasons(
         admin,
         "reveille_upstream_retries",
-        "Requests sent again after their connection broke without an answer",
-        |wired| wired.target.metrics().retries.load(Ordering::Relaxed),
+        "Requests sent again: no connection, refused untouched (HTTP/2), broken without an answer",
+        |wired| {
+            let retries = &wired.target.metrics().retries;
+            let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            vec![
+                ("connect", count(&retries.connect)),
+                ("refused", count(&retries.refused)),
+                ("reset", count(&retries.reset)),
+            ]
+        },
+    )?;
+    page.per_target_counter(
+        admin,
+        "reveille_upstream_retry_budget_exhausted",
+        "Requests not sent again because the retry budget was spent",
+        |wired| {
+            let retries = &wired.target.metrics().retries;
+            retries.budget_exhausted.load(Ordering::Relaxed)
+        },
+    )?;
+    page.per_target_reasons(
+        admin,
+        "reveille_endpoint_ejections",
+        "Endpoints that left the rotation for a while",
+        |wired| {
+            let ejections = &wired.target.metrics().ejections;
+            let reasons = EjectReason::ALL.into_iter();
+            reasons
+                .map(|reason| (reason.as_str(), ejections.count(reason)))
+                .collect()
+        },
+    )?;
+    page.per_target(
+        admin,
+        "reveille_ejected_endpoints",
+        "Endpoints that are out of the rotation now",
+        |wired| {
+            let now_us = wired.target.clock().now_us();
+            let endpoints = wired.target.endpoints();
+            let ejected = endpoints.iter().filter(|e| e.is_ejected(now_us));
+            ejected.count() as u64
+        },
+    )?;
+    page.per_target_reasons(
+        admin,
+        "reveille_sessions",
+        "Session cookies given: to clients without one, and because the endpoint was gone",
+        |wired| {
+            let sessions = &wired.target.metrics().sessions;
+            vec![
+                ("moved", sessions.moved.load(Ordering::Relaxed)),
+                ("started", sessions.started.load(Ordering::Relaxed)),
+            ]
+        },
     )?;
     page.family(
         "reveille_client_connections",
@@ -419,6 +485,25 @@ impl Page<'_, '_> {
         self.family(name, help, MetricType::Counter, |family| {
             let mut all = admin.world.wired().iter();
             all.try_for_each(|wired| family.counter(&route_labels(wired), value(wired)))
+        })
+    }
+
+    /// A counter per target and reason.
+    fn per_target_reasons(
+        &mut self,
+        admin: &Admin,
+        name: &str,
+        help: &str,
+        values: impl Fn(&Wired) -> Vec<(&'static str, u64)>,
+    ) -> fmt::Result {
+        self.family(name, help, MetricType::Counter, |family| {
+            for wired in admin.world.wired() {
+                for (reason, count) in values(wired) {
+                    let [name, namespace] = route_labels(wired);
+                    family.counter(&[("reason", reason.to_owned()), name, namespace], count)?;
+                }
+            }
+            Ok(())
         })
     }
 }

@@ -40,6 +40,9 @@ pub struct TargetView {
     pub in_flight: u64,
     /// Requests that wait for an endpoint.
     pub held: u64,
+    /// Most requests at once on each endpoint; absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_concurrency_per_replica: Option<usize>,
     /// Requests at once, as KEDA is told.
     pub concurrency: f64,
     /// Requests per second, as KEDA is told.
@@ -78,8 +81,11 @@ pub struct EndpointView {
     pub address: String,
     /// Requests on it, of all targets that share it.
     pub in_flight: usize,
-    /// It refuses connections and is out of the rotation for a while.
+    /// It refuses connections, or keeps failing requests, and is out of the
+    /// rotation for a while.
     pub ejected: bool,
+    /// It is out for what it answers: it gets requests if all others are out.
+    pub ejected_for_answers: bool,
 }
 
 /// All targets, in the order of their manifests.
@@ -111,6 +117,7 @@ fn target(admin: &Admin, wired: &Wired) -> TargetView {
             address: endpoint.addr().to_string(),
             in_flight: endpoint.in_flight(),
             ejected: endpoint.is_ejected(now_us),
+            ejected_for_answers: endpoint.is_ejected_for_answers(now_us),
         })
         .collect();
     let replicas = wired.pool.as_ref().map(|pool| Replicas {
@@ -128,6 +135,7 @@ fn target(admin: &Admin, wired: &Wired) -> TargetView {
         endpoints,
         in_flight: target.totals().in_flight(),
         held,
+        max_concurrency_per_replica: target.max_concurrency(),
         concurrency: demand.map_or(0.0, |demand| demand.concurrency),
         request_rate: demand.map_or(0.0, |demand| demand.request_rate),
         active: demand.is_some_and(|demand| demand.active),
@@ -143,7 +151,8 @@ fn state(
     held: u64,
     replicas: Option<&Replicas>,
 ) -> (TargetState, Option<String>) {
-    if endpoints.iter().any(|endpoint| !endpoint.ejected) {
+    let serves = |endpoint: &EndpointView| !endpoint.ejected || endpoint.ejected_for_answers;
+    if endpoints.iter().any(serves) {
         return (TargetState::Warm, None);
     }
     if let Some(reason) = wired.service.failing() {

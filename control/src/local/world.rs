@@ -7,7 +7,7 @@ use crate::{
     manifest::{
         InterceptorRouteSpec, Manifests, Object, ProcessSpec, ScaledObjectSpec, TriggerKind,
     },
-    routes,
+    routes::{self, ConfigMaps},
     workload::ProcessPool,
 };
 use proxy::{
@@ -58,6 +58,7 @@ impl World {
     /// `program` replaces a leading `reveille` of a Process's command.
     #[must_use]
     pub fn build(manifests: Manifests, proxy: &Arc<Proxy>, ledger: &Ledger, program: &str) -> Self {
+        let config_maps = ConfigMaps::new(manifests.config_maps);
         let mut services: HashMap<Key, Arc<Service>> = HashMap::new();
         let mut pools_by_key: HashMap<Key, Arc<ProcessPool>> = HashMap::new();
         let mut pools = Vec::new();
@@ -110,11 +111,14 @@ impl World {
                 continue;
             };
             let target = proxy.target(routes::target_id(route));
+            target.set_max_concurrency(route.meta.max_concurrency_per_replica());
             service.attach(target.clone());
             specs.push(routes::route_spec(
                 route,
                 target.clone(),
                 fallback(route, &services),
+                proxy.session_key(target.id()),
+                &config_maps,
             ));
             entries.push(routes::target_entry(route, target.clone()));
             wired.push(Wired {

@@ -7,12 +7,14 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Manifests;
+use super::config_map::RESPONSE_BODY_LABEL;
 use super::draft::{Broken, Draft, Drafts};
 use super::kind::Kind;
 use super::meta::Object;
 use super::overlap;
 use super::problem::Problem;
 use super::process::ProcessSpec;
+use super::response::StaticResponse;
 use super::scaled_object::ScaledObjectSpec;
 use super::trigger::{Trigger, TriggerKind};
 
@@ -23,6 +25,7 @@ pub(super) fn check(mut drafts: Drafts) -> Manifests {
     scaled_objects(&mut drafts);
     idle_processes(&mut drafts);
     routes_that_wake_nothing(&mut drafts);
+    bodies_that_are_missing(&mut drafts);
     let overlaps = overlap::find(&drafts.routes);
     drafts.problems.extend(overlaps);
     // Stable: problems of one line stay in the order they were found.
@@ -34,6 +37,7 @@ pub(super) fn check(mut drafts: Drafts) -> Manifests {
         scaled_objects: objects(drafts.scaled_objects),
         processes: objects(drafts.processes),
         backends: objects(drafts.backends),
+        config_maps: objects(drafts.config_maps),
         problems: drafts.problems,
     }
 }
@@ -49,9 +53,12 @@ fn unique(drafts: &mut Drafts) {
         scaled_objects,
         processes,
         backends,
+        config_maps,
         broken,
         problems,
+        ..
     } = drafts;
+    problems.extend(first_wins(config_maps));
     problems.extend(first_wins(routes));
     problems.extend(first_wins(scaled_objects));
     problems.extend(first_wins(processes));
@@ -140,6 +147,7 @@ fn scaled_objects(drafts: &mut Drafts) {
         backends,
         broken,
         problems,
+        ..
     } = drafts;
     let processes: HashSet<(&str, &str)> = processes.iter().map(Draft::id).collect();
     let backends: HashSet<(&str, &str)> = backends.iter().map(Draft::id).collect();
@@ -214,6 +222,49 @@ fn idle_processes(drafts: &mut Drafts) {
     let warnings: Vec<_> = idle
         .map(|process| process.warning("", warning.to_owned()))
         .collect();
+    drafts.problems.extend(warnings);
+}
+
+/// Warns of answers whose body is in a ConfigMap that does not have it.
+fn bodies_that_are_missing(drafts: &mut Drafts) {
+    let find = |id: (&str, &str)| drafts.config_maps.iter().find(|map| map.id() == id);
+    let mut warnings = Vec::new();
+    for route in &drafts.routes {
+        let mut check = |path: String, response: &StaticResponse| {
+            let Some(wanted) = &response.body_from_config_map else {
+                return;
+            };
+            let path = format!("{path}.bodyFromConfigMap");
+            let (namespace, name) = (route.namespace(), wanted.name.as_str());
+            let map = format!("ConfigMap {namespace}/{name}");
+            let is_it = |(ns, other): &(String, String)| ns == namespace && other == name;
+            let message = match (find((namespace, name)), &wanted.key) {
+                (Some(found), Some(key)) if !found.object.spec.bodies.contains_key(key) => {
+                    format!("{map} has no key {key:?}: the answer is 500")
+                }
+                (Some(_), _) => return,
+                (None, _) if drafts.unlabelled.iter().any(is_it) => format!(
+                    "{map} lacks the label {RESPONSE_BODY_LABEL}: \"true\": the answer is 500"
+                ),
+                (None, _) => format!("there is no {map}: the answer is 500"),
+            };
+            warnings.push(route.warning(&path, message));
+        };
+        let spec = &route.object.spec;
+        let cold_start = spec.cold_start.as_ref();
+        if let Some(placeholder) = cold_start.and_then(|cold| cold.placeholder.as_ref()) {
+            check(
+                "spec.coldStart.placeholder.response".to_owned(),
+                placeholder,
+            );
+        }
+        for (index, fixed) in spec.static_routes.iter().enumerate() {
+            check(
+                format!("spec.staticRoutes[{index}].response"),
+                &fixed.response,
+            );
+        }
+    }
     drafts.problems.extend(warnings);
 }
 

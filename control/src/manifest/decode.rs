@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 use super::duration;
@@ -53,6 +54,11 @@ impl<'a> Field<'a> {
     /// What the object is decoded for.
     pub fn scope(&self) -> Scope {
         self.report.scope()
+    }
+
+    /// What relative paths in the object are meant from; `None`: there are no files.
+    pub fn base_dir(&self) -> Option<&'a Path> {
+        self.report.base_dir()
     }
 
     /// Notes an error at this field.

@@ -4,6 +4,7 @@
 //! objects can name the line of a field.
 
 use super::backend::BackendSpec;
+use super::config_map::ConfigMapSpec;
 use super::interceptor_route::InterceptorRouteSpec;
 use super::kind::Kind;
 use super::meta::Object;
@@ -19,6 +20,9 @@ pub(super) struct Drafts {
     pub(super) scaled_objects: Vec<Draft<ScaledObjectSpec>>,
     pub(super) processes: Vec<Draft<ProcessSpec>>,
     pub(super) backends: Vec<Draft<BackendSpec>>,
+    pub(super) config_maps: Vec<Draft<ConfigMapSpec>>,
+    /// Namespaces and names of ConfigMaps without the label.
+    pub(super) unlabelled: Vec<(String, String)>,
     /// Objects that are left out, so that whoever names one is told so instead of "there is none".
     pub(super) broken: Vec<Broken>,
     pub(super) problems: Vec<Problem>,

@@ -131,11 +131,9 @@ impl InterceptorRouteSpec {
             .optional("staticRoutes")
             .map(|field| field.list_of(|route| StaticRoute::decode(&route)))
             .unwrap_or_default();
-        let session_persistence = fields.optional("sessionPersistence").and_then(|field| {
-            let decoded = SessionPersistence::decode(&field)?;
-            field.not_served_locally("each request may go to another endpoint");
-            Some(decoded)
-        });
+        let session_persistence = fields
+            .optional("sessionPersistence")
+            .and_then(|field| SessionPersistence::decode(&field));
         fields.finish();
         Some(Self {
             target: target?,
@@ -246,6 +244,9 @@ impl SessionPersistence {
             let timeout = field.duration()?;
             if timeout < Duration::from_secs(1) {
                 field.error("must be at least 1s");
+            } else if timeout.subsec_nanos() > 0 {
+                let seconds = timeout.as_secs();
+                field.warning(format!("sessions count whole seconds: {seconds}s is used"));
             }
             Some(timeout)
         });

@@ -7,7 +7,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::annotation;
 use super::backend::BackendSpec;
+use super::config_map::{self, ConfigMapSpec};
 use super::decode::Field;
 use super::draft::{Broken, Draft, Drafts};
 use super::interceptor_route::InterceptorRouteSpec;
@@ -26,24 +28,25 @@ pub(super) enum Kind {
     ScaledObject,
     Process,
     Backend,
+    ConfigMap,
 }
 
-const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 5] = [
     Kind::InterceptorRoute,
     Kind::ScaledObject,
     Kind::Process,
     Kind::Backend,
+    Kind::ConfigMap,
 ];
 
 const UNDERSTOOD: &str = "InterceptorRoute (http.keda.sh/v1beta1), ScaledObject \
-    (keda.sh/v1alpha1), Process and Backend (local.reveille.dev/v1alpha1)";
+    (keda.sh/v1alpha1), Process and Backend (local.reveille.dev/v1alpha1), ConfigMap (v1)";
 
 /// Kinds that stand in the same files for a cluster and mean nothing here.
 const OF_A_CLUSTER: &[&str] = &[
     "ClusterRole",
     "ClusterRoleBinding",
     "ClusterTriggerAuthentication",
-    "ConfigMap",
     "CronJob",
     "CustomResourceDefinition",
     "DaemonSet",
@@ -87,6 +90,7 @@ impl Kind {
             Self::ScaledObject => "ScaledObject",
             Self::Process => "Process",
             Self::Backend => "Backend",
+            Self::ConfigMap => "ConfigMap",
         }
     }
 
@@ -95,6 +99,7 @@ impl Kind {
             Self::InterceptorRoute => "http.keda.sh/v1beta1",
             Self::ScaledObject => "keda.sh/v1alpha1",
             Self::Process | Self::Backend => "local.reveille.dev/v1alpha1",
+            Self::ConfigMap => "v1",
         }
     }
 
@@ -118,7 +123,7 @@ pub(super) fn read(document: Document, file: &Arc<str>, base_dir: &Path, drafts:
     if root.value == Value::Null && flaws.is_empty() {
         return;
     }
-    let report = Report::new(Arc::clone(file), Scope::Local);
+    let report = Report::new(Arc::clone(file), Scope::Local).with_base_dir(base_dir);
     if let Some(label) = label(&root) {
         report.set_object(label);
     }
@@ -158,12 +163,21 @@ fn decode(
         Kind::Backend => {
             object(kind, &root, report, source, BackendSpec::decode).map(Decoded::Backend)
         }
+        Kind::ConfigMap => match config_map(&root, report, source) {
+            Some(ConfigMap::WithBodies(object)) => Some(Decoded::ConfigMap(object)),
+            Some(ConfigMap::Other(meta)) => {
+                drafts.unlabelled.push((meta.namespace, meta.name));
+                return;
+            }
+            None => None,
+        },
     };
     match decoded {
         Some(Decoded::Route(object)) => drafts.routes.push(Draft { kind, object, root }),
         Some(Decoded::Scaled(object)) => drafts.scaled_objects.push(Draft { kind, object, root }),
         Some(Decoded::Process(object)) => drafts.processes.push(Draft { kind, object, root }),
         Some(Decoded::Backend(object)) => drafts.backends.push(Draft { kind, object, root }),
+        Some(Decoded::ConfigMap(object)) => drafts.config_maps.push(Draft { kind, object, root }),
         None => {
             if let Some(name) = text(&root, &["metadata", "name"]) {
                 let namespace = namespace(&root).to_owned();
@@ -184,6 +198,35 @@ enum Decoded {
     Scaled(Object<ScaledObjectSpec>),
     Process(Object<ProcessSpec>),
     Backend(Object<BackendSpec>),
+    ConfigMap(Object<ConfigMapSpec>),
+}
+
+enum ConfigMap {
+    WithBodies(Object<ConfigMapSpec>),
+    /// Somebody else's.
+    Other(ObjectMeta),
+}
+
+/// A ConfigMap, which has no spec.
+fn config_map(root: &Node, report: &Report, source: Source) -> Option<ConfigMap> {
+    let fields = Field::root(root, report).map()?;
+    fields.ignore(&["apiVersion", "immutable"]);
+    let meta = fields
+        .required("metadata")
+        .and_then(|field| ObjectMeta::decode(&field, Kind::ConfigMap.max_name()));
+    let (data, binary) = (fields.optional("data"), fields.optional("binaryData"));
+    let kind = fields.optional("kind");
+    let meta = meta?;
+    if !config_map::is_labelled(&meta) {
+        if let Some(kind) = kind {
+            kind.warning("ConfigMap is ignored in local mode");
+        }
+        return Some(ConfigMap::Other(meta));
+    }
+    fields.finish();
+    let spec = ConfigMapSpec::decode(data.as_ref(), binary.as_ref());
+    let object = Object { meta, spec, source };
+    (!report.failed()).then_some(ConfigMap::WithBodies(object))
 }
 
 /// The object, unless anything in it is an error.
@@ -200,8 +243,12 @@ fn object<S>(
     let meta = metadata
         .as_ref()
         .and_then(|field| ObjectMeta::decode(field, kind.max_name()));
-    if let (Kind::ScaledObject, Some(metadata), false) = (kind, &metadata, report.failed()) {
-        ScaledObjectSpec::check_annotations(metadata);
+    match (kind, &metadata, report.failed()) {
+        (Kind::ScaledObject, Some(metadata), false) => {
+            ScaledObjectSpec::check_annotations(metadata);
+        }
+        (Kind::InterceptorRoute, Some(metadata), false) => annotation::check_route(metadata),
+        _ => {}
     }
     let spec = fields.required("spec").and_then(|field| spec(&field));
     fields.finish();

@@ -15,9 +15,12 @@ pub mod duration;
 pub mod node;
 pub mod report;
 
+mod annotation;
 mod app_protocol;
 mod backend;
 mod behavior;
+mod body_file;
+mod config_map;
 mod cross;
 mod draft;
 mod hint;
@@ -44,7 +47,10 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use annotation::MAX_CONCURRENCY_PER_REPLICA;
 pub use backend::BackendSpec;
+pub use body_file::FileBody;
+pub use config_map::{ConfigMapSpec, RESPONSE_BODY_LABEL};
 pub use interceptor_route::{
     ColdStart, InterceptorRouteSpec, Overflow, PortRef, ServicePort, SessionPersistence, Timeouts,
 };
@@ -71,6 +77,8 @@ pub struct Manifests {
     pub processes: Vec<Object<ProcessSpec>>,
     /// Local addresses that are always there.
     pub backends: Vec<Object<BackendSpec>>,
+    /// ConfigMaps with bodies of answers.
+    pub config_maps: Vec<Object<ConfigMapSpec>>,
     /// Errors (their objects are left out) and warnings.
     pub problems: Vec<Problem>,
 }

@@ -5,6 +5,7 @@
 //! what is a problem: it only collects, and remembers whether any was an error.
 
 use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::problem::{Problem, Severity};
@@ -29,6 +30,7 @@ pub enum Scope {
 pub struct Report {
     file: Arc<str>,
     scope: Scope,
+    base_dir: Option<PathBuf>,
     object: RefCell<Option<String>>,
     problems: RefCell<Vec<Problem>>,
     failed: Cell<bool>,
@@ -41,11 +43,24 @@ impl Report {
         Self {
             file,
             scope,
+            base_dir: None,
             object: RefCell::new(None),
             problems: RefCell::new(Vec::new()),
             failed: Cell::new(false),
             dropped: Cell::new(0),
         }
+    }
+
+    /// Relative paths in the object are meant from `base_dir`.
+    #[must_use]
+    pub fn with_base_dir(mut self, base_dir: &Path) -> Self {
+        self.base_dir = Some(base_dir.to_owned());
+        self
+    }
+
+    /// What relative paths are meant from; `None`: there are no files.
+    pub fn base_dir(&self) -> Option<&Path> {
+        self.base_dir.as_deref()
     }
 
     /// Sets how the object is called in all problems from here on.

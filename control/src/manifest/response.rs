@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::body_file::FileBody;
 use super::decode::Field;
 use super::names;
 use super::rule::RoutingRule;
@@ -20,6 +21,8 @@ pub struct StaticResponse {
     pub body: Option<String>,
     /// Or where the body is.
     pub body_from_config_map: Option<ConfigMapRef>,
+    /// Or, in local mode, the file that it is in.
+    pub body_from_file: Option<FileBody>,
     /// Headers to send with it; names as written.
     pub headers: BTreeMap<String, String>,
 }
@@ -66,11 +69,14 @@ impl StaticResponse {
         if body_field.is_some() && config_map_field.is_some() {
             response.error("at most one of 'body' or 'bodyFromConfigMap' may be set");
         }
+        let file_field = fields.optional("bodyFromFile");
+        if file_field.is_some() && (body_field.is_some() || config_map_field.is_some()) {
+            response
+                .error("at most one of 'body', 'bodyFromConfigMap' or 'bodyFromFile' may be set");
+        }
         let body = body_field.and_then(|field| body(&field));
-        let body_from_config_map = config_map_field.and_then(|field| {
-            field.not_served_locally("there are no ConfigMaps, so the answer is 500");
-            config_map(&field)
-        });
+        let body_from_config_map = config_map_field.and_then(|field| config_map(&field));
+        let body_from_file = file_field.and_then(|field| FileBody::decode(&field));
         let headers = fields
             .optional("headers")
             .map(|field| headers(&field))
@@ -80,6 +86,7 @@ impl StaticResponse {
             status_code: status_code?,
             body,
             body_from_config_map,
+            body_from_file,
             headers,
         })
     }

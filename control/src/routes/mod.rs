@@ -3,13 +3,18 @@
 //! The same translation serves files and, later, API objects. It only
 //! translates: whatever could be wrong was refused when the object was read.
 
+mod bodies;
 mod responses;
 
+pub use bodies::ConfigMaps;
+
 use crate::manifest::{InterceptorRouteSpec, Object, RoutingRule};
+use responses::Responses;
+
 use http::{HeaderName, HeaderValue};
 use proxy::{
     Target, TargetId,
-    route::{Fallback, HeaderRule, Route, RouteSpec, Rule, Timeouts},
+    route::{Fallback, HeaderRule, Route, RouteSpec, Rule, Session, SessionKey, Timeouts},
 };
 use scaler::{DemandSource, RateTarget, TargetEntry, TargetScaling};
 use std::sync::Arc;
@@ -21,24 +26,36 @@ pub fn target_id(object: &Object<InterceptorRouteSpec>) -> TargetId {
 }
 
 /// The entry for the proxy's route table. `fallback` is what the route's
-/// fallback service was resolved to.
+/// fallback service was resolved to, `key` what its session cookies are made
+/// with, `config_maps` where bodies may be.
 #[must_use]
 pub fn route_spec(
     object: &Object<InterceptorRouteSpec>,
     target: Arc<Target>,
     fallback: Option<Arc<Fallback>>,
+    key: SessionKey,
+    config_maps: &ConfigMaps,
 ) -> RouteSpec {
+    let session = object.spec.session_persistence.as_ref().map(|wanted| {
+        let cookie = wanted.cookie_name.as_deref();
+        Session::new(target.id(), cookie, key, wanted.absolute_timeout)
+    });
     let timeouts = &object.spec.timeouts;
     let timeouts = Timeouts {
         request: timeouts.request,
         response_header: timeouts.response_header,
         readiness: timeouts.readiness,
     };
+    let responses = Responses {
+        config_maps,
+        namespace: &object.meta.namespace,
+    };
     let route = Route {
         target,
         timeouts,
-        cold_start: responses::cold_start(object.spec.cold_start.as_ref(), fallback),
-        static_routes: responses::static_routes(&object.spec.static_routes),
+        cold_start: responses.cold_start(object.spec.cold_start.as_ref(), fallback),
+        static_routes: responses.static_routes(&object.spec.static_routes),
+        session,
     };
     RouteSpec {
         route: Arc::new(route),

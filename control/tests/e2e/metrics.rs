@@ -213,7 +213,25 @@ fn reveilles_own_metrics_tell_what_happened() {
         value("reveille_upstream_connect_failures", "_total", &route),
         0.0
     );
-    assert_eq!(value("reveille_upstream_retries", "_total", &route), 0.0);
+    for reason in ["connect", "refused", "reset"] {
+        let pairs = [route[0], route[1], ("reason", reason)];
+        assert_eq!(value("reveille_upstream_retries", "_total", &pairs), 0.0);
+    }
+    let exhausted = "reveille_upstream_retry_budget_exhausted";
+    assert_eq!(value(exhausted, "_total", &route), 0.0);
+    for reason in ["connect", "gateway_errors", "server_errors", "broken"] {
+        let pairs = [route[0], route[1], ("reason", reason)];
+        assert_eq!(value("reveille_endpoint_ejections", "_total", &pairs), 0.0);
+    }
+    assert_eq!(value("reveille_ejected_endpoints", "", &route), 0.0);
+    for reason in ["started", "moved"] {
+        let pairs = [route[0], route[1], ("reason", reason)];
+        assert_eq!(value("reveille_sessions", "_total", &pairs), 0.0);
+    }
+    assert_eq!(
+        value("reveille_limit_wait_duration_seconds", "_count", &route),
+        0.0
+    );
     assert_eq!(value("reveille_client_connections", "", &[]), 1.0);
     for reason in [
         "malformed",

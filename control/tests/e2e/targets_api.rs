@@ -83,7 +83,8 @@ spec: {{addresses: [\"{refuses}\"]}}
         failing.reason.as_deref(),
         Some("all endpoints refuse connections")
     );
-    assert!(failing.endpoints[0].ejected);
+    let endpoint = &failing.endpoints[0];
+    assert!(endpoint.ejected && !endpoint.ejected_for_answers);
     reveille.until_held("web", 1);
     held.leave();
     reveille.until_held("web", 0);

@@ -2,7 +2,8 @@
 
 use super::{Endpoint, EndpointSet};
 use crate::upstream::connect;
-use std::{sync::Arc, time::Duration};
+use futures_util::stream::{self, StreamExt};
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The first delays between probes, and the shortest.
@@ -11,6 +12,8 @@ const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_millis(250);
 /// How long one connection attempt may take.
 const CONNECT_LIMIT: Duration = Duration::from_millis(300);
+/// How many attempts are under way at once.
+const MOST_AT_ONCE: usize = 64;
 
 /// How often to probe something that is starting: every 10 ms at first, then
 /// every 4 % of the time it already took, at most every 250 ms. So a probe
@@ -42,17 +45,21 @@ impl Default for ProbePace {
     }
 }
 
-/// Connects to each endpoint once, one after the other; the first that
-/// accepts wins. The connection is closed again at once.
+/// Connects to all endpoints at once, once each; the first that accepts wins.
+/// The connection is closed again at once.
 ///
 /// Cancel safe.
-pub(crate) async fn probe_once(endpoints: &EndpointSet) -> Option<&Arc<Endpoint>> {
-    for endpoint in endpoints.iter() {
-        if connect(endpoint.addr(), CONNECT_LIMIT).await.is_ok() {
-            return Some(endpoint);
-        }
-    }
-    None
+pub(crate) async fn probe_once(endpoints: &EndpointSet) -> Option<Arc<Endpoint>> {
+    let all: Vec<Arc<Endpoint>> = endpoints.iter().cloned().collect();
+    // A set of thousands must not take all file descriptors.
+    let probes = stream::iter(all).map(probe).buffer_unordered(MOST_AT_ONCE);
+    let mut accepted = pin!(probes.filter_map(std::future::ready));
+    accepted.next().await
+}
+
+async fn probe(endpoint: Arc<Endpoint>) -> Option<Arc<Endpoint>> {
+    let accepts = connect(endpoint.addr(), CONNECT_LIMIT).await.is_ok();
+    accepts.then_some(endpoint)
 }
 
 #[cfg(test)]

@@ -2,14 +2,17 @@
 //! tried: the table of failures is in the crate's README.
 //!
 //! A connection that cannot be made harms nothing: any request tries again. A
-//! connection that breaks without an answer is tried again where that is safe.
-//! After the head of an answer, never.
+//! connection that breaks without an answer is tried again where that is safe,
+//! on another endpoint where there is one, within the retry budget. A request
+//! that was released from the queue goes back to its place there instead: what
+//! broke its connection may be that too many were released. After the head of
+//! an answer, never.
 
 use super::{limits::Limits, upgrades::UpgradePlace};
 use crate::{
-    endpoint::{Lease, Protocol},
+    endpoint::{Claimed, EjectReason, Endpoint, Lease, Protocol, Strike},
     error::Refusal,
-    gate::Pass,
+    gate::{Pass, WaitsFor},
     http::{
         UploadBody,
         body::{Upload, UploadState},
@@ -18,23 +21,35 @@ use crate::{
     in_flight::InFlight,
     journal::Journal,
     proxy::Shared,
-    route::{ResponseMode, Route, StaticRoute},
+    route::{ResponseMode, Route, SessionId, StaticResponse, StaticRoute},
     server::ClientConnection,
     upstream::{self, Answer, AnswerBody, SendError, Switched, Use},
 };
-use http::{HeaderValue, Request, Response, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::{
     body::{Body, Incoming},
     upgrade::OnUpgrade,
 };
-use std::{pin::pin, sync::atomic::Ordering, time::Duration};
+use std::{
+    io::ErrorKind,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// How often a request that an endpoint may have seen is sent again.
 const MOST_RESENDS: u32 = 2;
+/// Likewise, one that goes back to the queue each time.
+const MOST_RESENDS_QUEUED: u32 = 8;
 /// Before the second time: new connections broke as well, and a process that
 /// dies takes a moment until it refuses them.
 const RESEND_PAUSE: Duration = Duration::from_millis(25);
+/// How long one request may spend on connections that cannot be made; time in
+/// the queue does not count. The HTTP add-on's limit for dialling.
+const MOST_CONNECTING: Duration = Duration::from_secs(60);
+/// What a refused connection counts as; the rest took the connect timeout.
+const LEAST_CONNECTING: Duration = Duration::from_millis(50);
 
 /// What an endpoint made of a request, with the claim on it.
 pub(super) enum Outcome {
@@ -42,6 +57,17 @@ pub(super) enum Outcome {
     /// It switches protocols, as the client asked it to; with the client's
     /// side of the connection.
     Switched(Response<Box<Switched>>, Lease, OnUpgrade),
+}
+
+/// What a request of a route with sessions says about its own.
+struct SessionWish {
+    /// The session that it goes on with.
+    wanted: Option<SessionId>,
+    /// Its endpoint has as many requests as it may; another one serves this
+    /// request, and the session stays.
+    is_full: bool,
+    /// The client came by TLS.
+    is_secure: bool,
 }
 
 /// One request on its way to an endpoint.
@@ -70,6 +96,18 @@ pub(super) struct Job<'a> {
     /// It is through the wait, whether it had to wait or not.
     pub(super) passed_wait: bool,
     pub(super) pass: Option<Pass>,
+    /// What it waited for last.
+    pub(super) waits_for: WaitsFor,
+    /// It goes back to the queue before it is sent again.
+    pub(super) must_queue: bool,
+    /// Whether an endpoint was asked for before.
+    has_picked: bool,
+    resends: u32,
+    /// The endpoint that broke its connection last.
+    avoid: Option<Arc<Endpoint>>,
+    /// Spent on connections that could not be made.
+    connecting: Duration,
+    session: Option<SessionWish>,
     /// The wait ran out and the route's fallback serves.
     pub(super) on_fallback: bool,
 }
@@ -99,6 +137,12 @@ impl<'a> Job<'a> {
         if has_body {
             headers::frame_body(&mut request);
         }
+        let session = route.session.as_ref().filter(|_| fixed.is_none());
+        let session = session.map(|session| SessionWish {
+            wanted: session.read(request.headers()),
+            is_full: false,
+            is_secure: headers::came_by_tls(request.headers()),
+        });
         Self {
             shared,
             client,
@@ -116,6 +160,13 @@ impl<'a> Job<'a> {
             held_since: None,
             passed_wait: false,
             pass: None,
+            waits_for: WaitsFor::Endpoint,
+            must_queue: false,
+            has_picked: false,
+            resends: 0,
+            avoid: None,
+            connecting: Duration::ZERO,
+            session,
             on_fallback: false,
         }
     }
@@ -126,13 +177,12 @@ impl<'a> Job<'a> {
             .fixed
             .filter(|fixed| fixed.mode == ResponseMode::Always)
         {
-            return Err(Refusal::Fixed(fixed.response.clone()));
+            return Err(self.fixed_answer(&fixed.response));
         }
         if self.upgrade.is_some() {
             let place = self.shared.upgrades.take();
             self.place = Some(place.ok_or(Refusal::TooManyUpgrades)?);
         }
-        let mut resends = 0;
         loop {
             // 3. An endpoint.
             let lease = match self.pick() {
@@ -147,10 +197,18 @@ impl<'a> Job<'a> {
                     .send_began(lease.endpoint(), request.headers_mut());
             }
             let copy = self.copy_for_http2(&lease);
-            let connection = if resends == 0 { Use::Any } else { Use::New };
-            match self.send(&lease, connection).await? {
-                Ok(answer) => {
-                    self.pass = None;
+            let connection = if self.resends == 0 {
+                Use::Any
+            } else {
+                Use::New
+            };
+            let sent = self.send(&lease, connection).await;
+            if matches!(sent, Err(Refusal::ResponseHeaderTimeout)) {
+                self.struck(&lease, Strike::Broken);
+            }
+            match sent? {
+                Ok(mut answer) => {
+                    self.answered(&lease, &mut answer);
                     let upload = self.upload.take().unwrap_or_else(Upload::none);
                     upload.answered();
                     let (head, body) = answer.into_parts();
@@ -168,43 +226,166 @@ impl<'a> Job<'a> {
                 }
                 Err(SendError::Connect(error)) => {
                     self.journal.not_sent();
-                    self.endpoint_is_dead(&lease, &error);
+                    self.endpoint_is_dead(&lease, &error)?;
                 }
                 Err(SendError::Unfit(what)) => return Err(Refusal::BadRequest(what)),
                 Err(SendError::NoAnswer { error, is_unharmed }) => {
                     self.journal.send_failed(&error);
                     self.check_upload()?;
-                    if resends == MOST_RESENDS || !self.renew(copy, is_unharmed).await {
+                    if !is_unharmed {
+                        self.struck(&lease, Strike::Broken);
+                    }
+                    if !self.send_again(copy, is_unharmed).await {
                         return Err(Refusal::NoAnswer(error));
                     }
-                    if resends > 0 {
-                        tokio::time::sleep(RESEND_PAUSE).await;
-                    }
-                    resends += 1;
-                    self.target_metrics()
-                        .retries
-                        .fetch_add(1, Ordering::Relaxed);
+                    self.prepare_resend(&lease).await;
                 }
                 Err(SendError::BadAnswer(error)) => {
                     self.journal.send_failed(&error);
+                    self.struck(&lease, Strike::Broken);
                     return Err(Refusal::BadAnswer(error));
                 }
             }
         }
     }
 
+    /// Makes the request ready to be sent once more, if it may be. `copy`: of
+    /// its head, over HTTP/2; `is_unharmed`: the endpoint did nothing about it.
+    async fn send_again(&mut self, copy: Option<Request<()>>, is_unharmed: bool) -> bool {
+        let most = match self.pass {
+            Some(_) => MOST_RESENDS_QUEUED,
+            None => MOST_RESENDS,
+        };
+        if self.resends >= most || !self.renew(copy, is_unharmed).await {
+            return false;
+        }
+        let retries = &self.target_metrics().retries;
+        if is_unharmed {
+            retries.refused.fetch_add(1, Ordering::Relaxed);
+            return true;
+        }
+        let target = &self.route.target;
+        let now_us = target.clock().now_us();
+        let begun = target.totals().begun;
+        let config = &self.shared.config.endpoints.retries;
+        let may = target.retry_budget().take(now_us, begun, config);
+        let counter = if may {
+            &retries.reset
+        } else {
+            &retries.budget_exhausted
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        may
+    }
+
+    /// Where and when it is sent once more, after `lease`'s endpoint failed it.
+    async fn prepare_resend(&mut self, lease: &Lease) {
+        self.avoid = Some(lease.endpoint().clone());
+        if let Some(pass) = &mut self.pass {
+            pass.refused();
+            self.must_queue = true;
+        } else if self.resends > 0 {
+            tokio::time::sleep(RESEND_PAUSE).await;
+        }
+        self.resends += 1;
+    }
+
+    /// The head of an answer came from `lease`'s endpoint.
+    fn answered(&mut self, lease: &Lease, response: &mut Answer) {
+        let status = response.status();
+        if status.is_server_error() {
+            self.struck(lease, Strike::of(status));
+        } else {
+            lease.endpoint().answered_well();
+        }
+        if let Some(mut pass) = self.pass.take() {
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                pass.refused();
+            } else {
+                pass.answered();
+            }
+        }
+        if let Some(cookie) = self.session_cookie(lease) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+    }
+
+    /// What the client must be told to stay with `lease`'s endpoint, unless it
+    /// knows.
+    fn session_cookie(&self, lease: &Lease) -> Option<HeaderValue> {
+        let wish = self.session.as_ref().filter(|_| !self.on_fallback)?;
+        let session = self.route.session.as_ref()?;
+        let endpoint = lease.endpoint();
+        if wish.is_full || wish.wanted == Some(session.id_of(endpoint)) {
+            return None;
+        }
+        let sessions = &self.target_metrics().sessions;
+        let counter = match wish.wanted {
+            None => &sessions.started,
+            Some(_) => &sessions.moved,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        Some(session.set_cookie(endpoint, wish.is_secure))
+    }
+
+    /// What the route answers itself.
+    pub(super) fn fixed_answer(&self, response: &Arc<StaticResponse>) -> Refusal {
+        let request = self.request.as_ref();
+        let path = request.map_or("/", |request| request.uri().path());
+        Refusal::Fixed(response.for_path(path))
+    }
+
+    fn struck(&self, lease: &Lease, strike: Strike) {
+        let limits = &self.shared.config.endpoints.outliers;
+        self.route.target.struck(lease.endpoint(), strike, limits);
+    }
+
     /// Step 3, warm: an endpoint at once, unless others wait for one.
-    fn pick(&self) -> Option<Lease> {
+    fn pick(&mut self) -> Option<Lease> {
         if self.on_fallback {
             return self.pick_fallback();
         }
-        let target = &self.route.target;
         // A static route's request never waits, so it overtakes nobody.
-        let may_pass = target.gate().is_clear() || self.pass.is_some() || self.fixed.is_some();
-        if !may_pass {
+        let gate = self.route.target.gate();
+        let may_pass = gate.is_clear() || self.pass.is_some() || self.fixed.is_some();
+        if !may_pass || self.must_queue {
             return None;
         }
-        target.endpoints_guard().pick(self.in_flight.begun_us())
+        self.choose()
+    }
+
+    /// The endpoint that is best for this request, if any has a place.
+    pub(super) fn choose(&mut self) -> Option<Lease> {
+        let target = &self.route.target;
+        let now_us = if self.has_picked {
+            target.clock().now_us()
+        } else {
+            self.in_flight.begun_us()
+        };
+        self.has_picked = true;
+        let limit = target.place_limit();
+        let endpoints = target.endpoints_guard();
+        if let Some(wish) = &mut self.session
+            && let Some(session) = &self.route.session
+            // Its connection may just have been an old one; twice is enough.
+            && self.resends < MOST_RESENDS
+            && let Some(index) = wish.wanted.and_then(|id| session.find(&endpoints, id))
+        {
+            match endpoints.claim(index, now_us, limit) {
+                Claimed::Lease(lease) => {
+                    wish.is_full = false;
+                    return Some(lease);
+                }
+                Claimed::Full => wish.is_full = true,
+                Claimed::Gone => wish.is_full = false,
+            }
+        }
+        if let Some(avoid) = &self.avoid
+            && let Some(other) = endpoints.pick_other(now_us, limit, avoid)
+        {
+            return Some(other);
+        }
+        endpoints.pick(now_us, limit)
     }
 
     pub(super) fn pick_fallback(&self) -> Option<Lease> {
@@ -258,24 +439,32 @@ impl<'a> Job<'a> {
     }
 
     /// No connection could be made: nothing was sent, so any request may try
-    /// another endpoint, or go back to its place in the queue.
-    fn endpoint_is_dead(&mut self, lease: &Lease, error: &std::io::Error) {
+    /// another endpoint, or go back to its place in the queue; for a minute.
+    fn endpoint_is_dead(&mut self, lease: &Lease, error: &std::io::Error) -> Result<(), Refusal> {
         let endpoint = lease.endpoint();
-        let now_us = self.route.target.clock().now_us();
-        if !endpoint.is_ejected(now_us) {
+        let target = &self.route.target;
+        if endpoint.eject(target.clock().now_us()) {
             tracing::info!(
-                target = %self.route.target.id(), endpoint = endpoint.name(),
-                addr = %endpoint.addr(), %error,
+                target = %target.id(), endpoint = endpoint.name(),
+                addr = %endpoint.addr(), %error, reason = EjectReason::Connect.as_str(),
                 "endpoint does not accept connections: ejected for a while"
             );
+            target.ejected(endpoint, EjectReason::Connect);
         }
-        endpoint.eject(now_us);
-        self.target_metrics()
-            .connect_failures
-            .fetch_add(1, Ordering::Relaxed);
         if let Some(pass) = &mut self.pass {
-            pass.failed();
+            pass.refused();
         }
+        let metrics = self.target_metrics();
+        metrics.connect_failures.fetch_add(1, Ordering::Relaxed);
+        self.connecting += match error.kind() {
+            ErrorKind::TimedOut => self.shared.config.connect_timeout,
+            _ => LEAST_CONNECTING,
+        };
+        if self.connecting >= MOST_CONNECTING {
+            return Err(Refusal::Unreachable);
+        }
+        metrics.retries.connect.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// A connection also breaks because the client's body did: that is not
@@ -334,13 +523,19 @@ impl<'a> Job<'a> {
         true
     }
 
-    /// `true` if the request had to wait, `false` if it could go at once;
-    /// nothing if it never got past the wait.
+    /// Did it wait for an endpoint? Who waited for a place on one that was
+    /// there did not.
+    pub(super) fn is_cold_start(&self) -> bool {
+        self.held_since.is_some() && self.waits_for == WaitsFor::Endpoint
+    }
+
+    /// `true` if the request had to wait for an endpoint, `false` if there was
+    /// one; nothing if it never got past the wait.
     pub(super) fn cold_start_header(&self) -> Option<HeaderValue> {
         if !self.shared.config.cold_start_header || !self.passed_wait {
             return None;
         }
-        let waited = if self.held_since.is_some() {
+        let waited = if self.is_cold_start() {
             "true"
         } else {
             "false"
@@ -348,7 +543,7 @@ impl<'a> Job<'a> {
         Some(HeaderValue::from_static(waited))
     }
 
-    fn target_metrics(&self) -> &crate::metrics::TargetMetrics {
+    fn target_metrics(&self) -> &'a crate::metrics::TargetMetrics {
         self.route.target.metrics()
     }
 }

@@ -4,20 +4,19 @@ use super::job::Job;
 use crate::{
     endpoint::Lease,
     error::Refusal,
-    gate::{NotHeld, Pass},
+    gate::{NotHeld, WaitsFor},
     in_flight::InFlight,
     journal::HoldEnd,
     route::Instead,
-    target::Target,
 };
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 impl Job<'_> {
     /// Step 3, cold: what the route wants for requests that find nobody.
     pub(super) async fn find_nobody(&mut self) -> Result<Lease, Refusal> {
         if let Some(fixed) = self.fixed {
-            return Err(Refusal::Fixed(fixed.response.clone()));
+            return Err(self.fixed_answer(&fixed.response));
         }
         if self.on_fallback {
             return Err(Refusal::ReadinessTimeout);
@@ -53,10 +52,10 @@ impl Job<'_> {
                 .fetch_add(1, Ordering::Relaxed);
         };
         match instead {
-            Instead::Placeholder(page) => Refusal::Fixed(page),
+            Instead::Placeholder(page) => self.fixed_answer(&page),
             Instead::Overflow(page) => {
                 count_rejection();
-                Refusal::Fixed(page)
+                self.fixed_answer(&page)
             }
             Instead::Reject => {
                 count_rejection();
@@ -68,23 +67,30 @@ impl Job<'_> {
     /// Waits in the queue until an endpoint can be picked.
     async fn hold(&mut self) -> Result<Lease, Refusal> {
         self.passed_wait = false;
-        let since = *self.held_since.get_or_insert_with(Instant::now);
+        let since = self.held_since.unwrap_or_else(|| {
+            self.waits_for = self.what_is_missing();
+            Instant::now()
+        });
+        self.held_since = Some(since);
         let limits = self.limits;
         let deadline = limits.phase(since, limits.readiness, Refusal::ReadinessTimeout);
         self.journal.hold_began();
         let mut account = HoldAccount {
             job: self.in_flight,
             since,
+            waits_for: self.waits_for,
             end: HoldEnd::Cancelled,
         };
 
+        let (client, shared) = (self.client, self.shared);
+        let may_leave_unseen = self.may_leave_unseen;
         let waited = tokio::select! {
             biased;
-            waited = wait(&self.route.target, &mut self.pass) => waited,
+            waited = self.wait() => waited,
             refusal = expire(deadline) => Err(refusal),
             // hyper notices a client that leaves, unless bytes are unread.
-            () = self.client.gone(), if self.may_leave_unseen => Err(Refusal::ClientGone),
-            () = self.shared.drain.deadline() => Err(Refusal::Draining),
+            () = client.gone(), if may_leave_unseen => Err(Refusal::ClientGone),
+            () = shared.drain.deadline() => Err(Refusal::Draining),
         };
         account.end = match &waited {
             Ok(_) => HoldEnd::Ready,
@@ -95,26 +101,41 @@ impl Job<'_> {
         self.journal.hold_ended(account.end);
         waited
     }
-}
 
-/// Waits at the gate until an endpoint can be picked. Released and finding
-/// none (another request saw it die first), it takes its place again.
-async fn wait(target: &Arc<Target>, pass: &mut Option<Pass>) -> Result<Lease, Refusal> {
-    loop {
-        let (held, began) = target
-            .gate()
-            .hold(pass.take())
-            .map_err(|error| match error {
-                NotHeld::Full => Refusal::TooManyPending,
-                NotHeld::Refusing(reason) => Refusal::Failing(reason),
-            })?;
-        target.began_to_wait(began);
-        *pass = Some(held.await.map_err(Refusal::Failing)?);
-        if let Some(lease) = target.endpoints_guard().pick(target.clock().now_us()) {
-            return Ok(lease);
+    /// An endpoint; or, where each has a limit and some are there, a place.
+    fn what_is_missing(&self) -> WaitsFor {
+        let target = &self.route.target;
+        if target.max_concurrency().is_some() && target.ready_endpoints() > 0 {
+            WaitsFor::Place
+        } else {
+            WaitsFor::Endpoint
         }
-        if let Some(pass) = pass {
-            pass.failed();
+    }
+
+    /// Waits at the gate until an endpoint can be picked. Released and finding
+    /// none (another request saw it die first), it takes its place again.
+    async fn wait(&mut self) -> Result<Lease, Refusal> {
+        let target = &self.route.target;
+        self.must_queue = false;
+        loop {
+            let (held, began) = target
+                .gate()
+                .hold(self.waits_for, self.pass.take())
+                .map_err(|error| match error {
+                    NotHeld::Full => Refusal::TooManyPending,
+                    NotHeld::Refusing(reason) => Refusal::Failing(reason),
+                })?;
+            target.began_to_wait(self.waits_for, began);
+            let mut pass = held.await.map_err(Refusal::Failing)?;
+            // It keeps its place until it has an endpoint: nobody slips past.
+            let lease = self.choose();
+            if lease.is_some() {
+                pass.go();
+            }
+            self.pass = Some(pass);
+            if let Some(lease) = lease {
+                return Ok(lease);
+            }
         }
     }
 }
@@ -133,6 +154,7 @@ async fn expire(deadline: Option<(Instant, Refusal)>) -> Refusal {
 struct HoldAccount<'a> {
     job: &'a InFlight,
     since: Instant,
+    waits_for: WaitsFor,
     end: HoldEnd,
 }
 
@@ -141,6 +163,9 @@ impl Drop for HoldAccount<'_> {
         let metrics = self.job.target().metrics();
         let waited_us = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         match self.end {
+            HoldEnd::Ready if self.waits_for == WaitsFor::Place => {
+                metrics.holds.placed.record(waited_us);
+            }
             HoldEnd::Ready => {
                 metrics.holds.ready.record(waited_us);
                 metrics

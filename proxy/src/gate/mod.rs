@@ -8,8 +8,10 @@
 
 mod pacer;
 mod queue;
+mod window;
 
 pub(crate) use pacer::run as run_pacer;
+pub(crate) use window::Outcome;
 
 use parking_lot::Mutex;
 use queue::{Entered, Queue, Ticket};
@@ -22,7 +24,8 @@ use std::{
     },
     task::{Context, Poll},
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
+use window::Window;
 
 /// The bound on held requests of all targets together.
 #[derive(Debug)]
@@ -82,16 +85,19 @@ pub(crate) struct Gate {
     total: Arc<HeldLimit>,
     /// Why held requests are refused at once, while that is so.
     refusing: Mutex<Option<Arc<str>>>,
-    feedback: Feedback,
-    /// Wakes the pacer: endpoints changed, or an answer came in.
-    changed: Notify,
+    window: Mutex<Window>,
+    /// Wakes the pacer: endpoints changed, an answer came in, or a request on
+    /// an endpoint with a limit has ended.
+    changed: Arc<Notify>,
 }
 
-/// What became of the requests that were released.
-#[derive(Debug, Default)]
-struct Feedback {
-    settled: AtomicUsize,
-    failed: AtomicUsize,
+/// What a request that comes to the gate waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WaitsFor {
+    /// An endpoint: there is none, or others wait for one already.
+    Endpoint,
+    /// A place on one of the endpoints: all have as many requests as they may.
+    Place,
 }
 
 /// What starts with a request that begins to wait.
@@ -119,8 +125,8 @@ impl Gate {
             limit,
             total,
             refusing: Mutex::new(None),
-            feedback: Feedback::default(),
-            changed: Notify::new(),
+            window: Mutex::new(Window::new()),
+            changed: Arc::new(Notify::new()),
         }
     }
 
@@ -135,14 +141,20 @@ impl Gate {
         self.queue.len()
     }
 
+    /// Is told of everything that the pacer must look at.
+    pub(crate) fn changed(&self) -> &Arc<Notify> {
+        &self.changed
+    }
+
     /// Waits to be released. `again` is the pass of a request that was
-    /// released before and met a dead endpoint: it gets its old place back.
+    /// released before and could not be served: it gets its old place back.
     ///
     /// The caller must act on what [`Began`] says.
     ///
     /// Cancel safe: dropping the future gives the place up at once.
     pub(crate) fn hold<'a>(
         self: &'a Arc<Self>,
+        waits_for: WaitsFor,
         again: Option<Pass>,
     ) -> Result<(Held<'a>, Began), NotHeld> {
         if let Some(reason) = self.refusing.lock().clone() {
@@ -152,7 +164,8 @@ impl Gate {
             Some(_) => self.total.take_again(),
             None => self.total.take().ok_or(NotHeld::Full)?,
         };
-        let entered = match again.map(|pass| pass.ticket) {
+        let is_new = again.is_none();
+        let entered = match again.map(Pass::into_ticket) {
             Some(ticket) => self.queue.enter_again(ticket),
             None => self.queue.enter(self.limit),
         };
@@ -163,6 +176,14 @@ impl Gate {
                 first,
                 start_pacer,
             } => {
+                if first && is_new {
+                    let mut window = self.window.lock();
+                    match waits_for {
+                        WaitsFor::Endpoint => window.restart(1),
+                        // Who is let through is not news to a warm endpoint.
+                        WaitsFor::Place => window.open(),
+                    }
+                }
                 // A pacer that waits for something else must see the newcomer.
                 self.changed.notify_one();
                 let held = Held {
@@ -184,7 +205,8 @@ impl Gate {
         if refused {
             // They wake up, see the reason and answer. Who slips in between
             // is met by the pacer.
-            self.queue.release(usize::MAX);
+            let released = self.queue.release(usize::MAX);
+            self.window.lock().on_release(released);
         }
     }
 
@@ -197,11 +219,10 @@ impl Gate {
         self.changed.notify_one();
     }
 
-    fn settle(&self, ok: bool) {
-        if !ok {
-            self.feedback.failed.fetch_add(1, Ordering::Relaxed);
-        }
-        self.feedback.settled.fetch_add(1, Ordering::Release);
+    /// A released request is done with.
+    fn settle(&self, outcome: Outcome, number: u64, released: Instant) {
+        let latency = released.elapsed();
+        self.window.lock().on_end(outcome, number, latency);
         self.changed.notify_one();
     }
 }
@@ -223,16 +244,17 @@ impl Future for Held<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         std::task::ready!(self.gate.queue.poll_released(self.ticket, cx));
         self.done = true;
-        self.gate.changed.notify_one();
+        let pass = Pass {
+            gate: self.gate.clone(),
+            ticket: self.ticket,
+            number: self.gate.window.lock().number(),
+            released: Instant::now(),
+            outcome: Outcome::Unknown,
+            is_seated: true,
+            is_settled: false,
+        };
         let refusing = self.gate.refusing.lock().clone();
-        Poll::Ready(match refusing {
-            Some(reason) => Err(reason),
-            None => Ok(Pass {
-                gate: self.gate.clone(),
-                ticket: self.ticket,
-                settled: false,
-            }),
-        })
+        Poll::Ready(refusing.map_or(Ok(pass), Err))
     }
 }
 
@@ -242,7 +264,8 @@ impl Drop for Held<'_> {
             return;
         }
         if self.gate.queue.leave(self.ticket) {
-            self.gate.settle(true);
+            let number = self.gate.window.lock().number();
+            self.gate.settle(Outcome::Unknown, number, Instant::now());
         } else {
             // The pacer ends when the last one leaves.
             self.gate.changed.notify_one();
@@ -250,32 +273,57 @@ impl Drop for Held<'_> {
     }
 }
 
-/// The right of a released request to try an endpoint. Tells the pacer how it
-/// went: dropped = settled well enough, [`Pass::failed`] = the endpoint did
-/// not even accept the connection.
+/// The right of a released request to be sent. It keeps its place in the queue
+/// until [`Pass::go`], and tells the pacer what came of it when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Pass {
     gate: Arc<Gate>,
     ticket: Ticket,
-    settled: bool,
+    number: u64,
+    released: Instant,
+    outcome: Outcome,
+    is_seated: bool,
+    is_settled: bool,
 }
 
 impl Pass {
-    /// No connection could be made; the pacer slows down. The pass stays good
-    /// for [`Gate::hold`], which gives the old place back.
-    pub(crate) fn failed(&mut self) {
-        if !self.settled {
-            self.settled = true;
-            self.gate.settle(false);
+    /// It has an endpoint: whoever is next may go.
+    pub(crate) fn go(&mut self) {
+        if std::mem::take(&mut self.is_seated) {
+            self.gate.queue.leave(self.ticket);
+            self.gate.changed.notify_one();
         }
+    }
+
+    /// The head of an answer came.
+    pub(crate) fn answered(&mut self) {
+        self.outcome = Outcome::Answered;
+    }
+
+    /// The endpoint had no room for it: the pacer slows down. The pass stays
+    /// good for [`Gate::hold`], which gives the old place back.
+    pub(crate) fn refused(&mut self) {
+        self.outcome = Outcome::Refused;
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        if !std::mem::replace(&mut self.is_settled, true) {
+            self.gate.settle(self.outcome, self.number, self.released);
+        }
+    }
+
+    /// Gives it up for the place that it stands for.
+    fn into_ticket(mut self) -> Ticket {
+        self.is_seated = false;
+        self.ticket
     }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        if !self.settled {
-            self.gate.settle(true);
-        }
+        self.go();
+        self.settle();
     }
 }
 

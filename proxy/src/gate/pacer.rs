@@ -1,12 +1,12 @@
-//! The pacer: releases a target's queue in growing batches.
+//! The pacer: releases a target's queue as fast as its endpoints take it.
 //!
 //! One task per target, only while somebody waits. It is started by the
 //! request that finds the queue without one and ends when the queue is empty.
 //!
-//! A fresh replica is slow: it compiles, fills caches, opens its database
-//! connections. So the first batch is small (8 per endpoint); the next one,
-//! twice as large, goes when half of the last one is answered or after 50 ms.
-//! A connection that cannot be made halves the batch.
+//! Two things bound what is released: the window (`window.rs`), which learns
+//! what endpoints that have just come can take; and, where the target has a
+//! limit for each endpoint, the places that are free. Each answer, and each
+//! request that ends on a limited endpoint, wakes the pacer: it polls nothing.
 //!
 //! While all known endpoints are ejected, the pacer connects to them itself,
 //! so that recovery is noticed without spending a request on it.
@@ -15,15 +15,8 @@ use crate::{
     endpoint::{EndpointSet, ProbePace, probe_once},
     target::Target,
 };
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
-
-/// Requests per endpoint in the first batch.
-const FIRST_BATCH: usize = 8;
-/// How long a batch may hold up the next one.
-const BATCH_PATIENCE: Duration = Duration::from_millis(50);
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// Runs until nobody waits for `target`.
 ///
@@ -35,22 +28,24 @@ pub(crate) async fn run(target: Arc<Target>) {
         armed: true,
     };
     let gate = target.gate();
-    let mut batch = 0;
     let mut pace = ProbePace::new();
+    let mut is_cold = false;
     loop {
         if gate.queue.pacer_may_end() {
             died.armed = false;
             return;
         }
         let endpoints = target.endpoints();
+        let now_us = target.clock().now_us();
         if gate.is_refusing() {
-            gate.queue.release(usize::MAX);
+            let released = gate.queue.release(usize::MAX);
+            gate.window.lock().on_release(released);
             gate.changed.notified().await;
         } else if endpoints.is_empty() {
-            (batch, pace) = (0, ProbePace::new());
+            (pace, is_cold) = (ProbePace::new(), true);
             gate.changed.notified().await;
-        } else if endpoints.pickable(target.clock().now_us()) == 0 {
-            batch = 0;
+        } else if endpoints.pickable(now_us) == 0 {
+            gate.window.lock().at_most_first(endpoints.len());
             recover(&target, &endpoints, &pace).await;
         } else if gate.queue.unreleased() == 0 {
             // All are released; some have not looked yet. We are told when
@@ -58,40 +53,49 @@ pub(crate) async fn run(target: Arc<Target>) {
             gate.changed.notified().await;
         } else {
             pace = ProbePace::new();
-            batch = if batch == 0 {
-                FIRST_BATCH * endpoints.len()
-            } else {
-                batch
-            };
-            batch = release_batch(&target, batch).await;
+            if std::mem::take(&mut is_cold) {
+                let count = endpoints.pickable(now_us);
+                gate.window.lock().restart(count);
+            }
+            release(&target, &endpoints, now_us).await;
         }
     }
 }
 
-/// Releases one batch, waits until the next one may go, and says how large
-/// that one is to be.
-async fn release_batch(target: &Target, batch: usize) -> usize {
+/// Releases as many as may go now; if none may, waits until that has changed.
+async fn release(target: &Target, endpoints: &EndpointSet, now_us: u64) {
     let gate = target.gate();
-    let settled_before = gate.feedback.settled.load(Ordering::Acquire);
-    let failed_before = gate.feedback.failed.load(Ordering::Relaxed);
-    let released = gate.queue.release(batch);
-    let half = released.div_ceil(2);
-    let half_is_settled = async {
-        loop {
-            let settled = gate.feedback.settled.load(Ordering::Acquire);
-            if settled.wrapping_sub(settled_before) >= half {
-                return;
-            }
-            gate.changed.notified().await;
+    let places = match target.place_limit().get() {
+        None => usize::MAX,
+        // Who was released and has not picked yet will take one of them.
+        Some(limit) => {
+            let free = endpoints.free_places(now_us, limit);
+            free.saturating_sub(gate.queue.released())
         }
     };
-    // Either way the next batch may go: the timeout is a pace, not an error.
-    let _paced = tokio::time::timeout(BATCH_PATIENCE, half_is_settled).await;
-    let failed = gate.feedback.failed.load(Ordering::Relaxed) != failed_before;
-    if failed {
-        (batch / 2).max(1)
+    let grows_at = {
+        let mut window = gate.window.lock();
+        let count = window.room().min(places);
+        if count > 0 {
+            let released = gate.queue.release(count);
+            window.on_release(released);
+            return;
+        }
+        window.grows_at()
+    };
+    if places > 0 {
+        // Either way there is news: the timeout is a pace, not an error.
+        if tokio::time::timeout_at(grows_at, gate.changed.notified())
+            .await
+            .is_err()
+        {
+            gate.window.lock().on_silence();
+        }
+    } else if let Some(return_us) = endpoints.next_return_us(now_us) {
+        let at = Instant::now() + Duration::from_micros(return_us.saturating_sub(now_us));
+        let _news = tokio::time::timeout_at(at, gate.changed.notified()).await;
     } else {
-        batch.saturating_mul(2)
+        gate.changed.notified().await;
     }
 }
 

@@ -37,8 +37,8 @@ pub(crate) enum Entered {
 #[derive(Debug)]
 enum Place {
     Waiting(Option<Waker>),
-    /// Released, but its owner has not looked yet. It still counts as
-    /// waiting, so that no newcomer overtakes it.
+    /// Released, but its owner has not gone yet. It still counts as waiting,
+    /// so that no newcomer overtakes it.
     Released,
 }
 
@@ -78,7 +78,7 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Places taken: waiting, or released and not yet picked up.
+    /// Places taken: waiting, or released and not yet left.
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Acquire)
     }
@@ -94,8 +94,8 @@ impl Queue {
         self.insert(&mut state, ticket)
     }
 
-    /// Takes up the place of `ticket` again: its owner was released, but the
-    /// endpoint was dead. Never refused: it was admitted once already.
+    /// Takes up the place of `ticket` again: its owner was released, but could
+    /// not be served. Never refused: it was admitted once already.
     pub(crate) fn enter_again(&self, ticket: Ticket) -> Entered {
         let mut state = self.state.lock();
         self.insert(&mut state, ticket)
@@ -103,7 +103,10 @@ impl Queue {
 
     fn insert(&self, state: &mut State, ticket: Ticket) -> Entered {
         let first = state.places.is_empty();
-        state.places.insert(ticket, Place::Waiting(None));
+        let before = state.places.insert(ticket, Place::Waiting(None));
+        if matches!(before, Some(Place::Released)) {
+            state.released -= 1;
+        }
         self.len.store(state.places.len(), Ordering::Release);
         let start_pacer = !state.pacing;
         state.pacing = true;
@@ -114,7 +117,8 @@ impl Queue {
         }
     }
 
-    /// Ready once `ticket` was released; the place is then free.
+    /// Ready once `ticket` was released. Its place stays taken until
+    /// [`Queue::leave`], so that its owner can do what it waited for first.
     pub(crate) fn poll_released(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state.lock();
         match state.places.get_mut(&ticket) {
@@ -125,23 +129,15 @@ impl Queue {
                 }
                 Poll::Pending
             }
-            Some(Place::Released) => {
-                self.remove(&mut state, ticket);
-                Poll::Ready(())
-            }
-            // Polled after completion or after `leave`: nothing to wait for.
-            None => Poll::Ready(()),
+            // `None`: polled after `leave`; nothing to wait for.
+            Some(Place::Released) | None => Poll::Ready(()),
         }
     }
 
-    /// Gives the place up. True if it had been released: that release was
-    /// spent on nobody, and the pacer should know.
+    /// Gives the place up. True if it had been released: the pacer counts on
+    /// hearing what became of that.
     pub(crate) fn leave(&self, ticket: Ticket) -> bool {
         let mut state = self.state.lock();
-        self.remove(&mut state, ticket)
-    }
-
-    fn remove(&self, state: &mut State, ticket: Ticket) -> bool {
         let place = state.places.remove(&ticket);
         self.len.store(state.places.len(), Ordering::Release);
         let was_released = matches!(place, Some(Place::Released));
@@ -175,6 +171,11 @@ impl Queue {
             waker.wake();
         }
         done
+    }
+
+    /// How many are released and have not left their place yet.
+    pub(crate) fn released(&self) -> usize {
+        self.state.lock().released
     }
 
     /// How many wait and are not yet released.

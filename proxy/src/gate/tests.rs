@@ -6,7 +6,10 @@ use crate::{
     endpoint::{Endpoint, EndpointSet, Protocol},
     target::{Target, TargetContext, TargetId},
 };
-use std::{sync::atomic::AtomicU64, time::Duration};
+use std::{
+    sync::atomic::{AtomicU64, AtomicUsize},
+    time::Duration,
+};
 use tokio::{sync::mpsc, time::Instant};
 
 #[derive(Default)]
@@ -54,14 +57,18 @@ async fn request(
     service: Duration,
     through: mpsc::UnboundedSender<(usize, Instant)>,
 ) {
-    let (held, began) = target.gate().hold(None).expect("room in the queue");
-    target.began_to_wait(began);
-    if let Ok(pass) = held.await {
+    let (held, began) = target
+        .gate()
+        .hold(WaitsFor::Endpoint, None)
+        .expect("room in the queue");
+    target.began_to_wait(WaitsFor::Endpoint, began);
+    if let Ok(mut pass) = held.await {
+        pass.go();
         through
             .send((number, Instant::now()))
             .expect("the test listens");
         tokio::time::sleep(service).await;
-        drop(pass);
+        pass.answered();
     }
 }
 
@@ -72,7 +79,7 @@ async fn settle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn released_in_order_in_growing_batches() {
+async fn released_in_order_few_at_first() {
     let bench = bench(1_000);
     let (send, mut through) = mpsc::unbounded_channel();
     for number in 0..100 {
@@ -101,8 +108,12 @@ async fn released_in_order_in_growing_batches() {
             _ => by_time.push((ms, 1)),
         }
     }
-    // Nobody is answered within 50 ms, so the pacer's patience sets the pace.
-    assert_eq!(by_time, [(0, 8), (50, 16), (100, 32), (150, 44)]);
+    // Nobody is answered for a second: until then, time lets a few more go.
+    assert_eq!(by_time[..4], [(0, 8), (250, 2), (500, 2), (750, 3)]);
+    // Then each answer of the first eight lets two go.
+    assert_eq!(by_time[4], (1_000, 16));
+    let (last, _) = by_time[by_time.len() - 1];
+    assert!(last <= 3_000, "{last}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,6 +143,56 @@ async fn answers_pull_the_next_batch_at_once() {
     );
     settle().await;
     assert!(bench.target.gate().is_clear());
+}
+
+/// How long 1,000 held requests take to be answered in 10 ms each, and how
+/// many were under way at most.
+async fn a_thousand_to(count: u16) -> (Duration, usize) {
+    let bench = bench(1_000);
+    let (send, mut through) = mpsc::unbounded_channel();
+    let under_way = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    for number in 0..1_000 {
+        let (target, send) = (bench.target.clone(), send.clone());
+        let (under_way, most) = (under_way.clone(), most.clone());
+        tokio::spawn(async move {
+            let (held, began) = target
+                .gate()
+                .hold(WaitsFor::Endpoint, None)
+                .expect("room in the queue");
+            target.began_to_wait(WaitsFor::Endpoint, began);
+            let mut pass = held.await.expect("released");
+            pass.go();
+            most.fetch_max(
+                under_way.fetch_add(1, Ordering::SeqCst) + 1,
+                Ordering::SeqCst,
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            under_way.fetch_sub(1, Ordering::SeqCst);
+            pass.answered();
+            drop(pass);
+            send.send(number).expect("the test listens");
+        });
+    }
+    settle().await;
+    drop(send);
+    let start = Instant::now();
+    bench.target.set_endpoints(endpoints(count));
+    let mut answered = 0;
+    while through.recv().await.is_some() {
+        answered += 1;
+    }
+    assert_eq!(answered, 1_000);
+    (start.elapsed(), most.load(Ordering::SeqCst))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_without_bounds_gets_a_thousand_at_once_soon() {
+    let (took, most) = a_thousand_to(1).await;
+    assert!(took <= Duration::from_millis(120), "{took:?}");
+    assert!(most >= 256, "{most}");
+    let (took, _) = a_thousand_to(4).await;
+    assert!(took <= Duration::from_millis(100), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,7 +250,10 @@ async fn the_place_of_one_who_leaves_is_free_at_once() {
         send.clone(),
     ));
     settle().await;
-    assert!(matches!(bench.target.gate().hold(None), Err(NotHeld::Full)));
+    assert!(matches!(
+        bench.target.gate().hold(WaitsFor::Endpoint, None),
+        Err(NotHeld::Full)
+    ));
     leaver.abort();
     settle().await;
     assert_eq!(bench.target.held(), 1);
@@ -207,10 +271,13 @@ async fn the_bound_over_all_targets_holds() {
         Arc::new(Gate::new(10, limit.clone())),
         Arc::new(Gate::new(10, limit)),
     ];
-    let (held, _) = gates[0].hold(None).expect("room");
-    assert!(matches!(gates[1].hold(None), Err(NotHeld::Full)));
+    let (held, _) = gates[0].hold(WaitsFor::Endpoint, None).expect("room");
+    assert!(matches!(
+        gates[1].hold(WaitsFor::Endpoint, None),
+        Err(NotHeld::Full)
+    ));
     drop(held);
-    assert!(gates[1].hold(None).is_ok());
+    assert!(gates[1].hold(WaitsFor::Endpoint, None).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,13 +287,16 @@ async fn one_who_met_a_dead_endpoint_is_not_refused_for_those_who_came_later() {
         Arc::new(Gate::new(1, limit.clone())),
         Arc::new(Gate::new(1, limit)),
     ];
-    let (held, _) = gates[0].hold(None).expect("room");
+    let (held, _) = gates[0].hold(WaitsFor::Endpoint, None).expect("room");
     gates[0].queue.release(1);
     let mut pass = held.await.expect("released");
-    let (_later, _) = gates[1].hold(None).expect("room again");
-    pass.failed();
-    assert!(gates[0].hold(Some(pass)).is_ok());
-    assert!(matches!(gates[1].hold(None), Err(NotHeld::Full)));
+    let (_later, _) = gates[1].hold(WaitsFor::Endpoint, None).expect("room again");
+    pass.refused();
+    assert!(gates[0].hold(WaitsFor::Endpoint, Some(pass)).is_ok());
+    assert!(matches!(
+        gates[1].hold(WaitsFor::Endpoint, None),
+        Err(NotHeld::Full)
+    ));
 }
 
 /// An address that neither accepts nor refuses: its queue is full.
@@ -263,8 +333,12 @@ async fn news_are_heard_while_silent_endpoints_are_probed() {
         }
     }
     bench.target.set_endpoints(Arc::new(EndpointSet::new(dead)));
-    let (held, began) = bench.target.gate().hold(None).expect("room");
-    bench.target.began_to_wait(began);
+    let (held, began) = bench
+        .target
+        .gate()
+        .hold(WaitsFor::Endpoint, None)
+        .expect("room");
+    bench.target.began_to_wait(WaitsFor::Endpoint, began);
     settle().await;
     let start = Instant::now();
     bench.target.set_endpoints(endpoints(1));
@@ -272,21 +346,53 @@ async fn news_are_heard_while_silent_endpoints_are_probed() {
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
+#[tokio::test]
+async fn one_live_endpoint_among_silent_ones_is_found_at_once() {
+    let bench = bench(10);
+    let (addr, _sockets) = silent().await;
+    let live = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let live = live.expect("a free port");
+    let addrs = std::iter::repeat_n(addr, 20).chain([live.local_addr().expect("bound")]);
+    let all: Vec<_> = addrs
+        .map(|addr| Arc::new(Endpoint::new(addr, "e", Protocol::Http1, 1)))
+        .collect();
+    let now_us = bench.target.clock().now_us();
+    for endpoint in &all {
+        for nth in 0..8 {
+            endpoint.eject(now_us + nth * 10_000_000);
+        }
+    }
+    bench.target.set_endpoints(Arc::new(EndpointSet::new(all)));
+    let start = Instant::now();
+    let (held, began) = bench
+        .target
+        .gate()
+        .hold(WaitsFor::Endpoint, None)
+        .expect("room");
+    bench.target.began_to_wait(WaitsFor::Endpoint, began);
+    assert!(held.await.is_ok());
+    // One after the other, the silent ones alone would take six seconds.
+    assert!(start.elapsed() < Duration::from_secs(3));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_target_that_is_given_up_refuses_old_and_new_until_it_recovers() {
     let bench = bench(10);
     let gate = bench.target.gate();
-    let (held, began) = gate.hold(None).expect("room");
-    bench.target.began_to_wait(began);
+    let (held, began) = gate.hold(WaitsFor::Endpoint, None).expect("room");
+    bench.target.began_to_wait(WaitsFor::Endpoint, began);
     bench.target.set_failing(Some("starts keep failing".into()));
     assert_eq!(
         held.await.expect_err("refused").as_ref(),
         "starts keep failing"
     );
-    assert!(matches!(gate.hold(None), Err(NotHeld::Refusing(_))));
+    assert!(matches!(
+        gate.hold(WaitsFor::Endpoint, None),
+        Err(NotHeld::Refusing(_))
+    ));
     bench.target.set_failing(None);
-    let (held, began) = gate.hold(None).expect("room again");
-    bench.target.began_to_wait(began);
+    let (held, began) = gate.hold(WaitsFor::Endpoint, None).expect("room again");
+    bench.target.began_to_wait(WaitsFor::Endpoint, began);
     bench.target.set_endpoints(endpoints(1));
     assert!(held.await.is_ok());
 }
@@ -295,12 +401,12 @@ async fn a_target_that_is_given_up_refuses_old_and_new_until_it_recovers() {
 async fn one_who_met_a_dead_endpoint_gets_the_old_place_back() {
     let bench = bench(100);
     let gate = bench.target.gate();
-    let (first, began) = gate.hold(None).expect("room");
-    bench.target.began_to_wait(began);
+    let (first, began) = gate.hold(WaitsFor::Endpoint, None).expect("room");
+    bench.target.began_to_wait(WaitsFor::Endpoint, began);
     bench.target.set_endpoints(endpoints(1));
     let mut pass = first.await.expect("released");
     bench.target.set_endpoints(Arc::new(EndpointSet::empty()));
-    pass.failed();
+    pass.refused();
     let (send, mut through) = mpsc::unbounded_channel();
     for number in 1..4 {
         tokio::spawn(request(
@@ -313,8 +419,11 @@ async fn one_who_met_a_dead_endpoint_gets_the_old_place_back() {
     settle().await;
     let target = bench.target.clone();
     tokio::spawn(async move {
-        let (held, began) = target.gate().hold(Some(pass)).expect("never refused twice");
-        target.began_to_wait(began);
+        let (held, began) = target
+            .gate()
+            .hold(WaitsFor::Endpoint, Some(pass))
+            .expect("never refused twice");
+        target.began_to_wait(WaitsFor::Endpoint, began);
         held.await.expect("released");
         send.send((0, Instant::now())).expect("the test listens");
     });

@@ -144,6 +144,12 @@ fn asks_upgrade<B>(request: &Request<B>) -> bool {
         && !has(header::UPGRADE, "h2c")
 }
 
+/// Does the client, as far as we are told, use TLS?
+pub(crate) fn came_by_tls(headers: &HeaderMap) -> bool {
+    let proto = headers.get(FORWARDED_PROTO);
+    proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+}
+
 fn strip_named_by_connection(headers: &mut HeaderMap) {
     // The usual one, which names no header.
     let usual = |value: &HeaderValue| {

@@ -1,7 +1,7 @@
 //! What a route wants to happen to requests that find nobody.
 
 use super::StaticResponse;
-use crate::endpoint::{EndpointSet, Lease};
+use crate::endpoint::{EndpointSet, Lease, PlaceLimit};
 use arc_swap::ArcSwap;
 use std::{sync::Arc, time::Duration};
 
@@ -79,7 +79,7 @@ impl Fallback {
     }
 
     pub(crate) fn pick(&self, now_us: u64) -> Option<Lease> {
-        self.endpoints.load().pick(now_us)
+        self.endpoints.load().pick(now_us, PlaceLimit::NONE)
     }
 }
 
@@ -103,6 +103,7 @@ mod tests {
                 status: StatusCode::OK,
                 headers,
                 body,
+                ..StaticResponse::default()
             }))
         };
         let case = |placeholder: bool, max_pending, overflow, in_flight| {

@@ -115,6 +115,7 @@ mod tests {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             body: bytes::Bytes::new(),
+            ..StaticResponse::default()
         };
         StaticRoute::new(&[rule], Arc::new(response), mode)
     }

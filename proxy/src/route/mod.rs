@@ -16,12 +16,15 @@ mod header;
 mod host;
 mod path;
 mod response;
+mod session;
 
 pub use cold_start::{ColdStart, Fallback, Overflow};
 pub(crate) use cold_start::{FALLBACK_AFTER, Instead};
 pub use fixed::{ResponseMode, StaticRoute};
 pub use header::HeaderRule;
 pub use response::StaticResponse;
+pub(crate) use session::SessionId;
+pub use session::{Session, SessionKey};
 
 use crate::target::Target;
 use ::http::HeaderMap;
@@ -40,6 +43,8 @@ pub struct Route {
     pub cold_start: ColdStart,
     /// Requests that it answers itself; the first that matches wins.
     pub static_routes: Vec<StaticRoute>,
+    /// Whether one client stays with one endpoint; `None`: it does not.
+    pub session: Option<Session>,
 }
 
 impl Route {
@@ -52,6 +57,7 @@ impl Route {
             timeouts: Timeouts::default(),
             cold_start: ColdStart::default(),
             static_routes: Vec::new(),
+            session: None,
         }
     }
 

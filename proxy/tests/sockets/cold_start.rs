@@ -24,6 +24,7 @@ fn page(status: u16, text: &'static str) -> Arc<StaticResponse> {
         status: status.try_into().expect("a status"),
         headers: [header].into_iter().collect(),
         body: text.into(),
+        ..StaticResponse::default()
     })
 }
 

@@ -5,7 +5,7 @@ use crate::support::{
     Backend, ScriptedBackend, Setup, TestProxy, Wire, eventually, on_both_runtimes,
 };
 use proxy::route::Timeouts;
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 on_both_runtimes!(
     idle_connections_that_the_endpoint_closed_cost_no_request,
@@ -68,7 +68,7 @@ async fn requests_without_an_answer_are_sent_again_where_that_is_safe(setup: Set
             assert_eq!(answer.text(), "Bad Gateway\n");
             assert_eq!(answer.cold_start(), Some("false"));
         }
-        let retries = proxy.web().metrics().retries.load(Ordering::Relaxed);
+        let retries = proxy.web().metrics().retries.resent();
         assert_eq!(retries, u64::from(wanted == 200));
         proxy.finish().await;
     }
@@ -170,7 +170,7 @@ async fn an_answer_that_breaks_off_is_no_success() {
             assert_eq!(client.body(&head).await, None, "closed in the middle");
         }
         proxy.settled().await;
-        assert_eq!(proxy.web().metrics().retries.load(Ordering::Relaxed), 0);
+        assert_eq!(proxy.web().metrics().retries.resent(), 0);
         assert_eq!(endpoint.idle_connections(), 0);
         proxy.finish().await;
     }

@@ -15,6 +15,7 @@ pub(crate) struct TargetNow {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) in_flight: u64,
     pub(crate) held: u64,
+    pub(crate) max_concurrency_per_replica: Option<usize>,
     pub(crate) concurrency: f64,
     pub(crate) request_rate: f64,
     pub(crate) active: bool,
@@ -39,6 +40,7 @@ pub(crate) struct Endpoint {
     pub(crate) address: String,
     pub(crate) in_flight: u64,
     pub(crate) ejected: bool,
+    pub(crate) ejected_for_answers: bool,
 }
 
 impl TargetNow {
