@@ -1,4 +1,9 @@
-//! The command line. Each flag has an environment variable of its name.
+//! The command line. Each flag has an environment variable of its name. Flags
+//! of one topic are in its file in `cli/`.
+
+mod connections;
+
+pub use connections::ConnectionArgs;
 
 use crate::{app::Settings, manifest::duration, telemetry::LogFormat};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -94,6 +99,10 @@ pub struct LocalArgs {
     #[arg(long, env = "REVEILLE_COLD_START_HEADER", default_value = "true", action = clap::ArgAction::Set)]
     pub cold_start_header: bool,
 
+    /// Limits of client connections
+    #[command(flatten)]
+    pub connections: ConnectionArgs,
+
     /// On SIGTERM, go on serving for this long after "not ready"
     #[arg(long, env = "REVEILLE_SHUTDOWN_DELAY", default_value = "0s", value_parser = time)]
     pub shutdown_delay: Duration,
@@ -174,6 +183,7 @@ impl LocalArgs {
                 readiness_timeout: self.readiness_timeout,
                 connect_timeout: self.connect_timeout,
                 cold_start_header: self.cold_start_header,
+                connections: self.connections.config(),
                 ..ProxyConfig::default()
             },
             ledger: LedgerConfig {
