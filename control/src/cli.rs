@@ -1,4 +1,9 @@
-//! The command line. Each flag has an environment variable of its name.
+//! The command line. Each flag has an environment variable of its name. Flags
+//! of one topic are in its file in `cli/`.
+
+mod connections;
+
+pub use connections::ConnectionArgs;
 
 mod client_address;
 mod clients;
@@ -123,6 +128,10 @@ pub struct LocalArgs {
     #[command(flatten)]
     pub endpoints: EndpointArgs,
 
+    /// Limits of client connections
+    #[command(flatten)]
+    pub connections: ConnectionArgs,
+
     /// On SIGTERM, go on serving for this long after "not ready"
     #[arg(long, env = "REVEILLE_SHUTDOWN_DELAY", default_value = "0s", value_parser = time)]
     pub shutdown_delay: Duration,
@@ -225,6 +234,7 @@ impl LocalArgs {
                 clients: self.clients.limits(),
                 client_address: self.client_address.config(),
                 endpoints: self.endpoints.config(),
+                connections: self.connections.config(),
                 ..ProxyConfig::default()
             },
             ledger: LedgerConfig {

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod discovery;
 pub mod local;
 pub mod manifest;
+pub mod memory;
 pub mod otlp;
 pub mod routes;
 pub mod telemetry;

@@ -6,7 +6,7 @@ use control::{
     cli::{CheckArgs, Cli, Command, ExampleArgs, HelloArgs, LocalArgs, Notes},
     local::{examples, hello},
     manifest::{self, Manifests, Severity},
-    telemetry,
+    memory, telemetry,
 };
 use std::{fs, io::Write, path::Path, process::ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -56,6 +56,7 @@ fn local(args: &LocalArgs, notes: &Notes) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the control runtime cannot be started")?;
+    runtime.spawn(memory::give_back());
     runtime.block_on(run(args, manifests))
 }
 

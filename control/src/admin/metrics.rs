@@ -291,6 +291,28 @@ fn upstream(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
                 family.counter(&labels, admin.proxy.refused().read(reason))
             })
         },
+    )?;
+    let counts = admin.proxy.connection_counts();
+    page.family(
+        "reveille_client_connections_parked",
+        "Connections of clients that are open, idle, and gave their memory back",
+        MetricType::Gauge,
+        |family| family.gauge(&[] as &Labels<0>, counts.parked),
+    )?;
+    page.family(
+        "reveille_client_connections_woken",
+        "Parked connections of clients that were used again",
+        MetricType::Counter,
+        |family| family.counter(&[] as &Labels<0>, counts.woken),
+    )?;
+    page.family(
+        "reveille_client_connections_timed_out",
+        "Connections of clients that were closed for a head that took too long, or for idleness",
+        MetricType::Counter,
+        |family| {
+            family.counter(&[("reason", "header".to_owned())], counts.slow_closed)?;
+            family.counter(&[("reason", "idle".to_owned())], counts.idle_closed)
+        },
     )
 }
 

@@ -246,6 +246,15 @@ fn reveilles_own_metrics_tell_what_happened() {
             0.0
         );
     }
+    assert_eq!(value("reveille_client_connections_parked", "", &[]), 0.0);
+    assert_eq!(
+        value("reveille_client_connections_woken", "_total", &[]),
+        0.0
+    );
+    for reason in ["header", "idle"] {
+        let family = "reveille_client_connections_timed_out";
+        assert_eq!(value(family, "_total", &[("reason", reason)]), 0.0);
+    }
     for state in ["in_use", "idle"] {
         let pairs = [route[0], route[1], ("state", state)];
         assert_eq!(value("reveille_upstream_connections", "", &pairs), 0.0);

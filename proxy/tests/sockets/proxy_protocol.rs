@@ -2,7 +2,7 @@
 //! are tested beside the parser.
 
 use crate::support::{Backend, Setup, TestProxy, Wire, eventually};
-use proxy::{ProxyProtocolMode, Refused, TrustedProxies, parse_network};
+use proxy::{ProxyProtocolMode, ProxyProtocolRefused as Refused, TrustedProxies, parse_network};
 use std::time::Duration;
 
 const V1: &[u8] = b"PROXY TCP4 203.0.113.9 10.0.0.1 4711 80\r\n";

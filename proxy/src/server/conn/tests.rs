@@ -121,6 +121,21 @@ async fn nothing_happens_to_connections_without_limits() {
     assert_eq!(proxy.connection_counts(), Default::default());
 }
 
+/// It answers no PING, so that the GOAWAY never comes to its end.
+#[tokio::test(start_paused = true)]
+async fn an_http2_client_that_ignores_a_goaway_is_cut_off() {
+    let proxy = proxy(ConnectionConfig::default());
+    let (mut client, serving) = connect(&proxy).await;
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    client.write_all(preface).await.expect("sent");
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert!(!serving.is_finished());
+    let begun = Instant::now();
+    proxy.shared().drain.begin().await;
+    serving.await.expect("no panic");
+    assert!((1.0..4.0).contains(&seconds(begun)), "{begun:?}");
+}
+
 #[tokio::test]
 async fn the_future_of_a_connection_is_small() {
     let proxy = proxy(ConnectionConfig::default());
