@@ -22,10 +22,8 @@ mod fuzz {
     mod strict;
 }
 
-use std::{
-    ops::AsyncFnMut,
-    time::{Duration, Instant},
-};
+use std::{ops::AsyncFnMut, time::Duration};
+use tokio::time::Instant;
 
 /// A number from the environment.
 fn setting(name: &str) -> Option<u64> {

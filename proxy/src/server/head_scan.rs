@@ -215,6 +215,10 @@ impl HeadScan {
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', bytes) {
             let piece = bytes.get(start..end).unwrap_or_default();
+            if self.last == 0 && self.seen.request_line && says_nothing(piece) {
+                start = end + 1;
+                continue;
+            }
             let line = if self.last == 0 {
                 self.line(piece, verdicts)
             } else {
@@ -254,6 +258,7 @@ impl HeadScan {
     }
 
     /// One line, without its line feed.
+    #[inline]
     fn line(&mut self, line: &[u8], verdicts: &Verdicts) -> Result<(), NoChunk> {
         let (line, is_bare) = match line {
             [line @ .., b'\r'] => (line, false),
@@ -287,6 +292,7 @@ impl HeadScan {
         }
     }
 
+    #[inline]
     fn line_of_head(&mut self, line: &[u8], verdicts: &Verdicts) {
         let seen = &mut self.seen;
         if !seen.request_line {
@@ -297,7 +303,7 @@ impl HeadScan {
             seen.request_line = true;
             if line == b"PRI * HTTP/2.0" {
                 self.at = At::Off;
-            } else if memchr::memchr(b'#', line).is_some() {
+            } else if line.contains(&b'#') {
                 seen.fault = Some(Fault::Fragment);
             }
             return;
@@ -305,7 +311,7 @@ impl HeadScan {
         if line.is_empty() {
             return self.end_of_head(verdicts);
         }
-        // First by the place of the colon: few names have it just there.
+        // By the place of the colon first: few names have it just there.
         let has_colon_at = |at: usize| line.get(at) == Some(&b':');
         if has_colon_at(17) && is_named(line, b"transfer-encoding") {
             seen.transfer_encoding = true;
@@ -356,6 +362,16 @@ impl HeadScan {
         } else {
             At::Head
         }
+    }
+}
+
+/// Is it a line of a head that says nothing about framing? Most are, and their
+/// first letter tells.
+#[inline]
+fn says_nothing(line: &[u8]) -> bool {
+    match line {
+        [first, .., b'\r'] => !matches!(first | 0x20, b'c' | b't' | b'u'),
+        _ => false,
     }
 }
 

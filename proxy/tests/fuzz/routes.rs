@@ -75,14 +75,13 @@ fn authority(random: &mut fastrand::Rng) -> String {
 /// The host as rules are compared with it: character by character.
 fn naive_host(authority: &str) -> Option<String> {
     let mut host = authority;
-    if let Some(at) = host.rfind('@') {
-        host = &host[at + 1..];
+    if let Some((_user, rest)) = host.rsplit_once('@') {
+        host = rest;
     }
-    if host.starts_with('[') {
-        let end = host.find(']').unwrap_or(host.len());
-        host = &host[1..end];
+    if let Some(rest) = host.strip_prefix('[') {
+        host = rest.split(']').next().unwrap_or_default();
     } else if host.matches(':').count() == 1 {
-        host = &host[..host.find(':').expect("one")];
+        host = host.split(':').next().unwrap_or_default();
     }
     let host = host.strip_suffix('.').unwrap_or(host);
     let has_capitals = host.chars().any(|c| c.is_ascii_uppercase());

@@ -140,6 +140,7 @@ impl Backend {
     }
 
     /// Requests since the last time, in order of arrival.
+    #[allow(dead_code, reason = "the fuzz targets use it")]
     pub(crate) fn take_received(&self) -> Vec<Received> {
         std::mem::take(&mut self.state.received.lock())
     }
