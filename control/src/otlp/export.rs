@@ -269,3 +269,6 @@ fn may_help(code: Code) -> bool {
             | Code::DataLoss
     )
 }
+
+#[cfg(test)]
+mod tests;

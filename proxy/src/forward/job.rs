@@ -175,7 +175,10 @@ impl<'a> Job<'a> {
                     self.request = Some(*request);
                     self.endpoint_is_dead(&lease, &error);
                 }
-                Err(SendError::Unfit(what)) => return Err(Refusal::BadRequest(what)),
+                Err(SendError::Unfit(what)) => {
+                    self.journal.not_sent();
+                    return Err(Refusal::BadRequest(what));
+                }
                 Err(SendError::NoAnswer { error, is_unharmed }) => {
                     self.journal.send_failed(&error);
                     self.check_upload()?;
