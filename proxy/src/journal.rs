@@ -53,6 +53,7 @@ pub struct ObserveConfig {
 #[derive(Debug)]
 pub(crate) struct Observe {
     config: ObserveConfig,
+    is_on: bool,
     clock: Clock,
     /// From now on it is the proxy that cuts connections.
     is_cutting: AtomicBool,
@@ -61,6 +62,7 @@ pub(crate) struct Observe {
 impl Observe {
     pub(crate) fn new(config: ObserveConfig, clock: Clock) -> Self {
         Self {
+            is_on: config.access_log.is_some() || config.traces.is_some(),
             config,
             clock,
             is_cutting: AtomicBool::new(false),
@@ -70,10 +72,6 @@ impl Observe {
     /// Whoever is cut off from now on did not leave by itself.
     pub(crate) fn cut_off(&self) {
         self.is_cutting.store(true, Ordering::Relaxed);
-    }
-
-    fn is_off(&self) -> bool {
-        self.config.access_log.is_none() && self.config.traces.is_none()
     }
 }
 
@@ -131,7 +129,7 @@ impl Journal {
         request: &Request<B>,
         begun_us: u64,
     ) -> Self {
-        if shared.observe.is_off() {
+        if !shared.observe.is_on {
             return Self(None);
         }
         let config = &shared.observe.config;

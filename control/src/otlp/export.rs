@@ -88,6 +88,8 @@ impl SpanSink for SpanQueue {
 #[derive(Debug)]
 pub struct Exporter {
     queued: mpsc::Receiver<Vec<SpanRecord>>,
+    /// Taken from the queue, and not yet sent.
+    batch: Vec<SpanRecord>,
     counters: Arc<TraceCounters>,
     client: TraceServiceClient<Channel>,
     settings: OtlpSettings,
@@ -114,6 +116,7 @@ impl Exporter {
         };
         let exporter = Self {
             queued,
+            batch: Vec::new(),
             counters,
             client: TraceServiceClient::new(channel),
             resource: convert::resource(&settings.resource),
@@ -133,41 +136,43 @@ impl Exporter {
     /// seconds.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
-            let batch = tokio::select! {
+            tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                batch = self.batch() => batch,
+                () = self.fill() => {}
+            }
+            let batch = std::mem::take(&mut self.batch);
+            let sent = tokio::select! {
+                () = self.export(batch.clone()) => true,
+                () = stop.cancelled() => false,
             };
-            tokio::select! {
-                () = self.export(batch.clone()) => {}
-                () = stop.cancelled() => {
-                    self.flush(batch).await;
-                    return;
-                }
+            if !sent {
+                // Perhaps it was; twice is better than never.
+                self.batch = batch;
+                break;
             }
         }
-        self.flush(Vec::new()).await;
+        self.flush().await;
     }
 
-    /// The next batch: full, or as much as came within the linger.
-    ///
-    /// Cancel safe only at the end of the run: what it took is gone.
-    async fn batch(&mut self) -> Vec<SpanRecord> {
-        let mut batch = match self.queued.recv().await {
-            Some(spans) => spans,
+    /// Fills the batch: to the brim, or with as much as comes within the
+    /// linger. Cancel safe.
+    async fn fill(&mut self) {
+        match self.queued.recv().await {
+            Some(spans) => self.batch.extend(spans),
             None => std::future::pending().await,
-        };
+        }
         let until = Instant::now() + LINGER;
-        while batch.len() < BATCH {
+        while self.batch.len() < BATCH {
             match timeout_at(until, self.queued.recv()).await {
-                Ok(Some(spans)) => batch.extend(spans),
+                Ok(Some(spans)) => self.batch.extend(spans),
                 _ => break,
             }
         }
-        batch
     }
 
-    async fn flush(&mut self, mut left: Vec<SpanRecord>) {
+    async fn flush(&mut self) {
+        let mut left = std::mem::take(&mut self.batch);
         while let Ok(spans) = self.queued.try_recv() {
             left.extend(spans);
         }
@@ -264,3 +269,6 @@ fn may_help(code: Code) -> bool {
             | Code::DataLoss
     )
 }
+
+#[cfg(test)]
+mod tests;

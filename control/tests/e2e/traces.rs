@@ -16,9 +16,12 @@ use tonic::{Request, Response, Status};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
+/// An export, and the value of its header `x-tenant`.
+type Export = (ExportTraceServiceRequest, Option<String>);
+
 /// What arrived.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<(ExportTraceServiceRequest, Option<String>)>>>);
+struct Kept(Arc<Mutex<Vec<Export>>>);
 
 #[tonic::async_trait]
 impl TraceService for Kept {
@@ -29,7 +32,7 @@ impl TraceService for Kept {
         let tenant = request.metadata().get("x-tenant");
         let tenant = tenant.map(|value| value.to_str().expect("ASCII").to_owned());
         self.0.lock().push((request.into_inner(), tenant));
-        Ok(Response::default())
+        Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
 

@@ -228,7 +228,10 @@ impl<'a> Job<'a> {
                     self.journal.not_sent();
                     self.endpoint_is_dead(&lease, &error)?;
                 }
-                Err(SendError::Unfit(what)) => return Err(Refusal::BadRequest(what)),
+                Err(SendError::Unfit(what)) => {
+                    self.journal.not_sent();
+                    return Err(Refusal::BadRequest(what));
+                }
                 Err(SendError::NoAnswer { error, is_unharmed }) => {
                     self.journal.send_failed(&error);
                     self.check_upload()?;
