@@ -16,7 +16,7 @@ on_both_runtimes!(
 const SOON: Duration = Duration::from_millis(20);
 const NEVER: Duration = Duration::ZERO;
 const LONG: Duration = Duration::from_secs(600);
-const GET: &str = "GET / HTTP/1.1\r\nhost: a.test\r\n\r\n";
+const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// An empty SETTINGS frame.
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -82,8 +82,8 @@ async fn a_head_that_arrives_byte_by_byte_wakes_a_parked_connection() {
     until_parked(&proxy, 1).await;
     client.send(&GET[..1]).await;
     until_woken(&proxy, 1).await;
-    for byte in GET[1..].bytes() {
-        client.send([byte]).await;
+    for byte in &GET[1..] {
+        client.send([*byte]).await;
         tokio::task::yield_now().await;
     }
     assert_eq!(client.response().await.text(), "hello");
