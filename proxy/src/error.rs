@@ -14,6 +14,17 @@ pub(crate) enum Refusal {
     /// `CONNECT` would make an open proxy of us (RFC 9110 section 9.3.6).
     #[error("CONNECT is not served")]
     Connect,
+    /// Only RFC 8441's use of `:protocol` is known here.
+    #[error("no protocol but websocket is served over CONNECT")]
+    ConnectProtocol,
+    #[error("no WebSocket here: the endpoint speaks HTTP/2")]
+    NoWebSocket,
+    /// What a route answers itself is no WebSocket.
+    #[error("no WebSocket yet: the route answers by itself")]
+    NoWebSocketYet,
+    /// RFC 9110 section 10.1.1.
+    #[error("an expectation other than 100-continue")]
+    Expectation,
     #[error("too many pending requests")]
     TooManyPending,
     /// Not served, but answered as the route wants it: a static route or a
@@ -40,6 +51,10 @@ pub(crate) enum Refusal {
     /// 101 without an `Upgrade` that we passed on: what follows is not HTTP.
     #[error("the endpoint switched protocols unasked")]
     SwitchedProtocols,
+    /// Neither a refusal nor a proper handshake came back for a WebSocket over
+    /// HTTP/2.
+    #[error("the endpoint did not open the WebSocket")]
+    NotOpened,
 }
 
 impl Refusal {
@@ -48,8 +63,11 @@ impl Refusal {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Fixed(response) => response.status,
-            Self::Connect => StatusCode::NOT_IMPLEMENTED,
-            Self::TooManyPending | Self::Failing(_) | Self::Draining => {
+            Self::Connect | Self::ConnectProtocol | Self::NoWebSocket => {
+                StatusCode::NOT_IMPLEMENTED
+            }
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::TooManyPending | Self::Failing(_) | Self::Draining | Self::NoWebSocketYet => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::ReadinessTimeout | Self::RequestTimeout | Self::ResponseHeaderTimeout => {
@@ -57,7 +75,7 @@ impl Refusal {
             }
             // nginx's code; registered nowhere, but a valid one.
             Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-            Self::NoAnswer(_) | Self::BadAnswer(_) | Self::SwitchedProtocols => {
+            Self::NoAnswer(_) | Self::BadAnswer(_) | Self::SwitchedProtocols | Self::NotOpened => {
                 StatusCode::BAD_GATEWAY
             }
         }
@@ -68,9 +86,15 @@ impl Refusal {
     /// its operator can act upon and nothing about our insides.
     pub(crate) fn explanation(&self) -> Option<String> {
         match self {
-            Self::BadRequest(_) | Self::Connect | Self::TooManyPending | Self::Failing(_) => {
-                Some(self.to_string())
-            }
+            Self::BadRequest(_)
+            | Self::Connect
+            | Self::ConnectProtocol
+            | Self::NoWebSocket
+            | Self::NoWebSocketYet
+            | Self::NotOpened
+            | Self::Expectation
+            | Self::TooManyPending
+            | Self::Failing(_) => Some(self.to_string()),
             _ => None,
         }
     }
@@ -78,7 +102,7 @@ impl Refusal {
     /// Seconds after which trying again makes sense.
     pub(crate) fn retry_after(&self) -> Option<u16> {
         match self {
-            Self::TooManyPending | Self::ReadinessTimeout => Some(1),
+            Self::TooManyPending | Self::ReadinessTimeout | Self::NoWebSocketYet => Some(1),
             Self::Failing(_) | Self::Draining => Some(5),
             _ => None,
         }
@@ -89,7 +113,11 @@ impl Refusal {
     pub(crate) fn closes_connection(&self) -> bool {
         matches!(
             self,
-            Self::BadRequest(_) | Self::Connect | Self::Draining | Self::ClientGone
+            Self::BadRequest(_)
+                | Self::Connect
+                | Self::Expectation
+                | Self::Draining
+                | Self::ClientGone
         )
     }
 }

@@ -20,9 +20,10 @@ pub(crate) use tunnel::Tunnel;
 use crate::{
     error::Refusal,
     http::{
-        ProxyBody, TrackedBody, grpc,
+        AtDeadline, ProxyBody, TrackedBody, grpc,
         headers::{self, COLD_START},
-        respond,
+        respond, trailers,
+        websocket::{self, Connect},
     },
     in_flight::{InFlight, Unrouted},
     proxy::Shared,
@@ -30,7 +31,7 @@ use crate::{
     server::ClientConnection,
 };
 use http::{Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use job::{Answer, Job, Outcome};
 use limits::Limits;
 
@@ -45,6 +46,7 @@ pub(crate) async fn forward(
 ) -> Response<ProxyBody> {
     let begun_us = shared.clock.now_us();
     let is_grpc = grpc::is_call(&request);
+    let is_connect = request.method() == Method::CONNECT;
 
     // 1. Which route?
     let route = match find_route(shared, &request) {
@@ -72,20 +74,41 @@ pub(crate) async fn forward(
     let mut job = Job::new(shared, client, &route, fixed, &in_flight, &limits, request);
     let outcome = job.run().await;
     let cold_start = job.cold_start_header();
+    let makes_room = job.makes_room;
 
     // 7. Answer; the body carries the guards until it ends.
     let mut response = match outcome {
         Ok(Outcome::Answered(answer)) => {
             in_flight.answered(answer.response.status());
-            pass_on(answer, version, &limits, in_flight)
+            let mut response = pass_on(answer, version, (&limits, is_grpc), in_flight);
+            if makes_room && !response.body().is_end_stream() {
+                trailers::make_room(response.headers_mut());
+            }
+            response
         }
         Ok(Outcome::Switched(answer, client_side)) => {
             in_flight.answered(answer.response.status());
-            let (tunnel, response) = Tunnel::open(answer, client_side, limits.request, in_flight);
-            client.switch_to(tunnel);
+            if is_connect {
+                in_flight.answered(StatusCode::OK);
+            }
+            let (tunnel, mut response) =
+                Tunnel::open(answer, client_side, limits.request, in_flight);
+            if is_connect {
+                websocket::opened(&mut response);
+                // One stream of many: it cannot be the rest of the connection.
+                tokio::spawn(tunnel.run_until(shared.drain.deadline()));
+            } else {
+                client.switch_to(tunnel);
+            }
             response
         }
         Err(refusal) => {
+            let refusal = match refusal {
+                Refusal::Fixed(fixed) if is_connect && fixed.status.is_success() => {
+                    Refusal::NoWebSocketYet
+                }
+                refusal => refusal,
+            };
             in_flight.answered(refusal.status());
             tracing::debug!(target = %route.target.id(), reason = %refusal, "request refused");
             respond::refusal(&refusal, is_grpc)
@@ -101,7 +124,7 @@ pub(crate) async fn forward(
 fn pass_on(
     answer: Answer,
     version: Version,
-    limits: &Limits,
+    (limits, is_grpc): (&Limits, bool),
     in_flight: InFlight,
 ) -> Response<ProxyBody> {
     let Answer {
@@ -118,7 +141,13 @@ fn pass_on(
         headers::strip_hop_by_hop(&mut head.headers);
     }
     head.version = Version::HTTP_11;
-    let body = TrackedBody::new(body, limits.request, upload, used, lease, in_flight);
+    let at_deadline = if is_grpc {
+        AtDeadline::TellGrpc
+    } else {
+        AtDeadline::Break
+    };
+    let deadline = (limits.request, at_deadline);
+    let body = TrackedBody::new(body, deadline, upload, used, lease, in_flight);
     Response::from_parts(head, ProxyBody::Upstream(body))
 }
 
@@ -128,8 +157,13 @@ fn find_route(
     request: &Request<Incoming>,
 ) -> Result<std::sync::Arc<Route>, Refusal> {
     if request.method() == Method::CONNECT {
-        return Err(Refusal::Connect);
+        match websocket::asked(request) {
+            Connect::Plain => return Err(Refusal::Connect),
+            Connect::Other => return Err(Refusal::ConnectProtocol),
+            Connect::WebSocket => {}
+        }
     }
+    headers::check_expectation(request).map_err(|()| Refusal::Expectation)?;
     let authority = headers::authority(request).map_err(Refusal::BadRequest)?;
     let table = shared.routes.load();
     let route = table.lookup(authority, request.uri().path(), request.headers());

@@ -13,9 +13,12 @@ mod sockets {
     mod hold;
     mod hostile;
     mod http2;
+    mod interim;
     mod leaving;
     mod recovery;
     mod routing;
     mod streaming;
+    mod trailers;
     mod upgrade;
+    mod websocket;
 }

@@ -13,7 +13,8 @@ use crate::{
     http::{
         UploadBody,
         body::{Upload, UploadState},
-        headers,
+        grpc, headers, trailers,
+        websocket::Handshake,
     },
     in_flight::InFlight,
     proxy::Shared,
@@ -21,7 +22,7 @@ use crate::{
     server::ClientConnection,
     upstream::{self, Answered, SendError, Use, Used},
 };
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::{
     body::{Body, Incoming},
     upgrade::OnUpgrade,
@@ -66,6 +67,13 @@ pub(super) struct Job<'a> {
     pub(super) has_body: bool,
     /// The client asked to switch protocols.
     pub(super) upgrade: Option<OnUpgrade>,
+    /// It did so over HTTP/2, for a WebSocket.
+    pub(super) websocket: Option<Handshake>,
+    /// The client is on HTTP/1.1: it can be told interim answers.
+    pub(super) relays_interim: bool,
+    /// The client is on HTTP/1.1 and understands trailers: an answer with a
+    /// body may need room for them.
+    pub(super) makes_room: bool,
     /// The client is on HTTP/1: while the request is held, what it sent next
     /// (its body, another request) stays unread and hides that it left.
     pub(super) may_leave_unseen: bool,
@@ -89,7 +97,8 @@ impl<'a> Job<'a> {
         request: Request<Incoming>,
     ) -> Self {
         let has_body = !request.body().is_end_stream();
-        let may_leave_unseen = request.version() < Version::HTTP_2;
+        let version = request.version();
+        let may_leave_unseen = version < Version::HTTP_2;
         let (head, body) = request.into_parts();
         let (body, upload) = if has_body {
             UploadBody::stream(body)
@@ -97,9 +106,18 @@ impl<'a> Job<'a> {
             (UploadBody::none(), Upload::none())
         };
         let mut request = Request::from_parts(head, body);
-        let asks_upgrade = headers::rewrite_request(&mut request, &client.ip);
+        let websocket =
+            (request.method() == Method::CONNECT).then(|| Handshake::begin(&mut request));
+        let is_head = request.method() == Method::HEAD;
+        let headers::Asked {
+            upgrade: asks_upgrade,
+            trailers: asks_trailers,
+        } = headers::rewrite_request(&mut request, &client.ip);
         let upgrade = asks_upgrade.then(|| hyper::upgrade::on(&mut request));
         if has_body {
+            if version == Version::HTTP_2 && request.headers().contains_key(header::TRAILER) {
+                trailers::make_room(request.headers_mut());
+            }
             headers::frame_body(&mut request);
         }
         Self {
@@ -113,6 +131,9 @@ impl<'a> Job<'a> {
             upload: Some(upload),
             has_body,
             upgrade,
+            websocket,
+            relays_interim: version == Version::HTTP_11,
+            makes_room: asks_trailers && version == Version::HTTP_11 && !is_head,
             may_leave_unseen,
             held_since: None,
             passed_wait: false,
@@ -139,10 +160,16 @@ impl<'a> Job<'a> {
             self.passed_wait = self.fixed.is_none() && !self.on_fallback;
 
             // 4. to 6. A connection, and the request on it.
-            let request = self
+            let mut request = self
                 .request
                 .take()
                 .expect("a request that failed unsent came back");
+            if self.websocket.is_some() && lease.endpoint().protocol() == Protocol::H2c {
+                return Err(Refusal::NoWebSocket);
+            }
+            if let (Some(deadline), Some(_held)) = (self.limits.grpc, self.held_since) {
+                grpc::set_timeout(request.headers_mut(), deadline);
+            }
             let is_idempotent = request.method().is_idempotent();
             let replay = self.replay(&request, &lease);
             let connection = if resends == 0 { Use::Any } else { Use::New };
@@ -158,6 +185,11 @@ impl<'a> Job<'a> {
                         lease,
                         upload,
                     };
+                    if let Some(handshake) = &self.websocket
+                        && !is_in_order(handshake, &answer.response)
+                    {
+                        return Err(Refusal::NotOpened);
+                    }
                     if !switches {
                         return Ok(Outcome::Answered(answer));
                     }
@@ -221,7 +253,12 @@ impl<'a> Job<'a> {
     ) -> Result<Result<Answered, SendError>, Refusal> {
         let limit = self.shared.config.connect_timeout;
         let worker = self.client.worker;
-        let send = upstream::send(lease.endpoint(), worker, connection, limit, request);
+        let client = self.client;
+        let relay = |heads: &[u8]| client.send_interim(heads);
+        let relay = self
+            .relays_interim
+            .then_some(&relay as &upstream::Relay<'_>);
+        let send = upstream::send(lease.endpoint(), worker, connection, limit, relay, request);
         let mut send = pin!(send);
         let mut sent = Instant::now();
         loop {
@@ -329,5 +366,15 @@ impl<'a> Job<'a> {
 
     fn target_metrics(&self) -> &crate::metrics::TargetMetrics {
         self.route.target.metrics()
+    }
+}
+
+/// May this be the end of a handshake? Anything but 101 means no, and must not
+/// look like yes: over HTTP/2 that is every 2xx (RFC 8441 section 5).
+#[cold]
+fn is_in_order(handshake: &Handshake, response: &Response<Incoming>) -> bool {
+    match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS => handshake.is_met_by(response.headers()),
+        status => !status.is_success(),
     }
 }

@@ -5,9 +5,11 @@
 //! falls under `timeouts.request` and the drain's deadline, until both
 //! directions have ended. Its connection never goes back to the pool.
 //!
-//! The tunnel is the rest of the client connection's life: `forward` leaves it
-//! with the connection, which runs it once hyper has written the 101. So it
-//! needs no task and no tracking of its own.
+//! Over HTTP/1.1, the tunnel is the rest of the client connection's life:
+//! `forward` leaves it with the connection, which runs it once hyper has
+//! written the 101. So it needs no task and no tracking of its own. Over HTTP/2
+//! (RFC 8441) it is one stream of many and has a task; the connection, which
+//! the drain tracks, lives until that stream has ended.
 
 use super::job::Answer;
 use crate::{
@@ -20,6 +22,7 @@ use http::{Response, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::{
+    future::Future,
     io,
     pin::pin,
     sync::atomic::{AtomicU64, Ordering},
@@ -74,6 +77,15 @@ impl Tunnel {
         head.headers.remove(header::CONTENT_LENGTH);
         let response = Response::from_parts(head, ProxyBody::Own(None));
         (Box::new(tunnel), response)
+    }
+
+    /// As [`Tunnel::run`], but not beyond the drain's deadline.
+    pub(super) async fn run_until(self: Box<Self>, deadline: impl Future<Output = ()>) {
+        tokio::select! {
+            biased;
+            () = deadline => {}
+            () = self.run() => {}
+        }
     }
 
     /// Copies until both directions have ended, or the request's time is up.

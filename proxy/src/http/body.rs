@@ -1,7 +1,7 @@
 //! Bodies on their way through: never buffered, never copied, always
 //! accounted for.
 
-use super::resend::Beginning;
+use super::{grpc, resend::Beginning, trailers};
 use crate::{endpoint::Lease, in_flight::InFlight, upstream::Used};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -191,7 +191,7 @@ impl Body for UploadBody {
             *this.begun = true;
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
-        let frame = ready!(inner.as_mut().poll_frame(cx));
+        let frame = sifted(ready!(inner.as_mut().poll_frame(cx)));
         *this.begun = true;
         if let (Some(beginning), Some(outside)) = (this.beginning.as_mut(), &this.outside)
             && (outside.answered.load(Ordering::Relaxed) || !beginning.keep(&frame))
@@ -274,7 +274,8 @@ pub(crate) enum BodyError {
     /// The endpoint's connection broke.
     #[error("the endpoint broke off its answer: {0}")]
     Upstream(#[from] hyper::Error),
-    /// The route's `timeouts.request` ran out in the middle of the answer.
+    /// `timeouts.request` ran out in the middle of the answer, and the client
+    /// does not speak gRPC.
     #[error("the request timeout ran out during the answer")]
     RequestTimeout,
 }
@@ -325,16 +326,28 @@ pub(crate) struct TrackedBody {
     ended: bool,
     /// Boxed: most routes have no request timeout.
     deadline: Option<Pin<Box<Sleep>>>,
+    at_deadline: AtDeadline,
     upload: Upload,
     used: Option<Used>,
     lease: Lease,
     in_flight: InFlight,
 }
 
+/// How an answer ends whose time runs out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AtDeadline {
+    /// It breaks off.
+    Break,
+    /// A gRPC client is told why.
+    TellGrpc,
+    /// It was told.
+    Told,
+}
+
 impl TrackedBody {
     pub(crate) fn new(
         inner: Incoming,
-        deadline: Option<Instant>,
+        (deadline, at_deadline): (Option<Instant>, AtDeadline),
         upload: Upload,
         used: Option<Used>,
         lease: Lease,
@@ -345,6 +358,7 @@ impl TrackedBody {
             inner,
             ended: false,
             deadline,
+            at_deadline,
             upload,
             used,
             lease,
@@ -359,18 +373,35 @@ impl TrackedBody {
         let this = self.project();
         // Before the body: one that always has more to give must end too.
         if let Some(deadline) = this.deadline
-            && deadline.as_mut().poll(cx).is_ready()
+            && (*this.at_deadline == AtDeadline::Told || deadline.as_mut().poll(cx).is_ready())
         {
-            return Poll::Ready(Some(Err(BodyError::RequestTimeout)));
+            return Poll::Ready(match *this.at_deadline {
+                AtDeadline::Break => Some(Err(BodyError::RequestTimeout)),
+                AtDeadline::TellGrpc => {
+                    *this.at_deadline = AtDeadline::Told;
+                    Some(Ok(Frame::trailers(grpc::deadline_exceeded())))
+                }
+                AtDeadline::Told => None,
+            });
         }
         match this.inner.poll_frame(cx) {
             Poll::Ready(frame) => {
                 *this.ended |= is_last(&frame);
-                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+                Poll::Ready(sifted(frame).map(|frame| frame.map_err(BodyError::from)))
             }
             Poll::Pending => Poll::Pending,
         }
     }
+}
+
+/// Without what may not be a trailer.
+fn sifted<E>(mut frame: Option<Result<Frame<Bytes>, E>>) -> Option<Result<Frame<Bytes>, E>> {
+    if let Some(Ok(frame)) = &mut frame
+        && let Some(fields) = frame.trailers_mut()
+    {
+        trailers::sift(fields);
+    }
+    frame
 }
 
 /// Does nothing come after this? Trailers are the end of what has them.

@@ -4,6 +4,7 @@
 use super::{
     client_io::{ClientIo, ClientSocket},
     drain::Phase,
+    interim::{InterimIo, InterimQueue},
 };
 use crate::{
     forward::{Tunnel, forward},
@@ -40,6 +41,7 @@ pub(crate) struct ClientConnection {
     /// The peer's address as a header value, made once.
     pub(crate) ip: HeaderValue,
     socket: Arc<ClientSocket>,
+    interim: Arc<InterimQueue>,
     /// What the connection becomes after the answer under way.
     tunnel: Mutex<Option<Box<Tunnel>>>,
 }
@@ -48,6 +50,12 @@ impl ClientConnection {
     /// Resolves when the client has left; see [`ClientSocket::gone`].
     pub(crate) async fn gone(&self) {
         self.socket.gone().await;
+    }
+
+    /// Interim heads for an HTTP/1.1 client, before the final head of the
+    /// answer under way; in the task of the connection.
+    pub(crate) fn send_interim(&self, heads: &[u8]) {
+        self.interim.push(heads);
     }
 
     /// The answer under way is a 101: after it, the connection is a tunnel.
@@ -65,6 +73,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: usize, stream: TcpStream,
         worker,
         ip,
         socket: socket.clone(),
+        interim: Arc::default(),
         tunnel: Mutex::default(),
     };
     let context = Arc::new((shared, client));
@@ -103,7 +112,8 @@ async fn serve_http(
     };
 
     let builder = builder();
-    let io = TokioIo::new(ClientIo(socket));
+    let io = InterimIo::new(ClientIo(socket), context.1.interim.clone());
+    let io = TokioIo::new(io);
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
     loop {
         tokio::select! {
@@ -133,6 +143,8 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .max_buf_size(MOST_HEAD_BYTES as usize);
     builder
         .http2()
+        // WebSocket over HTTP/2 (RFC 8441).
+        .enable_connect_protocol()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MOST_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)

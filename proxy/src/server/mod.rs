@@ -5,6 +5,7 @@ mod accept;
 mod client_io;
 mod conn;
 mod drain;
+mod interim;
 
 pub(crate) use accept::{accept_loop, bind};
 pub(crate) use conn::ClientConnection;

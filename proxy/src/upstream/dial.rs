@@ -1,9 +1,12 @@
 //! Dialling: TCP connections to endpoints, and HTTP/1.1 on them.
 
-use super::Sender;
+use super::{
+    Sender,
+    interim::{Interim, Tapped},
+};
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 
 /// A peer that vanished without a word is noticed after this long.
@@ -57,7 +60,9 @@ pub(super) async fn open(addr: SocketAddr, limit: Duration) -> io::Result<TcpStr
 /// Cancel safe: nothing is left behind.
 pub(super) async fn dial(addr: SocketAddr, limit: Duration) -> io::Result<Sender> {
     let stream = open(addr, limit).await?;
-    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+    let interim = Arc::<Interim>::default();
+    let stream = TokioIo::new(Tapped::new(stream, interim.clone()));
+    let (http, connection) = hyper::client::conn::http1::handshake(stream)
         .await
         .map_err(io::Error::other)?;
     tokio::spawn(async move {
@@ -67,5 +72,5 @@ pub(super) async fn dial(addr: SocketAddr, limit: Duration) -> io::Result<Sender
             tracing::trace!(%addr, %error, "upstream connection ended");
         }
     });
-    Ok(sender)
+    Ok(Sender { http, interim })
 }

@@ -1,21 +1,35 @@
 //! Upstream: connections to endpoints. `dial.rs` opens sockets; `send.rs`
 //! sends a request as the endpoint's protocol wants it. HTTP/1.1: `pool.rs`
-//! keeps the idle connections, one list per worker. HTTP/2: `h2c/`.
+//! keeps the idle connections, one list per worker; `interim.rs` finds 1xx
+//! answers on them. HTTP/2: `h2c/`.
 
 mod dial;
 mod h2c;
+mod interim;
 mod pool;
 mod send;
 
 pub(crate) use dial::connect;
 pub(crate) use pool::IdlePool;
-pub(crate) use send::{Answered, SendError, Use, send};
+pub(crate) use send::{Answered, Relay, SendError, Use, send};
 
 use crate::{endpoint::Protocol, http::UploadBody};
-use std::time::Duration;
+use hyper::client::conn::http1::SendRequest;
+use interim::Interim;
+use std::{sync::Arc, time::Duration};
 
 /// A connection to an endpoint that takes one request at a time.
-pub(crate) type Sender = hyper::client::conn::http1::SendRequest<UploadBody>;
+#[derive(Debug)]
+pub(crate) struct Sender {
+    http: SendRequest<UploadBody>,
+    interim: Arc<Interim>,
+}
+
+impl Sender {
+    fn is_closed(&self) -> bool {
+        self.http.is_closed()
+    }
+}
 
 /// The connections to one endpoint.
 #[derive(Debug)]

@@ -35,6 +35,9 @@ pub(crate) enum SendError {
     BadAnswer(hyper::Error),
 }
 
+/// Takes interim answers (1xx): whole heads, as an HTTP/1.1 client gets them.
+pub(crate) type Relay<'a> = dyn Fn(&[u8]) + Sync + 'a;
+
 /// Which connection a request may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
@@ -49,6 +52,9 @@ pub(crate) enum Use {
 /// Sends `request` on a connection of `worker`'s as the endpoint's protocol
 /// wants it; see [`send_http1`] and [`h2c::send`].
 ///
+/// What is interim goes to `relay`, if there is one, before the answer is given
+/// back; of HTTP/2 endpoints, nothing is.
+///
 /// Gives back the connection with the answer; give it back to the endpoint
 /// when both bodies are through.
 ///
@@ -59,11 +65,13 @@ pub(crate) async fn send(
     worker: usize,
     connection: Use,
     connect_limit: Duration,
+    relay: Option<&Relay<'_>>,
     request: Request<UploadBody>,
 ) -> Result<Answered, SendError> {
     match endpoint.connections() {
         Connections::Http1(pool) => {
-            send_http1(endpoint, pool, worker, connection, connect_limit, request).await
+            let how = (connection, relay);
+            send_http1(endpoint, pool, worker, how, connect_limit, request).await
         }
         Connections::H2c(pool) => h2c::send(endpoint, pool, worker, connect_limit, request).await,
     }
@@ -78,7 +86,7 @@ async fn send_http1(
     endpoint: &Endpoint,
     pool: &IdlePool,
     worker: usize,
-    connection: Use,
+    (connection, relay): (Use, Option<&Relay<'_>>),
     connect_limit: Duration,
     mut request: Request<UploadBody>,
 ) -> Result<Answered, SendError> {
@@ -97,7 +105,7 @@ async fn send_http1(
                 Err(error) => return Err(SendError::Connect(error, Box::new(request))),
             },
         };
-        let mut error = match send_on(sender, request).await {
+        let mut error = match send_on(sender, relay, request).await {
             Ok(answered) => return Ok(answered),
             Err(error) => error,
         };
@@ -130,21 +138,41 @@ async fn send_http1(
 /// and that our end of it keeps alive (hyperium/hyper#4122). So once the
 /// connection is gone, our end goes too, and the request comes back.
 async fn send_on(
-    mut sender: Sender,
+    sender: Sender,
+    relay: Option<&Relay<'_>>,
     request: Request<UploadBody>,
 ) -> Result<Answered, TrySendError<Request<UploadBody>>> {
-    let mut answer = pin!(sender.try_send_request(request));
-    let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {
-        Poll::Ready(answered) => Poll::Ready(Some(answered)),
-        Poll::Pending => match sender.poll_ready(cx) {
-            Poll::Ready(Err(_closed)) => Poll::Ready(None),
-            _ => Poll::Pending,
-        },
+    let Sender { mut http, interim } = sender;
+    if relay.is_some() {
+        interim.arm();
+    }
+    let mut answer = pin!(http.try_send_request(request));
+    let answered = poll_fn(|cx| {
+        if relay.is_some() {
+            interim.wake_me(cx);
+        }
+        let polled = answer.as_mut().poll(cx);
+        // After it, so that nothing that came before the answer is left.
+        if let Some(relay) = relay
+            && let Some(heads) = interim.take()
+        {
+            relay(&heads);
+        }
+        match polled {
+            Poll::Ready(answered) => Poll::Ready(Some(answered)),
+            Poll::Pending => match http.poll_ready(cx) {
+                Poll::Ready(Err(_closed)) => Poll::Ready(None),
+                _ => Poll::Pending,
+            },
+        }
     });
     match answered.await {
-        Some(answered) => answered.map(|answer| (answer, Some(Used::Http1(sender)))),
+        Some(answered) => {
+            let sender = Sender { http, interim };
+            answered.map(|answer| (answer, Some(Used::Http1(sender))))
+        }
         None => {
-            drop(sender);
+            drop(http);
             answer.await.map(|answer| (answer, None))
         }
     }
