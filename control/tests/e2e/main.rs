@@ -16,6 +16,7 @@ mod held_requests;
 mod logs;
 mod manifests;
 mod metrics;
+mod real_clients;
 mod replica_counts;
 mod routes;
 mod scaling;

@@ -1,7 +1,9 @@
 //! Requests that find nobody: held, bounded, released in order, or refused in
 //! time.
 
-use crate::support::{Backend, ScriptedBackend, Setup, TestProxy, on_both_runtimes, rule};
+use crate::support::{
+    Backend, ScriptedBackend, Setup, TestProxy, eventually, on_both_runtimes, rule,
+};
 use proxy::route::Timeouts;
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -38,7 +40,7 @@ async fn the_first_request_waits_for_an_endpoint_and_the_next_does_not(setup: Se
     proxy.publish("web", []);
     first.send_get("/4").await;
     proxy.until_held(1).await;
-    assert_eq!(proxy.edges("web"), 2);
+    eventually("a second edge", || proxy.edges("web") == 2).await;
     proxy.serve(backend.addr());
     assert_eq!(first.response().await.cold_start(), Some("true"));
     proxy.finish().await;

@@ -2,7 +2,7 @@
 
 use crate::support::{
     Backend, H2Backend, H2Client, Head, ScriptedBackend, Setup, TestProxy, Upload, Wire, complete,
-    h2_request, on_both_runtimes, within,
+    eventually, h2_request, on_both_runtimes, within,
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
@@ -124,7 +124,7 @@ async fn a_sleeping_target_is_woken_by_it(setup: Setup) {
     let mut client = client(&proxy).await;
     let answer = client.send(connect("websocket"));
     proxy.until_held(1).await;
-    assert_eq!(proxy.edges("web"), 1);
+    eventually("it is woken", || proxy.edges("web") == 1).await;
     let backend = ScriptedBackend::start().await;
     proxy.serve(backend.addr());
     let mut endpoint = backend.accept().await;
@@ -181,7 +181,7 @@ async fn a_drain_waits_for_its_end() {
     let proxy = TestProxy::new().start();
     let (client, mut stream, mut endpoint) = tunnel(&proxy).await;
     let mut idle = proxy.client().await;
-    crate::support::eventually("accepted", || proxy.proxy.connections() == 2).await;
+    eventually("accepted", || proxy.proxy.connections() == 2).await;
     let drain = proxy.proxy.drain(Duration::from_secs(600));
     let story = async {
         assert_eq!(idle.rest().await, b"", "draining has begun");
