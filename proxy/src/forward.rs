@@ -147,7 +147,7 @@ fn pass_on(
         AtDeadline::Break
     };
     let deadline = (limits.request, at_deadline);
-    let body = TrackedBody::new(body, deadline, upload, used, lease, in_flight);
+    let body = TrackedBody::new(body, deadline, version, upload, used, lease, in_flight);
     Response::from_parts(head, ProxyBody::Upstream(body))
 }
 

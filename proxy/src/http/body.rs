@@ -4,6 +4,7 @@
 use super::{grpc, resend::Beginning, trailers};
 use crate::{endpoint::Lease, in_flight::InFlight, upstream::Used};
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
@@ -14,7 +15,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -50,6 +51,8 @@ struct UploadOutside {
     dropped: Notify,
     /// There is an answer: it will never be sent again.
     answered: AtomicBool,
+    /// How many pieces were taken.
+    pieces: AtomicUsize,
 }
 
 /// All of a request's body, to be sent again.
@@ -155,6 +158,17 @@ impl Upload {
         }
     }
 
+    /// How many pieces of it were taken so far.
+    pub(crate) fn pieces(&self) -> usize {
+        let pieces = |outside: &Arc<UploadOutside>| outside.pieces.load(Ordering::Relaxed);
+        self.0.as_ref().map_or(0, pieces)
+    }
+
+    /// Nothing more comes from the client, for better or worse.
+    pub(crate) fn is_over(&self) -> bool {
+        !matches!(self.state(), UploadState::Running)
+    }
+
     fn is_complete(&self) -> bool {
         matches!(self.state(), UploadState::Complete(_))
     }
@@ -193,6 +207,9 @@ impl Body for UploadBody {
         }
         let frame = sifted(ready!(inner.as_mut().poll_frame(cx)));
         *this.begun = true;
+        if let Some(outside) = &this.outside {
+            outside.pieces.fetch_add(1, Ordering::Relaxed);
+        }
         if let (Some(beginning), Some(outside)) = (this.beginning.as_mut(), &this.outside)
             && (outside.answered.load(Ordering::Relaxed) || !beginning.keep(&frame))
         {
@@ -327,6 +344,8 @@ pub(crate) struct TrackedBody {
     /// Boxed: most routes have no request timeout.
     deadline: Option<Pin<Box<Sleep>>>,
     at_deadline: AtDeadline,
+    /// What the client speaks.
+    client: Version,
     upload: Upload,
     used: Option<Used>,
     lease: Lease,
@@ -348,6 +367,7 @@ impl TrackedBody {
     pub(crate) fn new(
         inner: Incoming,
         (deadline, at_deadline): (Option<Instant>, AtDeadline),
+        client: Version,
         upload: Upload,
         used: Option<Used>,
         lease: Lease,
@@ -359,6 +379,7 @@ impl TrackedBody {
             ended: false,
             deadline,
             at_deadline,
+            client,
             upload,
             used,
             lease,
@@ -417,12 +438,16 @@ fn is_last<E>(frame: &Option<Result<Frame<Bytes>, E>>) -> bool {
 impl PinnedDrop for TrackedBody {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
-        let complete = (*this.ended || this.inner.is_end_stream()) && this.upload.is_complete();
-        if let Some(used) = this.used.take()
-            && complete
-        {
+        let is_answered = *this.ended || this.inner.is_end_stream();
+        let Some(used) = this.used.take().filter(|_| is_answered) else {
+            return;
+        };
+        if this.upload.is_complete() {
             let worker = this.in_flight.worker();
             this.lease.endpoint().give_back(worker, used);
+        } else if !this.upload.is_over() {
+            let upload = std::mem::replace(this.upload, Upload::none());
+            used.linger(upload, *this.client);
         }
     }
 }

@@ -109,6 +109,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "hyper's way to say it")]
     fn a_connect_becomes_a_handshake_that_only_its_proof_ends() {
         let mut request = Request::connect("http://a.test/chat").body(()).expect("ok");
         assert_eq!(asked(&request), Connect::Plain);

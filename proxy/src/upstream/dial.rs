@@ -65,12 +65,16 @@ pub(super) async fn dial(addr: SocketAddr, limit: Duration) -> io::Result<Sender
     let (http, connection) = hyper::client::conn::http1::handshake(stream)
         .await
         .map_err(io::Error::other)?;
-    tokio::spawn(async move {
+    let driver = tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             // Whoever waits for an answer on it gets the same error; an idle
             // connection that breaks concerns nobody.
             tracing::trace!(%addr, %error, "upstream connection ended");
         }
     });
-    Ok(Sender { http, interim })
+    Ok(Sender {
+        http,
+        interim,
+        driver: driver.abort_handle(),
+    })
 }

@@ -1,11 +1,12 @@
 //! Upstream: connections to endpoints. `dial.rs` opens sockets; `send.rs`
 //! sends a request as the endpoint's protocol wants it. HTTP/1.1: `pool.rs`
 //! keeps the idle connections, one list per worker; `interim.rs` finds 1xx
-//! answers on them. HTTP/2: `h2c/`.
+//! answers on them, and `linger.rs` ends uploads that nobody waits for. HTTP/2: `h2c/`.
 
 mod dial;
 mod h2c;
 mod interim;
+mod linger;
 mod pool;
 mod send;
 
@@ -17,12 +18,15 @@ use crate::{endpoint::Protocol, http::UploadBody};
 use hyper::client::conn::http1::SendRequest;
 use interim::Interim;
 use std::{sync::Arc, time::Duration};
+use tokio::task::AbortHandle;
 
 /// A connection to an endpoint that takes one request at a time.
 #[derive(Debug)]
 pub(crate) struct Sender {
     http: SendRequest<UploadBody>,
     interim: Arc<Interim>,
+    /// Ends the connection at once.
+    driver: AbortHandle,
 }
 
 impl Sender {

@@ -142,7 +142,11 @@ async fn send_on(
     relay: Option<&Relay<'_>>,
     request: Request<UploadBody>,
 ) -> Result<Answered, TrySendError<Request<UploadBody>>> {
-    let Sender { mut http, interim } = sender;
+    let Sender {
+        mut http,
+        interim,
+        driver,
+    } = sender;
     if relay.is_some() {
         interim.arm();
     }
@@ -168,7 +172,11 @@ async fn send_on(
     });
     match answered.await {
         Some(answered) => {
-            let sender = Sender { http, interim };
+            let sender = Sender {
+                http,
+                interim,
+                driver,
+            };
             answered.map(|answer| (answer, Some(Used::Http1(sender))))
         }
         None => {

@@ -446,8 +446,10 @@ async fn an_endpoint_that_answers_early_and_reads_no_more_holds_up_nobody() {
     second.send(EMPTY).await;
     let answer = within("an answer", answer).await.expect("no panic");
     assert_eq!(complete(answer.expect("an answer")).await.0, 200);
-    // The client gives the rest up, so its connection to the endpoint ends.
-    drop(client);
-    drop((send, upstream, second));
+    // In the end the rest is given up on both sides, without a complaint.
+    within("the end of the upload", send.closed()).await;
+    upstream.rest().await;
+    assert!(!client.is_closed());
+    drop((client, second));
     proxy.finish().await;
 }

@@ -21,6 +21,7 @@ on_both_runtimes!(
     the_drains_deadline_cuts_it,
 );
 
+#[expect(clippy::disallowed_methods, reason = "hyper's way to say it")]
 fn connect(protocol: &'static str) -> Request<Upload> {
     let mut request = h2_request("CONNECT", "/chat?room=1", Upload::none());
     let headers = request.headers_mut();
