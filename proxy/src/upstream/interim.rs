@@ -59,7 +59,8 @@ impl Interim {
     /// A request is about to be sent, and what is interim in its answer is
     /// wanted.
     pub(super) fn arm(&self) {
-        if self.found.swap(false, Ordering::Relaxed) {
+        if self.found.load(Ordering::Relaxed) {
+            self.found.store(false, Ordering::Relaxed);
             *self.heads.lock() = Heads::default();
         }
         self.state.store(AT_HEAD, Ordering::Relaxed);

@@ -4,8 +4,8 @@
 //! because the endpoint takes no more or the client sends no more, the
 //! connection to the endpoint is closed, and with it the body is given up. An
 //! HTTP/2 client learns that with RST_STREAM and NO_ERROR, as RFC 9113 section
-//! 8.1 has it; some (curl 7.88) stop sending at a complete answer and wait for
-//! just that.
+//! 8.1 has it. Not at once: curl 7.88 loses an answer that comes together with
+//! its RST_STREAM, and some endpoints answer first and read then.
 
 use super::Used;
 use crate::http::body::Upload;

@@ -152,15 +152,15 @@ async fn send_on(
     }
     let mut answer = pin!(http.try_send_request(request));
     let answered = poll_fn(|cx| {
-        if relay.is_some() {
-            interim.wake_me(cx);
-        }
         let polled = answer.as_mut().poll(cx);
         // After it, so that nothing that came before the answer is left.
-        if let Some(relay) = relay
-            && let Some(heads) = interim.take()
-        {
-            relay(&heads);
+        if let Some(relay) = relay {
+            if polled.is_pending() {
+                interim.wake_me(cx);
+            }
+            if let Some(heads) = interim.take() {
+                relay(&heads);
+            }
         }
         match polled {
             Poll::Ready(answered) => Poll::Ready(Some(answered)),
