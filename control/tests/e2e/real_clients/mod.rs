@@ -1,11 +1,12 @@
-//! Clients and servers that nobody here wrote, through the proxy: curl, nginx,
-//! Python's `websockets` and gRPC's own library.
+//! Clients and servers that nobody here wrote, through the proxy: curl,
+//! nghttp, nginx, Python's `websockets` and gRPC's own library.
 //!
 //! They come from `.ci/tools`. A tool that is missing fails the test and says
 //! so: a test that is skipped in silence shows nothing.
 
 mod curl;
 mod grpc;
+mod nghttp;
 mod nginx;
 mod websockets;
 
