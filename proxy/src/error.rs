@@ -17,6 +17,17 @@ pub(crate) enum Refusal {
     /// `CONNECT` would make an open proxy of us (RFC 9110 section 9.3.6).
     #[error("CONNECT is not served")]
     Connect,
+    /// Only RFC 8441's use of `:protocol` is known here.
+    #[error("no protocol but websocket is served over CONNECT")]
+    ConnectProtocol,
+    #[error("no WebSocket here: the endpoint speaks HTTP/2")]
+    NoWebSocket,
+    /// What a route answers itself is no WebSocket.
+    #[error("no WebSocket yet: the route answers by itself")]
+    NoWebSocketYet,
+    /// RFC 9110 section 10.1.1.
+    #[error("an expectation other than 100-continue")]
+    Expectation,
     #[error("too many pending requests")]
     TooManyPending,
     #[error("too many upgraded connections")]
@@ -47,6 +58,10 @@ pub(crate) enum Refusal {
     /// 101 without an `Upgrade` that we passed on: what follows is not HTTP.
     #[error("the endpoint switched protocols unasked")]
     SwitchedProtocols,
+    /// Neither a refusal nor a proper handshake came back for a WebSocket over
+    /// HTTP/2.
+    #[error("the endpoint did not open the WebSocket")]
+    NotOpened,
 }
 
 impl Refusal {
@@ -55,17 +70,22 @@ impl Refusal {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Fixed(response) => response.status,
-            Self::Connect | Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
-            Self::TooManyPending | Self::TooManyUpgrades | Self::Failing(_) | Self::Draining => {
-                StatusCode::SERVICE_UNAVAILABLE
+            Self::Connect | Self::ConnectProtocol | Self::NoWebSocket | Self::UnknownCoding => {
+                StatusCode::NOT_IMPLEMENTED
             }
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::TooManyPending
+            | Self::TooManyUpgrades
+            | Self::Failing(_)
+            | Self::Draining
+            | Self::NoWebSocketYet => StatusCode::SERVICE_UNAVAILABLE,
             Self::ReadinessTimeout
             | Self::RequestTimeout
             | Self::Unreachable
             | Self::ResponseHeaderTimeout => StatusCode::GATEWAY_TIMEOUT,
             // nginx's code; registered nowhere, but a valid one.
             Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-            Self::NoAnswer(_) | Self::BadAnswer(_) | Self::SwitchedProtocols => {
+            Self::NoAnswer(_) | Self::BadAnswer(_) | Self::SwitchedProtocols | Self::NotOpened => {
                 StatusCode::BAD_GATEWAY
             }
         }
@@ -79,6 +99,11 @@ impl Refusal {
             Self::BadRequest(_)
             | Self::UnknownCoding
             | Self::Connect
+            | Self::ConnectProtocol
+            | Self::NoWebSocket
+            | Self::NoWebSocketYet
+            | Self::NotOpened
+            | Self::Expectation
             | Self::TooManyPending
             | Self::TooManyUpgrades
             | Self::Failing(_) => Some(self.to_string()),
@@ -92,6 +117,7 @@ impl Refusal {
             Self::TooManyPending
             | Self::TooManyUpgrades
             | Self::ReadinessTimeout
+            | Self::NoWebSocketYet
             | Self::Unreachable => Some(1),
             Self::Failing(_) | Self::Draining => Some(5),
             _ => None,
@@ -106,6 +132,7 @@ impl Refusal {
             Self::BadRequest(_)
                 | Self::UnknownCoding
                 | Self::Connect
+                | Self::Expectation
                 | Self::Draining
                 | Self::ClientGone
         )

@@ -26,11 +26,12 @@ use crate::{
     endpoint::Lease,
     error::Refusal,
     http::{
-        ProxyBody, TrackedBody,
+        AtDeadline, ProxyBody, TrackedBody,
         body::Upload,
         grpc,
         headers::{self, COLD_START},
-        respond, validate,
+        respond, trailers, validate,
+        websocket::{self, Connect},
     },
     in_flight::{InFlight, Unrouted},
     journal::Journal,
@@ -55,6 +56,7 @@ pub(crate) async fn forward(
 ) -> Response<ProxyBody> {
     let begun_us = shared.clock.now_us();
     let is_grpc = grpc::is_call(&request);
+    let is_connect = request.method() == Method::CONNECT;
     let mut journal = Journal::begin(shared, client, &request, begun_us);
 
     let version = request.version();
@@ -98,6 +100,7 @@ pub(crate) async fn forward(
     let outcome = job.run().await;
     let cold_start = job.cold_start_header();
     let place = job.place.take();
+    let makes_room = job.makes_room;
     client.answered_early(job.has_body && is_sending(&outcome, &job));
     if let Some(watch) = watch {
         watch.answered();
@@ -111,18 +114,40 @@ pub(crate) async fn forward(
         Ok(Outcome::Answered(answer, upload, lease)) => {
             in_flight.answered(answer.status());
             in_flight.journal = journal;
-            pass_on(answer, upload, lease, version, &limits, in_flight)
+            let limits = (&limits, is_grpc);
+            let mut response = pass_on(answer, upload, lease, version, limits, in_flight);
+            if makes_room && !response.body().is_end_stream() {
+                trailers::make_room(response.headers_mut());
+            }
+            response
         }
-        // Over HTTP/1.1, the client's side is all of its connection.
-        Ok(Outcome::Switched(answer, lease, _client_side)) => {
-            in_flight.answered(answer.status());
+        Ok(Outcome::Switched(answer, lease, client_side)) => {
+            let status = if is_connect {
+                StatusCode::OK
+            } else {
+                answer.status()
+            };
+            in_flight.answered(status);
             in_flight.journal = journal;
             let claims = (lease, place);
-            let (tunnel, response) = Tunnel::open(answer, claims, limits.request, in_flight);
-            client.switch_to(tunnel);
+            let (tunnel, mut response) = Tunnel::open(answer, claims, limits.request, in_flight);
+            if is_connect {
+                websocket::opened(&mut response);
+                // One stream of many: it cannot be the rest of the connection.
+                tokio::spawn(tunnel.run_on_stream(client_side, shared.drain.deadline()));
+            } else {
+                // The client's side is all of its connection.
+                client.switch_to(tunnel);
+            }
             response
         }
         Err(refusal) => {
+            let refusal = match refusal {
+                Refusal::Fixed(fixed) if is_connect && fixed.status.is_success() => {
+                    Refusal::NoWebSocketYet
+                }
+                refusal => refusal,
+            };
             in_flight.answered(refusal.status());
             tracing::debug!(target = %route.target.id(), reason = %refusal, "request refused");
             if let Some(reason) = RefusedFor::of(&refusal) {
@@ -163,7 +188,7 @@ fn pass_on(
     upload: Upload,
     lease: Lease,
     version: Version,
-    limits: &Limits,
+    (limits, is_grpc): (&Limits, bool),
     mut in_flight: InFlight,
 ) -> Response<ProxyBody> {
     let (mut head, body) = answer.into_parts();
@@ -175,7 +200,13 @@ fn pass_on(
     }
     head.version = Version::HTTP_11;
     in_flight.journal.answered(head.status, &head.headers);
-    let body = TrackedBody::new(body, limits.request, upload, lease, in_flight);
+    let at_deadline = if is_grpc {
+        AtDeadline::TellGrpc
+    } else {
+        AtDeadline::Break
+    };
+    let deadline = (limits.request, at_deadline);
+    let body = TrackedBody::new(body, deadline, upload, lease, in_flight);
     Response::from_parts(head, ProxyBody::Upstream(body))
 }
 
@@ -185,8 +216,13 @@ fn find_route(
     request: &Request<Incoming>,
 ) -> Result<std::sync::Arc<Route>, Refusal> {
     if request.method() == Method::CONNECT {
-        return Err(Refusal::Connect);
+        match websocket::asked(request) {
+            Connect::Plain => return Err(Refusal::Connect),
+            Connect::Other => return Err(Refusal::ConnectProtocol),
+            Connect::WebSocket => {}
+        }
     }
+    headers::check_expectation(request).map_err(|()| Refusal::Expectation)?;
     let authority = validate::authority(request)?;
     let table = shared.routes.load();
     let route = table.lookup(authority, request.uri().path(), request.headers());

@@ -18,6 +18,7 @@ mod sockets {
     mod hostile;
     mod http1_endpoints;
     mod http2;
+    mod interim;
     mod leaving;
     mod limits;
     mod linger;
@@ -30,5 +31,7 @@ mod sockets {
     mod sessions;
     mod streaming;
     mod traces;
+    mod trailers;
     mod upgrade;
+    mod websocket;
 }

@@ -16,16 +16,17 @@ use crate::{
     http::{
         UploadBody,
         body::{Upload, UploadState},
-        headers,
+        grpc, headers, trailers,
+        websocket::Handshake,
     },
     in_flight::InFlight,
     journal::Journal,
     proxy::Shared,
     route::{ResponseMode, Route, SessionId, StaticResponse, StaticRoute},
     server::ClientConnection,
-    upstream::{self, Answer, AnswerBody, SendError, Switched, Use},
+    upstream::{self, Answer, AnswerBody, Asker, SendError, Switched, Use},
 };
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::{
     body::{Body, Incoming},
     upgrade::OnUpgrade,
@@ -88,6 +89,13 @@ pub(super) struct Job<'a> {
     pub(super) upgrade: Option<OnUpgrade>,
     /// Its place among those that did.
     pub(super) place: Option<UpgradePlace>,
+    /// It did so over HTTP/2, for a WebSocket.
+    pub(super) websocket: Option<Handshake>,
+    /// The client is on HTTP/1.1: it can be told interim answers.
+    pub(super) relays_interim: bool,
+    /// The client is on HTTP/1.1 and understands trailers: an answer with a
+    /// body may need room for them.
+    pub(super) makes_room: bool,
     /// The client is on HTTP/1: while the request is held, what it sent next
     /// (its body, another request) stays unread and hides that it left.
     pub(super) may_leave_unseen: bool,
@@ -123,7 +131,8 @@ impl<'a> Job<'a> {
         request: Request<Incoming>,
     ) -> Self {
         let has_body = !request.body().is_end_stream();
-        let may_leave_unseen = request.version() < Version::HTTP_2;
+        let version = request.version();
+        let may_leave_unseen = version < Version::HTTP_2;
         let (head, body) = request.into_parts();
         let (body, upload) = if has_body {
             UploadBody::stream(body)
@@ -132,9 +141,18 @@ impl<'a> Job<'a> {
         };
         journal.upload(&upload);
         let mut request = Request::from_parts(head, body);
-        let asks_upgrade = headers::rewrite_request(&mut request, &client.peer);
+        let websocket =
+            (request.method() == Method::CONNECT).then(|| Handshake::begin(&mut request));
+        let is_head = request.method() == Method::HEAD;
+        let headers::Asked {
+            upgrade: asks_upgrade,
+            trailers: asks_trailers,
+        } = headers::rewrite_request(&mut request, &client.peer);
         let upgrade = asks_upgrade.then(|| hyper::upgrade::on(&mut request));
         if has_body {
+            if version == Version::HTTP_2 && request.headers().contains_key(header::TRAILER) {
+                trailers::make_room(request.headers_mut());
+            }
             headers::frame_body(&mut request);
         }
         let session = route.session.as_ref().filter(|_| fixed.is_none());
@@ -156,6 +174,9 @@ impl<'a> Job<'a> {
             has_body,
             upgrade,
             place: None,
+            websocket,
+            relays_interim: version == Version::HTTP_11,
+            makes_room: asks_trailers && version == Version::HTTP_11 && !is_head,
             may_leave_unseen,
             held_since: None,
             passed_wait: false,
@@ -192,9 +213,15 @@ impl<'a> Job<'a> {
             self.passed_wait = self.fixed.is_none() && !self.on_fallback;
 
             // 4. to 6. A connection, and the request on it.
+            if self.websocket.is_some() && lease.endpoint().protocol() == Protocol::H2c {
+                return Err(Refusal::NoWebSocket);
+            }
             if let Some(request) = &mut self.request {
-                self.journal
-                    .send_began(lease.endpoint(), request.headers_mut());
+                let headers = request.headers_mut();
+                if let (Some(deadline), Some(_held)) = (self.limits.grpc, self.held_since) {
+                    grpc::set_timeout(headers, deadline);
+                }
+                self.journal.send_began(lease.endpoint(), headers);
             }
             let copy = self.copy_for_http2(&lease);
             let connection = if self.resends == 0 {
@@ -208,6 +235,11 @@ impl<'a> Job<'a> {
             }
             match sent? {
                 Ok(mut answer) => {
+                    if let Some(handshake) = &self.websocket
+                        && !is_in_order(handshake, &answer)
+                    {
+                        return Err(Refusal::NotOpened);
+                    }
                     self.answered(&lease, &mut answer);
                     let upload = self.upload.take().unwrap_or_else(Upload::none);
                     upload.answered();
@@ -407,11 +439,17 @@ impl<'a> Job<'a> {
         let worker = self.client.worker;
         let request = &mut self.request;
         let journal = &mut *self.journal;
+        let client = self.client;
+        let relay = |heads: &[u8]| client.send_interim(heads);
+        let asker = Asker {
+            relay: self.relays_interim.then_some(&relay),
+            is_on_http2: !self.may_leave_unseen,
+        };
         let send = upstream::send(
-            lease.endpoint(),
-            worker,
+            (lease.endpoint(), worker),
             connection,
             limit,
+            asker,
             request,
             journal,
         );
@@ -548,5 +586,15 @@ impl<'a> Job<'a> {
 
     fn target_metrics(&self) -> &'a crate::metrics::TargetMetrics {
         self.route.target.metrics()
+    }
+}
+
+/// May this be the end of a handshake? Anything but 101 means no, and must not
+/// look like yes: over HTTP/2 that is every 2xx (RFC 8441 section 5).
+#[cold]
+fn is_in_order(handshake: &Handshake, response: &Answer) -> bool {
+    match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS => handshake.is_met_by(response.headers()),
+        status => !status.is_success(),
     }
 }

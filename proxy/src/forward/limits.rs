@@ -12,6 +12,8 @@ use tokio::time::Instant;
 pub(super) struct Limits {
     /// When all of it must be over.
     pub(super) request: Option<Instant>,
+    /// When a gRPC client wants all of it to be over.
+    pub(super) grpc: Option<Instant>,
     /// How long it may wait for an endpoint.
     pub(super) readiness: Option<Duration>,
     /// How long the answer's head may take.
@@ -29,15 +31,17 @@ impl Limits {
         let request = limit(timeouts.request, config.request_timeout);
         Self {
             request: request.map(|limit| Instant::now() + limit),
+            grpc: None,
             readiness: readiness.or(has_fallback.then_some(FALLBACK_AFTER)),
             response_header: limit(timeouts.response_header, config.response_header_timeout),
         }
     }
 
-    /// The client itself wants all of it to be over after `limit`.
+    /// A gRPC client itself wants all of it to be over after `limit`.
     pub(super) fn within(mut self, limit: Option<Duration>) -> Self {
         let at = limit.and_then(|limit| Instant::now().checked_add(limit));
         self.request = [self.request, at].into_iter().flatten().min();
+        self.grpc = at;
         self
     }
 

@@ -5,9 +5,11 @@
 //! falls under `timeouts.request` and the drain's deadline, until both
 //! directions have ended. Its connection never goes back to the pool.
 //!
-//! The tunnel is the rest of the client connection's life: `forward` leaves it
-//! with the connection, which runs it once hyper has written the 101. So it
-//! needs no task and no tracking of its own.
+//! Over HTTP/1.1, the tunnel is the rest of the client connection's life:
+//! `forward` leaves it with the connection, which runs it once hyper has
+//! written the 101. So it needs no task and no tracking of its own. Over HTTP/2
+//! (RFC 8441) it is one stream of many and has a task; the connection, which
+//! the drain tracks, lives until that stream has ended.
 
 use super::upgrades::UpgradePlace;
 use crate::{
@@ -19,6 +21,8 @@ use crate::{
 };
 use futures_util::TryFutureExt;
 use http::{Response, header};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use std::{
     future::Future,
     io,
@@ -80,6 +84,26 @@ impl Tunnel {
         head.headers.remove(header::CONTENT_LENGTH);
         let response = Response::from_parts(head, ProxyBody::Own(None));
         (Box::new(tunnel), response)
+    }
+
+    /// As [`Tunnel::run`] for a client's HTTP/2 stream, once that is open, but
+    /// not beyond `deadline`.
+    pub(super) async fn run_on_stream(
+        mut self: Box<Self>,
+        client: OnUpgrade,
+        deadline: impl Future<Output = ()>,
+    ) {
+        let run = async {
+            match client.await {
+                Ok(client) => self.run(TokioIo::new(client)).await,
+                Err(_gone) => self.in_flight.journal.ended_by(Blame::Client),
+            }
+        };
+        tokio::select! {
+            biased;
+            () = deadline => {}
+            () = run => {}
+        }
     }
 
     /// Copies until both directions have ended, or the request's time is up.

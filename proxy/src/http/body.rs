@@ -1,7 +1,7 @@
 //! Bodies on their way through: never buffered, never copied, always
 //! accounted for.
 
-use super::{headers, resend::Beginning};
+use super::{grpc, resend::Beginning, trailers};
 use crate::{
     endpoint::Lease,
     in_flight::InFlight,
@@ -113,6 +113,11 @@ impl UploadBody {
     /// Is there a body at all?
     pub(crate) fn is_some(&self) -> bool {
         self.inner.is_some()
+    }
+
+    /// Tells from outside how it goes on.
+    pub(crate) fn watch(&self) -> Upload {
+        Upload(self.outside.clone())
     }
 
     /// Was nothing of it taken?
@@ -233,13 +238,8 @@ impl Body for UploadBody {
             }
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
-        let mut frame = ready!(inner.as_mut().poll_frame(cx));
+        let frame = sifted(ready!(inner.as_mut().poll_frame(cx)));
         *this.begun = true;
-        if let Some(Ok(frame)) = &mut frame
-            && let Some(trailers) = frame.trailers_mut()
-        {
-            headers::strip_trailers(trailers);
-        }
         if let (Some(Ok(frame)), Some(outside)) = (&frame, &this.outside)
             && let Some(piece) = frame.data_ref()
         {
@@ -338,7 +338,8 @@ pub(crate) enum BodyError {
     /// The endpoint's connection broke.
     #[error("the endpoint broke off its answer: {0}")]
     Upstream(#[from] UpstreamError),
-    /// The route's `timeouts.request` ran out in the middle of the answer.
+    /// `timeouts.request` ran out in the middle of the answer, and the client
+    /// does not speak gRPC.
     #[error("the request timeout ran out during the answer")]
     RequestTimeout,
 }
@@ -404,16 +405,28 @@ pub(crate) struct TrackedBody {
     inner: Option<AnswerBody>,
     /// Boxed: most routes have no request timeout.
     deadline: Option<Pin<Box<Sleep>>>,
+    at_deadline: AtDeadline,
     /// The request's own body, which may still be on its way.
     upload: Upload,
     lease: Lease,
     in_flight: InFlight,
 }
 
+/// How an answer ends whose time runs out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AtDeadline {
+    /// It breaks off.
+    Break,
+    /// A gRPC client is told why.
+    TellGrpc,
+    /// It was told.
+    Told,
+}
+
 impl TrackedBody {
     pub(crate) fn new(
         inner: AnswerBody,
-        deadline: Option<Instant>,
+        (deadline, at_deadline): (Option<Instant>, AtDeadline),
         upload: Upload,
         lease: Lease,
         in_flight: InFlight,
@@ -422,6 +435,7 @@ impl TrackedBody {
         Self {
             inner: Some(inner),
             deadline,
+            at_deadline,
             upload,
             lease,
             in_flight,
@@ -445,20 +459,26 @@ impl TrackedBody {
         let this = self.project();
         // Before the body: one that always has more to give must end too.
         if let Some(deadline) = this.deadline
-            && deadline.as_mut().poll(cx).is_ready()
+            && (*this.at_deadline == AtDeadline::Told || deadline.as_mut().poll(cx).is_ready())
         {
             this.in_flight.journal.ended_by(Blame::Proxy);
-            return Poll::Ready(Some(Err(BodyError::RequestTimeout)));
+            return Poll::Ready(match *this.at_deadline {
+                AtDeadline::Break => Some(Err(BodyError::RequestTimeout)),
+                AtDeadline::TellGrpc => {
+                    *this.at_deadline = AtDeadline::Told;
+                    let trailers = Frame::trailers(grpc::deadline_exceeded());
+                    this.in_flight.journal.passed(&trailers);
+                    Some(Ok(trailers))
+                }
+                AtDeadline::Told => None,
+            });
         }
         let Some(inner) = this.inner else {
             return Poll::Ready(None);
         };
-        let mut frame = ready!(Pin::new(inner).poll_frame(cx));
-        match &mut frame {
+        let frame = sifted(ready!(Pin::new(inner).poll_frame(cx)));
+        match &frame {
             Some(Ok(frame)) => {
-                if let Some(trailers) = frame.trailers_mut() {
-                    headers::strip_trailers(trailers);
-                }
                 this.in_flight.journal.passed(frame);
             }
             Some(Err(_)) => this.in_flight.journal.ended_by(Blame::Endpoint),
@@ -466,6 +486,16 @@ impl TrackedBody {
         }
         Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
     }
+}
+
+/// Without what may not be a trailer.
+fn sifted<E>(mut frame: Option<Result<Frame<Bytes>, E>>) -> Option<Result<Frame<Bytes>, E>> {
+    if let Some(Ok(frame)) = &mut frame
+        && let Some(fields) = frame.trailers_mut()
+    {
+        trailers::sift(fields);
+    }
+    frame
 }
 
 /// Does nothing come after this? Trailers are the end of what has them.

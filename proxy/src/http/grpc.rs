@@ -6,23 +6,29 @@
 
 use super::ProxyBody;
 use crate::error::Refusal;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
+};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::time::Duration;
+use tokio::time::Instant;
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const DEADLINE_EXCEEDED: u16 = 4;
 /// What "Responses" wants percent-encoded in a message: all but printable
 /// ASCII, and the percent sign.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Is this a gRPC call? Those are on HTTP/2 only; gRPC-Web is another protocol.
 pub(crate) fn is_call<B>(request: &Request<B>) -> bool {
-    request.version() == Version::HTTP_2 && is_grpc(request.headers())
+    request.version() == Version::HTTP_2
+        && is_grpc(request.headers())
+        && request.method() != Method::CONNECT
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let rest = value.and_then(|value| value.strip_prefix(b"application/grpc"));
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
@@ -49,6 +55,42 @@ pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
         b'n' => Some(Duration::from_nanos(number)),
         _ => None,
     }
+}
+
+/// Tells the endpoint how much is left of the time until `deadline`, rounded
+/// down to what eight digits can say.
+#[cold]
+pub(crate) fn set_timeout(headers: &mut HeaderMap, deadline: Instant) {
+    let left = deadline.saturating_duration_since(Instant::now());
+    headers.insert(TIMEOUT, written(left));
+}
+
+fn written(timeout: Duration) -> HeaderValue {
+    let seconds = timeout.as_secs();
+    // No time left cannot be said; the finest there is will do.
+    let units = [
+        (timeout.as_nanos().max(1), 'n'),
+        (timeout.as_micros(), 'u'),
+        (timeout.as_millis(), 'm'),
+        (seconds.into(), 'S'),
+        ((seconds / 60).into(), 'M'),
+        ((seconds / 3600).into(), 'H'),
+    ];
+    let said = units.into_iter().find(|(number, _)| *number < 100_000_000);
+    let text = said.map_or("99999999H".to_owned(), |(number, unit)| {
+        format!("{number}{unit}")
+    });
+    HeaderValue::try_from(text).expect("digits and a letter are a header value")
+}
+
+/// The end of a call whose time ran out in the middle of its answer.
+#[cold]
+pub(crate) fn deadline_exceeded() -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(2);
+    trailers.insert(STATUS, HeaderValue::from(DEADLINE_EXCEEDED));
+    let message = HeaderValue::from_static("the deadline passed during the answer");
+    trailers.insert(MESSAGE, message);
+    trailers
 }
 
 /// A refusal as gRPC clients expect one ("Responses", Trailers-Only): HTTP 200
@@ -78,12 +120,11 @@ pub(super) fn refusal(refusal: &Refusal) -> Response<ProxyBody> {
 fn code(status: StatusCode) -> u16 {
     const CANCELLED: u16 = 1;
     const UNKNOWN: u16 = 2;
-    const DEADLINE_EXCEEDED: u16 = 4;
     const UNIMPLEMENTED: u16 = 12;
     const INTERNAL: u16 = 13;
     const UNAVAILABLE: u16 = 14;
     match status.as_u16() {
-        400 => INTERNAL,
+        400 | 417 => INTERNAL,
         404 | 501 => UNIMPLEMENTED,
         499 => CANCELLED,
         502 | 503 => UNAVAILABLE,
@@ -134,6 +175,26 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(timeout(&headers(TIMEOUT, value)), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_said_in_the_finest_unit_that_fits() {
+        for (left, expected) in [
+            (Duration::ZERO, "1n"),
+            (Duration::from_nanos(99_999_999), "99999999n"),
+            (Duration::from_micros(100_000), "100000u"),
+            (Duration::from_millis(1_999), "1999000u"),
+            (Duration::from_secs(100), "100000m"),
+            (Duration::from_secs(99_999), "99999000m"),
+            (Duration::from_secs(1_000_000), "1000000S"),
+            (Duration::from_secs(99_999_999 * 3600), "99999999H"),
+            (Duration::MAX, "99999999H"),
+        ] {
+            let said = written(left);
+            assert_eq!(said, expected);
+            let again = timeout(&HeaderMap::from_iter([(TIMEOUT, said)]));
+            assert!(again.is_some(), "{expected}");
         }
     }
 

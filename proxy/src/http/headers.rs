@@ -1,6 +1,7 @@
 //! Heads on their way through: which headers end at a hop, and what the next
 //! hop is told about the client.
 
+use super::trailers;
 use crate::server::{FORWARDED_FOR, Peer};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
@@ -42,9 +43,29 @@ fn has_repetitions(headers: &HeaderMap) -> bool {
     headers.len() != headers.keys_len()
 }
 
+/// Can the request's expectations be met? There is just one that has a meaning
+/// (RFC 9110 section 10.1.1), which HTTP/1.0 does not have: there, it is ignored.
+///
+/// `100-continue` itself is hyper's to answer: it asks for the body when that is
+/// first wanted, which is when the request goes out to an endpoint.
+pub(crate) fn check_expectation<B>(request: &Request<B>) -> Result<(), ()> {
+    if !request.headers().contains_key(header::EXPECT) || request.version() < Version::HTTP_11 {
+        return Ok(());
+    }
+    let mut values = request.headers().get_all(header::EXPECT).iter();
+    let is_known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if values.all(is_known) {
+        Ok(())
+    } else {
+        Err(())
+    }
+}
+
 /// Removes what is meant for one hop only (RFC 9110 section 7.6.1): the
-/// headers that `Connection` names, and those that always are.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+/// headers that `Connection` names, and those that always are. Says whether
+/// `TE: trailers` is left, the one such thing that a proxy passes on (gRPC
+/// needs it).
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> bool {
     // One look at the names that are there costs less than a look-up for each
     // that could be: most messages have one of them, or none. And a length
     // tells most of them apart.
@@ -62,6 +83,8 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
             _ => {}
         }
     }
+    // Connection may name TE, and should.
+    let trailers = te && trailers::are_accepted(headers);
     if connection {
         strip_named_by_connection(headers);
     }
@@ -70,59 +93,28 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    // `TE: trailers` is the one value that a proxy passes on (gRPC needs it).
-    if te
-        && let Entry::Occupied(te) = headers.entry(header::TE)
-        && te.get().as_bytes() != b"trailers"
-    {
-        te.remove();
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    } else if te {
+        headers.remove(header::TE);
     }
-}
-
-/// Removes from trailers what only a head may say: what frames, routes,
-/// authenticates or describes a message (RFC 9110 section 6.5.1).
-pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
-    // Nearly always, there is nothing of it.
-    let forbidden: Vec<HeaderName> = trailers.keys().filter(is_of_heads).cloned().collect();
-    for name in forbidden {
-        trailers.remove(name);
-    }
-}
-
-fn is_of_heads(name: &&HeaderName) -> bool {
-    matches!(
-        **name,
-        header::AUTHORIZATION
-            | header::CACHE_CONTROL
-            | header::CONNECTION
-            | header::CONTENT_ENCODING
-            | header::CONTENT_LENGTH
-            | header::CONTENT_RANGE
-            | header::CONTENT_TYPE
-            | header::COOKIE
-            | header::EXPECT
-            | header::HOST
-            | header::MAX_FORWARDS
-            | header::PROXY_AUTHORIZATION
-            | header::SET_COOKIE
-            | header::TE
-            | header::TRAILER
-    ) || ALWAYS_STRIPPED.contains(name)
+    trailers
 }
 
 /// As [`strip_hop_by_hop`], but leaves which protocols are offered or chosen (RFC 9110
 /// section 7.8).
 #[cold]
-pub(crate) fn strip_all_but_upgrade(headers: &mut HeaderMap) {
+pub(crate) fn strip_all_but_upgrade(headers: &mut HeaderMap) -> bool {
     let protocols = headers.get_all(header::UPGRADE);
     let protocols: Vec<HeaderValue> = protocols.iter().cloned().collect();
-    strip_hop_by_hop(headers);
+    let trailers = strip_hop_by_hop(headers);
     if !protocols.is_empty() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     }
     for protocol in protocols {
         headers.append(header::UPGRADE, protocol);
     }
+    trailers
 }
 
 /// Does the client ask to switch to a protocol that may pass through us? Only
@@ -178,6 +170,15 @@ fn strip_named_by_connection(headers: &mut HeaderMap) {
     }
 }
 
+/// What a client asks for that concerns its own connection as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// To switch protocols.
+    pub(crate) upgrade: bool,
+    /// For trailers.
+    pub(crate) trailers: bool,
+}
+
 /// Says that the body of `request` is chunked, unless its length is known.
 /// Left to itself, hyper drops such a body where the method rarely has one.
 pub(crate) fn frame_body<B>(request: &mut Request<B>) {
@@ -190,8 +191,8 @@ pub(crate) fn frame_body<B>(request: &mut Request<B>) {
 
 /// Makes `request` one to an HTTP/1.1 endpoint: origin form, a Host header,
 /// no hop-by-hop headers but those that ask to switch protocols, and what
-/// `peer` is about. Says whether it does ask.
-pub(crate) fn rewrite_request<B>(request: &mut Request<B>, peer: &Peer) -> bool {
+/// `peer` is about. Says what it asks for.
+pub(crate) fn rewrite_request<B>(request: &mut Request<B>, peer: &Peer) -> Asked {
     let asks_upgrade = asks_upgrade(request);
     if let Some(authority) = request.uri().authority() {
         // Absolute form, or HTTP/2: the authority is the Host.
@@ -203,14 +204,21 @@ pub(crate) fn rewrite_request<B>(request: &mut Request<B>, peer: &Peer) -> bool 
     }
     *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
-    if asks_upgrade {
-        strip_all_but_upgrade(headers);
+    let asks_trailers = if asks_upgrade {
+        strip_all_but_upgrade(headers)
     } else {
-        strip_hop_by_hop(headers);
+        strip_hop_by_hop(headers)
+    };
+    if asks_trailers {
+        // RFC 9110 section 10.1.4.
+        headers.append(header::CONNECTION, HeaderValue::from_static("te"));
     }
     merge_cookies(headers);
     forward_peer(headers, peer);
-    asks_upgrade
+    Asked {
+        upgrade: asks_upgrade,
+        trailers: asks_trailers,
+    }
 }
 
 /// Tells the endpoint who asks. What a trusted peer says about earlier hops
@@ -296,6 +304,10 @@ pub(crate) fn to_http1<B: Body>(request: &mut Request<B>) {
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
     *request.version_mut() = Version::HTTP_11;
+    let headers = request.headers_mut();
+    if headers.contains_key(header::TE) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+    }
     if !request.body().is_end_stream() {
         frame_body(request);
     }

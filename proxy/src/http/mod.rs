@@ -1,13 +1,16 @@
 //! What the hot path does to HTTP messages: `headers.rs` rewrites heads,
 //! `body.rs` wraps bodies, `respond.rs` turns refusals into answers,
 //! `grpc.rs` into those that gRPC clients expect; `resend.rs` keeps the beginning
-//! of a body; `validate.rs` refuses what is ambiguous.
+//! of a body; `validate.rs` refuses what is ambiguous; `trailers.rs` and
+//! `websocket.rs` are what HTTP/1.1 and HTTP/2 say in different ways.
 
 pub(crate) mod body;
 pub(crate) mod grpc;
 pub(crate) mod headers;
 mod resend;
 pub(crate) mod respond;
+pub(crate) mod trailers;
 pub(crate) mod validate;
+pub(crate) mod websocket;
 
-pub(crate) use body::{BodyError, ProxyBody, TrackedBody, UploadBody};
+pub(crate) use body::{AtDeadline, BodyError, ProxyBody, TrackedBody, UploadBody};

@@ -14,6 +14,7 @@ use super::{
     head_scan::Verdicts,
     http1::{self, After},
     http2,
+    interim::InterimQueue,
     linger::linger,
     refused::RefusedFor,
     resets::Resets,
@@ -63,6 +64,8 @@ pub(crate) struct ClientConnection {
     pub(super) resets: Resets,
     pub(super) activity: Arc<Activity>,
     pub(super) socket: Arc<ClientSocket>,
+    /// Interim answers on their way to it (HTTP/1).
+    pub(super) interim: Arc<InterimQueue>,
     /// The last answer came before the end of its request.
     is_sending: AtomicBool,
     /// What the connection becomes after the answer under way.
@@ -84,6 +87,12 @@ impl ClientConnection {
     /// Ends it at once, with everything that is under way on it.
     pub(super) fn cut(&self) {
         self.socket.cut();
+    }
+
+    /// Interim heads for an HTTP/1.1 client, before the final head of the
+    /// answer under way; in the task of the connection.
+    pub(crate) fn send_interim(&self, heads: &[u8]) {
+        self.interim.push(heads);
     }
 
     /// The answer under way is a 101: after it, the connection is a tunnel.
@@ -117,6 +126,7 @@ pub(crate) async fn serve(
         resets: Resets::default(),
         activity: activity.clone(),
         socket: socket.clone(),
+        interim: Arc::default(),
         is_sending: AtomicBool::new(false),
         tunnel: Mutex::default(),
     };

@@ -69,8 +69,11 @@ impl Drain {
     }
 
     /// Resolves when what is left is cut off.
-    pub(crate) async fn deadline(&self) {
-        reached(self.phase.subscribe(), Phase::Deadline).await;
+    pub(crate) fn deadline(&self) -> impl Future<Output = ()> + use<> {
+        let reached = reached(self.phase.subscribe(), Phase::Deadline);
+        async {
+            reached.await;
+        }
     }
 
     fn advance(&self, to: Phase) {

@@ -6,6 +6,7 @@ use super::{
     conn::{self, LAST_WORDS},
     exchange::{Served, exchange},
     head_scan::Scanned,
+    interim::InterimIo,
     limits::ClientLimits,
 };
 use hyper::{server::conn::http1, service::service_fn};
@@ -48,7 +49,8 @@ pub(super) async fn serve(served: &Served, io: ClientIo) -> Result<After, hyper:
     // on which nobody asks for anything.
     let mut must_look = io.has_unread();
     let service = service_fn(|request| exchange(served.clone(), request));
-    let io = TokioIo::new(Scanned::new(io, client.verdicts.clone()));
+    let io = Scanned::new(io, client.verdicts.clone());
+    let io = TokioIo::new(InterimIo::new(io, client.interim.clone()));
     let mut connection = builder(&served.0.config.clients).serve_connection(io, service);
     let mut orders = Orders::of(activity);
     let mut is_draining = false;
@@ -106,7 +108,7 @@ pub(super) async fn serve(served: &Served, io: ClientIo) -> Result<After, hyper:
         }
     };
     let parts = connection.into_parts();
-    let mut io = parts.io.into_inner().into_inner();
+    let mut io = parts.io.into_inner().into_inner().into_inner();
     let read_ahead = !parts.read_buf.is_empty();
     if read_ahead {
         io.unread(parts.read_buf);

@@ -104,6 +104,8 @@ pub(super) async fn serve(served: &Served, io: ClientIo) -> Result<(), hyper::Er
 fn builder(limits: &ClientLimits) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
+        // WebSocket over HTTP/2 (RFC 8441).
+        .enable_connect_protocol()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         .max_pending_accept_reset_streams(MOST_UNSEEN_RESETS)

@@ -13,6 +13,7 @@ mod exchange;
 mod head_scan;
 mod http1;
 mod http2;
+mod interim;
 mod limits;
 mod linger;
 mod proxy_protocol;

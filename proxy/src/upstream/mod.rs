@@ -16,7 +16,7 @@ pub(crate) use dial::connect;
 pub(crate) use error::UpstreamError;
 pub(crate) use h1::{Connection, Switched};
 pub(crate) use pool::IdlePool;
-pub(crate) use send::{Answer, SendError, Use, send};
+pub(crate) use send::{Answer, Asker, Relay, SendError, Use, send};
 
 use crate::endpoint::Protocol;
 use std::time::Duration;

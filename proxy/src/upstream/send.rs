@@ -27,6 +27,18 @@ pub(crate) enum SendError {
     BadAnswer(UpstreamError),
 }
 
+/// Takes interim answers (1xx): whole heads, as an HTTP/1.1 client gets them.
+pub(crate) type Relay<'a> = dyn Fn(&[u8]) + Sync + 'a;
+
+/// Whose request it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    /// Where interim answers go; those of HTTP/2 endpoints go nowhere.
+    pub(crate) relay: Option<&'a Relay<'a>>,
+    /// It can be told that the rest of its request is of no use.
+    pub(crate) is_on_http2: bool,
+}
+
 /// Which connection a request may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
@@ -48,10 +60,10 @@ pub(crate) enum Use {
 /// Cancel safe: dropping it closes the connection, or resets the stream, that
 /// was in use.
 pub(crate) async fn send(
-    endpoint: &Arc<Endpoint>,
-    worker: usize,
+    (endpoint, worker): (&Arc<Endpoint>, usize),
     connection: Use,
     connect_limit: Duration,
+    asker: Asker<'_>,
     request: &mut Option<Request<UploadBody>>,
     journal: &mut Journal,
 ) -> Result<Answer, SendError> {
@@ -59,7 +71,7 @@ pub(crate) async fn send(
         Connections::Http1(pool) => {
             let request = request.as_mut().expect("the caller has a request to send");
             let to = (endpoint, pool, worker);
-            h1::send(to, connection, connect_limit, request, journal).await
+            h1::send(to, connection, connect_limit, asker, request, journal).await
         }
         // Boxed: large, and an allocation is little beside what h2 does.
         Connections::H2c(pool) => {

@@ -1,7 +1,9 @@
 //! What the endpoint sees of a request, and the client of an answer: heads,
 //! framing, and the answers that have no body.
 
-use crate::support::{Backend, ScriptedBackend, TestProxy};
+use crate::support::{
+    Backend, H2Backend, H2Client, ScriptedBackend, TestProxy, Upload, complete, h2_request, within,
+};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
@@ -211,43 +213,6 @@ async fn answers_without_a_body_keep_their_head() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_expected_to_be_asked_for_is_asked_for_once_somebody_serves() {
-    let proxy = TestProxy::new().start();
-    let backend = ScriptedBackend::start().await;
-    let mut client = proxy.client().await;
-    client
-        .send(
-            "POST / HTTP/1.1\r\nhost: a.test\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n",
-        )
-        .await;
-    proxy.until_held(1).await;
-    proxy.serve(backend.addr());
-    assert_eq!(client.head().await.first, "HTTP/1.1 100 Continue");
-    client.send("body").await;
-    let mut upstream = backend.accept().await;
-    let head = upstream.head().await;
-    assert_eq!(upstream.body(&head).await.expect("the body"), b"body");
-    upstream.send(OK).await;
-    assert_eq!(client.response().await.cold_start(), Some("true"));
-    proxy.finish().await;
-}
-
-#[tokio::test]
-async fn interim_answers_of_the_endpoint_are_not_taken_for_the_answer() {
-    let proxy = TestProxy::new().start();
-    let backend = Backend::answering(|_| {
-        b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-            .to_vec()
-    })
-    .await;
-    proxy.serve(backend.addr());
-    let mut client = proxy.client().await;
-    assert_eq!(client.get("/").await.text(), "ok");
-    assert_eq!(client.get("/").await.text(), "ok");
-    proxy.finish().await;
-}
-
-#[tokio::test]
 async fn an_endpoint_that_switches_protocols_unasked_gives_502() {
     let proxy = TestProxy::new().start();
     let backend = Backend::answering(|_| {
@@ -257,5 +222,85 @@ async fn an_endpoint_that_switches_protocols_unasked_gives_502() {
     proxy.serve(backend.addr());
     let mut client = proxy.client().await;
     assert_eq!(client.get("/").await.status(), 502);
+    proxy.finish().await;
+}
+
+#[tokio::test]
+async fn options_of_the_server_and_head_pass_whoever_speaks_what() {
+    let proxy = TestProxy::new().start();
+    let backend = Backend::answering(|received| {
+        let first = &received.head.first;
+        let head = "HTTP/1.1 200 OK\r\nallow: GET\r\ncontent-length: 7\r\n\r\n";
+        match first.as_str() {
+            "OPTIONS * HTTP/1.1" => format!("{head}options").into_bytes(),
+            "HEAD /x HTTP/1.1" => head.into(),
+            _ => format!("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nx-got: {first}\r\n\r\n")
+                .into_bytes(),
+        }
+    })
+    .await;
+    let mut modern = H2Backend::start().await;
+    let mut client = proxy.client().await;
+    let mut h2_client = H2Client::connect(proxy.addr()).await;
+    let star = || {
+        let mut request = h2_request("OPTIONS", "/", Upload::none());
+        let mut uri = request.uri().clone().into_parts();
+        uri.path_and_query = Some(http::uri::PathAndQuery::from_static("*"));
+        *request.uri_mut() = http::Uri::from_parts(uri).expect("a target");
+        request
+    };
+    for to_h2 in [false, true] {
+        if to_h2 {
+            proxy.serve_h2c(modern.addr());
+        } else {
+            proxy.serve(backend.addr());
+        }
+        let endpoint = async {
+            if !to_h2 {
+                return;
+            }
+            for method in ["OPTIONS", "HEAD", "OPTIONS", "HEAD"] {
+                let call = modern.call().await;
+                assert_eq!(call.head.method, method);
+                let path = if method == "HEAD" { "/x" } else { "*" };
+                assert_eq!(call.head.uri.path(), path);
+                let answer = http::Response::builder()
+                    .header("allow", "GET")
+                    .header("content-length", "7");
+                let body = match method {
+                    "HEAD" => Upload::none(),
+                    _ => Upload::full("options"),
+                };
+                call.answer(answer.body(body).expect("valid"));
+            }
+        };
+        let story = async {
+            client
+                .send("OPTIONS * HTTP/1.1\r\nhost: a.test\r\n\r\n")
+                .await;
+            let answer = client.response().await;
+            assert_eq!(
+                (answer.status(), answer.text()),
+                (200, "options"),
+                "{answer:?}"
+            );
+            client
+                .send("HEAD /x HTTP/1.1\r\nhost: a.test\r\n\r\n")
+                .await;
+            let head = client.head().await;
+            assert_eq!(
+                (head.status(), head.get("content-length")),
+                (200, Some("7"))
+            );
+            for request in [star(), h2_request("HEAD", "/x", Upload::none())] {
+                let answer = within("an answer", h2_client.send(request)).await;
+                let answer = answer.expect("an answer");
+                assert_eq!(answer.headers()["allow"], "GET", "{answer:?}");
+                assert_eq!(answer.headers()["content-length"], "7");
+                drop(complete(answer).await);
+            }
+        };
+        tokio::join!(endpoint, story);
+    }
     proxy.finish().await;
 }

@@ -9,7 +9,10 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::io::{AsyncRead, ReadBuf, ReadHalf};
+use tokio::{
+    io::{AsyncRead, ReadBuf, ReadHalf},
+    sync::oneshot,
+};
 
 /// The body of an endpoint's answer, and the connection that it comes on.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ enum Source {
     Half {
         half: ReadHalf<Stream>,
         unread: Bytes,
+        /// Tells that one by being dropped.
+        _answering: oneshot::Sender<()>,
     },
 }
 
@@ -66,10 +71,19 @@ impl ResponseBody {
     }
 
     /// A body while the request's is still on its way.
-    pub(super) fn half(framing: Framing, half: ReadHalf<Stream>, unread: Bytes) -> Self {
+    pub(super) fn half(
+        framing: Framing,
+        (half, answering): (ReadHalf<Stream>, oneshot::Sender<()>),
+        unread: Bytes,
+    ) -> Self {
+        let source = Source::Half {
+            half,
+            unread,
+            _answering: answering,
+        };
         Self {
             rest: Rest::of(framing),
-            source: Source::Half { half, unread },
+            source,
         }
     }
 
@@ -139,7 +153,7 @@ impl Source {
         match self {
             Self::Complete(_) => Poll::Ready(Ok(0)),
             Self::Connection { connection, .. } => connection.poll_fill(cx),
-            Self::Half { half, unread } => {
+            Self::Half { half, unread, .. } => {
                 let mut bytes = vec![0; 8 * 1024];
                 let mut buffer = ReadBuf::new(&mut bytes);
                 ready!(Pin::new(half).poll_read(cx, &mut buffer))?;

@@ -1,7 +1,7 @@
 //! Chunked bodies of answers (RFC 9112 section 7.1).
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 
 /// Most bytes of all extensions in one body. They carry nothing that anybody
@@ -159,9 +159,8 @@ impl Chunked {
 
 const FIRST: State = State::Size { size: 0, digits: 0 };
 
-/// The fields of a trailer section, without those that may not be in one
-/// because they frame or direct messages (RFC 9110 section 6.5.1). None if
-/// nothing is left.
+/// The fields of a trailer section; None if there are none. Which of them may
+/// be trailers, `http/trailers.rs` knows.
 fn trailers(section: &[u8]) -> Result<Option<HeaderMap>, &'static str> {
     const INVALID: &str = "an invalid trailer section";
     if section == b"\r\n" {
@@ -176,23 +175,10 @@ fn trailers(section: &[u8]) -> Result<Option<HeaderMap>, &'static str> {
     for field in fields {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| INVALID)?;
         let value = HeaderValue::from_bytes(field.value).map_err(|_| INVALID)?;
-        if !FORBIDDEN.contains(&name) {
-            trailers.append(name, value);
-        }
+        trailers.append(name, value);
     }
-    Ok(Some(trailers).filter(|trailers| !trailers.is_empty()))
+    Ok(Some(trailers))
 }
-
-const FORBIDDEN: [HeaderName; 8] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::HOST,
-    header::SET_COOKIE,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
 
 #[cfg(test)]
 mod tests;

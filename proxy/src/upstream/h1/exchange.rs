@@ -4,10 +4,12 @@ use super::{
     Connection, ResponseBody, Switched,
     encode::Outgoing,
     head::{self, Framing, Head, Parsed},
+    interim,
+    linger::{Unfinished, finish_half},
 };
 use crate::{
     http::UploadBody,
-    upstream::{Answer, AnswerBody, UpstreamError},
+    upstream::{Answer, AnswerBody, Asker, Relay, UpstreamError},
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode, Version};
@@ -16,6 +18,7 @@ use std::{
     future::poll_fn,
     task::{Context, Poll, ready},
 };
+use tokio::sync::oneshot;
 
 /// What is to be done with a connection when the head of the answer is there.
 pub(super) enum Next {
@@ -25,13 +28,6 @@ pub(super) enum Next {
     FinishRequest(Box<Unfinished>),
     /// The answer's body goes on with it, or it is of no more use.
     Nothing,
-}
-
-/// A request whose answer came before its end.
-pub(super) struct Unfinished {
-    pub(super) connection: Connection,
-    pub(super) outgoing: Outgoing,
-    pub(super) body: UploadBody,
 }
 
 /// An exchange that ended without an answer.
@@ -51,6 +47,7 @@ pub(super) enum Failure {
 pub(super) async fn exchange(
     connection: Connection,
     request: &mut Request<UploadBody>,
+    asker: Asker<'_>,
 ) -> Result<(Answer, Next), Failure> {
     let outgoing = Outgoing::new(request).map_err(Failure::Unsent)?;
     let mut exchange = Exchange {
@@ -59,7 +56,7 @@ pub(super) async fn exchange(
         sending: Sending::Running,
         partial: BytesMut::new(),
     };
-    let received = poll_fn(|cx| exchange.poll(cx, request)).await;
+    let received = poll_fn(|cx| exchange.poll(cx, request, asker.relay)).await;
     let (head, rest) = match received {
         Ok(received) => received,
         Err(failure) => {
@@ -67,7 +64,7 @@ pub(super) async fn exchange(
             return Err(failure);
         }
     };
-    Ok(exchange.answered(head, rest, request))
+    Ok(exchange.answered(head, rest, request, asker))
 }
 
 struct Exchange {
@@ -90,6 +87,7 @@ impl Exchange {
         &mut self,
         cx: &mut Context<'_>,
         request: &mut Request<UploadBody>,
+        relay: Option<&Relay<'_>>,
     ) -> Poll<Result<(Head, Bytes), Failure>> {
         if matches!(self.sending, Sending::Running) {
             let stream = &mut self.connection.stream;
@@ -105,13 +103,14 @@ impl Exchange {
                 Poll::Ready(Err(error)) => self.sending = Sending::Broken(error),
             }
         }
-        self.poll_head(cx, request)
+        self.poll_head(cx, request, relay)
     }
 
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         request: &mut Request<UploadBody>,
+        relay: Option<&Relay<'_>>,
     ) -> Poll<Result<(Head, Bytes), Failure>> {
         loop {
             let partial = &mut self.partial;
@@ -122,7 +121,7 @@ impl Exchange {
                 if bytes.is_empty() {
                     return Err(None);
                 }
-                look_for_head(bytes, partial, &method, headers).map_err(Some)
+                look_for_head(bytes, partial, &method, headers, relay).map_err(Some)
             };
             let looked = match ready!(self.connection.poll_read_once(cx, look)) {
                 Ok(looked) => looked,
@@ -163,6 +162,7 @@ impl Exchange {
         head: Head,
         rest: Bytes,
         request: &mut Request<UploadBody>,
+        asker: Asker<'_>,
     ) -> (Answer, Next) {
         let mut connection = self.connection;
         let is_sent = matches!(self.sending, Sending::Done);
@@ -185,14 +185,23 @@ impl Exchange {
                     connection,
                     outgoing,
                     body: take_body(),
+                    client_is_on_http2: asker.is_on_http2,
                 })),
                 (false, _) => Next::Nothing,
             };
             (AnswerBody::Http1(ResponseBody::complete(rest)), next)
         } else if matches!(self.sending, Sending::Running) {
             let (read, write) = tokio::io::split(connection.stream);
-            tokio::spawn(finish_half(write, outgoing, take_body()));
-            let body = ResponseBody::half(head.framing, read, rest);
+            let (answering, answered) = oneshot::channel();
+            let body = take_body();
+            tokio::spawn(finish_half(
+                write,
+                outgoing,
+                body,
+                answered,
+                asker.is_on_http2,
+            ));
+            let body = ResponseBody::half(head.framing, (read, answering), rest);
             (AnswerBody::Http1(body), Next::Nothing)
         } else {
             connection.unread = rest;
@@ -219,12 +228,13 @@ fn keep_reason(response: &mut Answer, reason: ReasonPhrase) {
 }
 
 /// The head of the answer, if it is complete, and what came behind it.
-/// Interim answers are passed over.
+/// Interim answers go to `relay`, if there is one.
 fn look_for_head(
     bytes: &[u8],
     partial: &mut BytesMut,
     method: &http::Method,
     headers: &mut HeaderMap,
+    relay: Option<&Relay<'_>>,
 ) -> Result<Option<(Head, Bytes)>, &'static str> {
     let is_first = partial.is_empty();
     if !is_first {
@@ -236,7 +246,13 @@ fn look_for_head(
         let unseen = known.get(passed..).unwrap_or_default();
         match head::parse(unseen, method, headers)? {
             Some(Parsed::Final(head, rest)) => return Ok(Some((head, rest))),
-            Some(Parsed::Interim(_status, count)) => passed += count,
+            Some(Parsed::Interim(_status, count)) => {
+                let head = unseen.get(..count).and_then(interim::passed_on);
+                if let (Some(relay), Some(head)) = (relay, head) {
+                    relay(&head);
+                }
+                passed += count;
+            }
             None => break unseen.len(),
         }
     };
@@ -249,37 +265,4 @@ fn look_for_head(
         let _interim = partial.split_to(passed);
     }
     Ok(None)
-}
-
-/// Sends the rest of a request whose answer is being read already.
-async fn finish_half(
-    mut write: tokio::io::WriteHalf<crate::upstream::dial::Stream>,
-    mut outgoing: Outgoing,
-    mut body: UploadBody,
-) {
-    let sent = poll_fn(|cx| outgoing.poll_write(cx, &mut write, &mut body));
-    if let Err(error) = sent.await {
-        tracing::trace!(%error, "the rest of a request's body was not sent");
-    }
-}
-
-impl Unfinished {
-    /// Sends the rest of the request. The connection, if it may be used again.
-    ///
-    /// Cancel safe: dropping it closes the connection.
-    pub(super) async fn finish(mut self) -> Option<Connection> {
-        let Self {
-            connection,
-            outgoing,
-            body,
-        } = &mut self;
-        let sent = poll_fn(|cx| {
-            // An endpoint that closes wants no more of it.
-            if !connection.is_open() {
-                return Poll::Ready(Err(UpstreamError::Closed));
-            }
-            outgoing.poll_write(cx, &mut connection.stream, body)
-        });
-        sent.await.ok().map(|()| self.connection)
-    }
 }

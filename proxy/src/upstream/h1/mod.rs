@@ -7,8 +7,9 @@
 //! load tests.
 //!
 //! `encode.rs` writes heads and bodies, `head.rs` reads heads, `chunked.rs`
-//! and `body.rs` read bodies, `exchange.rs` does one request; `connection.rs`
-//! is what is left of a connection between two requests.
+//! and `body.rs` read bodies, `exchange.rs` does one request, `linger.rs` the
+//! rest of one that was answered early; `interim.rs` passes 1xx on;
+//! `connection.rs` is what is left of a connection between two requests.
 
 mod body;
 mod chunked;
@@ -16,6 +17,8 @@ mod connection;
 mod encode;
 mod exchange;
 mod head;
+mod interim;
+mod linger;
 mod send;
 mod switched;
 

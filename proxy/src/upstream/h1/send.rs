@@ -8,7 +8,7 @@ use crate::{
     endpoint::Endpoint,
     http::UploadBody,
     journal::Journal,
-    upstream::{Answer, IdlePool, SendError, Use, dial},
+    upstream::{Answer, Asker, IdlePool, SendError, Use, dial},
 };
 use http::Request;
 use std::{io, sync::Arc, time::Duration};
@@ -25,6 +25,7 @@ pub(in crate::upstream) async fn send(
     (endpoint, pool, worker): (&Arc<Endpoint>, &IdlePool, usize),
     connection: Use,
     connect_limit: Duration,
+    asker: Asker<'_>,
     request: &mut Request<UploadBody>,
     journal: &mut Journal,
 ) -> Result<Answer, SendError> {
@@ -48,7 +49,7 @@ pub(in crate::upstream) async fn send(
                 }
             }
         };
-        return match exchange(connection, request).await {
+        return match exchange(connection, request, asker).await {
             Ok((answer, next)) => {
                 match next {
                     Next::Free(connection) => pool.put(worker, connection),

@@ -48,19 +48,6 @@ fn what_follows_the_body_is_left_alone() {
 }
 
 #[test]
-fn trailers_that_frame_or_direct_messages_end_here() {
-    let input = b"0\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\nhost: b\r\nx: 1\r\n\r\n";
-    let (_, trailers, _) = decode(input, 1000).expect("valid");
-    let trailers = trailers.expect("one is left");
-    assert_eq!(
-        (trailers.len(), &trailers["x"]),
-        (1, &"1".parse().expect("a value"))
-    );
-    let (_, trailers, ended) = decode(b"0\r\nhost: b\r\n\r\n", 1000).expect("valid");
-    assert!(trailers.is_none() && ended);
-}
-
-#[test]
 fn what_is_no_chunk_is_refused() {
     let extension = format!("1;{}", "x".repeat(MOST_EXTENSION_BYTES + 1));
     let trailer = format!("0\r\nx: {}\r\n\r\n", "x".repeat(MOST_TRAILER_BYTES));
