@@ -314,7 +314,7 @@ async fn an_endpoint_that_speaks_http_2_gets_none() {
 #[tokio::test]
 async fn a_page_in_place_of_the_endpoint_opens_nothing() {
     let page = Arc::new(StaticResponse {
-        by_path: None,
+        by_path: Default::default(),
         status: StatusCode::OK,
         headers: HeaderMap::new(),
         body: Bytes::from_static(b"starting"),
