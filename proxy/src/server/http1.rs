@@ -71,7 +71,9 @@ pub(super) async fn serve(served: &Served, io: ClientIo) -> Result<After, hyper:
         }
         // First the drain: an answer that goes out after it began must say
         // that the connection closes.
-        if must_drain {
+        // hyper would close over half a head; the sweep gives it a moment.
+        let has_half_head = activity.is_free() && activity.stage() == Stage::Head;
+        if must_drain && !has_half_head {
             is_draining = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
