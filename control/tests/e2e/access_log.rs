@@ -8,7 +8,8 @@ use std::fs;
 
 #[test]
 fn a_file_is_opened_anew_at_sighup() {
-    let mut reveille = Reveille::of(Target::hello())
+    let awake = Target::hello().scaled("cooldownPeriod: 300");
+    let mut reveille = Reveille::of(awake)
         .arg("--access-log", "json")
         .arg("--access-log-file", "access.log")
         .start();
