@@ -8,11 +8,12 @@ use std::fs;
 
 #[test]
 fn a_file_is_opened_anew_at_sighup() {
-    let mut reveille = Reveille::of(Target::hello())
+    let awake = Target::hello().scaled("cooldownPeriod: 300");
+    let mut reveille = Reveille::of(awake)
         .arg("--access-log", "json")
         .arg("--access-log-file", "access.log")
         .start();
-    assert_eq!(reveille.client("web").get("/one").status, 200);
+    assert_eq!(reveille.client("web").get("/?one").status, 200);
     let (path, rotated) = (reveille.path("access.log"), reveille.path("access.log.1"));
     wait_for("the first line", || {
         Some(()).filter(|()| !fs::read_to_string(&path).expect("there").is_empty())
@@ -20,10 +21,10 @@ fn a_file_is_opened_anew_at_sighup() {
     fs::rename(&path, &rotated).expect("renamed");
     reveille.signal(Signal::HUP);
     reveille.until_logged("access log opened anew");
-    assert_eq!(reveille.client("web").get("/two").status, 200);
+    assert_eq!(reveille.client("web").get("/?two").status, 200);
     reveille.signal(Signal::TERM);
     reveille.wait_for_orderly_end();
-    for (file, target, cold) in [(rotated, "/one", true), (path, "/two", false)] {
+    for (file, target, cold) in [(rotated, "/?one", true), (path, "/?two", false)] {
         let text = fs::read_to_string(file).expect("there");
         let line: Value = serde_json::from_str(&text).expect("one line of JSON");
         assert_eq!(
@@ -39,8 +40,8 @@ fn the_http_add_ons_variable_writes_the_combined_form_to_standard_output() {
     let reveille = Reveille::of(Target::hello())
         .env("KEDA_HTTP_LOG_REQUESTS", "true")
         .start();
-    assert_eq!(reveille.client("web").get("/x?y=1").status, 200);
-    let line = reveille.until_logged("\"GET /x?y=1 HTTP/1.1\" 200 ");
+    assert_eq!(reveille.client("web").get("/?y=1").status, 200);
+    let line = reveille.until_logged("\"GET /?y=1 HTTP/1.1\" 200 ");
     assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
     let metrics = reveille.ask("/metrics").body;
     for sample in [

@@ -104,12 +104,12 @@ fn spans_of_a_cold_start_arrive_with_parents_attributes_and_times() {
         .env("OTEL_RESOURCE_ATTRIBUTES", "region=north")
         .start();
     let mut unsampled = reveille.client("web").connect();
-    unsampled.send(b"GET /unsampled HTTP/1.1\r\nhost: web.test\r\nconnection: close\r\n\r\n");
+    unsampled.send(b"GET /?unsampled HTTP/1.1\r\nhost: web.test\r\nconnection: close\r\n\r\n");
     assert_eq!(unsampled.answer().status, 200);
     reveille.until_asleep("web");
     let mut client = reveille.client("web").connect();
     let request = format!(
-        "GET /traced HTTP/1.1\r\nhost: web.test\r\ntraceparent: {PARENT}\r\ntracestate: a=1\r\n\
+        "GET /?traced HTTP/1.1\r\nhost: web.test\r\ntraceparent: {PARENT}\r\ntracestate: a=1\r\n\
          connection: close\r\n\r\n"
     );
     client.send(request.as_bytes());
@@ -134,7 +134,8 @@ fn spans_of_a_cold_start_arrive_with_parents_attributes_and_times() {
     assert_eq!(server.flags & 0x301, 0x301, "sampled, the parent is remote");
     let attributes = values(&server.attributes);
     for (key, value) in [
-        ("url.path", "/traced"),
+        ("url.path", "/"),
+        ("url.query", "traced"),
         ("http.response.status_code", "200"),
         ("reveille.target", "default/web"),
         ("reveille.cold_start", "true"),
