@@ -9,7 +9,9 @@ mod clock;
 mod cold_start;
 mod held;
 mod http1;
+mod instructions;
 mod keda;
+mod keep_alive;
 mod manifest;
 mod proc;
 mod program;
@@ -38,6 +40,8 @@ enum Command {
     Signal(signal::Args),
     /// CPU per 100,000 warm requests beside other proxies
     Warm(warm::Args),
+    /// User instructions per warm request, counted by valgrind
+    Instructions(instructions::Args),
     /// Memory per held request
     Held(held::Args),
     /// The application that cold-start wakes
@@ -59,6 +63,7 @@ async fn run(command: Command, started: u64) -> Result<()> {
         Command::ColdStart(args) => or_interrupted(cold_start::run(args)).await,
         Command::Signal(args) => or_interrupted(signal::run(args)).await,
         Command::Warm(args) => or_interrupted(warm::run(args)).await,
+        Command::Instructions(args) => or_interrupted(instructions::run(args)).await,
         Command::Held(args) => or_interrupted(held::run(args)).await,
         // Starts nothing, so SIGTERM may end it as it ends any program.
         Command::Backend(args) => backend::run(args, started).await,

@@ -42,29 +42,38 @@ pub(crate) fn write_unscaled(dir: &Path, name: &str, command: &[&str]) -> Result
     write_file(dir, name, &(route(name) + &process(name, command)?))
 }
 
-/// A route to an address that is always on.
-pub(crate) fn write_fixed(dir: &Path, name: &str, address: SocketAddr) -> Result<()> {
-    let mut yaml = route(name);
-    write!(
-        yaml,
-        "---
-apiVersion: local.reveille.dev/v1alpha1
+/// `prefix-0`, `prefix-1` and so on.
+pub(crate) fn names(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("{prefix}-{n}")).collect()
+}
+
+/// Routes that all lead to one address that is always on, in one file.
+pub(crate) fn write_fixed(dir: &Path, names: &[String], address: SocketAddr) -> Result<()> {
+    let mut yaml = format!(
+        "apiVersion: local.reveille.dev/v1alpha1
 kind: Backend
-metadata: {{name: {name}}}
+metadata: {{name: fixed}}
 spec: {{addresses: [\"{address}\"]}}
 "
-    )?;
-    write_file(dir, name, &yaml)
+    );
+    for name in names {
+        write!(yaml, "---\n{}", route_to(name, "fixed"))?;
+    }
+    write_file(dir, "fixed", &yaml)
 }
 
 fn route(name: &str) -> String {
+    route_to(name, name)
+}
+
+fn route_to(name: &str, service: &str) -> String {
     let host = host(name);
     format!(
         "apiVersion: http.keda.sh/v1beta1
 kind: InterceptorRoute
 metadata: {{name: {name}}}
 spec:
-  target: {{service: {name}, port: 80}}
+  target: {{service: {service}, port: 80}}
   rules: [{{hosts: [{host}]}}]
   scalingMetric: {{concurrency: {{targetValue: 100}}}}
 "

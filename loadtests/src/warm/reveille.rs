@@ -4,15 +4,16 @@ use super::{Lab, peer::Running};
 use crate::{manifest, reveille::Reveille};
 use anyhow::Result;
 
-const NAME: &str = "fixed";
+const ROUTES: usize = 1_000;
 
 pub(super) async fn start(lab: &Lab<'_>) -> Result<Running> {
-    manifest::write_fixed(&lab.dir, NAME, lab.origin)?;
+    let names = manifest::names("fixed", ROUTES);
+    manifest::write_fixed(&lab.dir, &names, lab.origin)?;
     let Reveille { program, addresses } =
         Reveille::start(lab.reveille, &lab.dir, Some(lab.core)).await?;
     Ok(Running {
         program,
         address: addresses.proxy,
-        host: manifest::host(NAME),
+        host: manifest::host("fixed-500"),
     })
 }
