@@ -37,10 +37,30 @@ pub(crate) fn command(program: impl AsRef<OsStr>, core: Option<usize>) -> Comman
     }
 }
 
-/// Whether a program of this name can be found on PATH.
-pub(crate) fn is_installed(name: &str) -> bool {
+/// The program of this name on PATH.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+    let mut all = std::env::split_paths(&path).map(|dir| dir.join(name));
+    all.find(|file| file.is_file())
+}
+
+/// What a program that ends by itself writes to standard output. Fails if it
+/// fails or takes longer than `limit`. Cancel safe: it is killed.
+pub(crate) async fn output(command: &mut Command, limit: Duration) -> Result<String> {
+    command
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true);
+    let output = tokio::time::timeout(limit, command.output());
+    let output = output
+        .await
+        .with_context(|| format!("not done after {limit:?}: {command:?}"))?
+        .with_context(|| format!("cannot start {command:?}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        let error = String::from_utf8_lossy(&output.stderr);
+        bail!("{command:?} ended with {}:\n{text}{error}", output.status);
+    }
+    Ok(text)
 }
 
 impl Program {

@@ -101,39 +101,39 @@ fn measure(bencher: Bencher<'_, '_>, host: &str, path: &str, expected: Option<&s
     });
 }
 
-#[divan::bench]
+#[divan::bench(sample_count = 100, sample_size = 1000)]
 fn exact_host(bencher: Bencher<'_, '_>) {
     measure(bencher, "service-5000.example.com", "/", Some("r5000"));
 }
 
-#[divan::bench]
+#[divan::bench(sample_count = 100, sample_size = 1000)]
 fn exact_host_with_port_and_capitals(bencher: Bencher<'_, '_>) {
     measure(bencher, "Service-5000.Example.com:8080", "/", Some("r5000"));
 }
 
-#[divan::bench]
+#[divan::bench(sample_count = 100, sample_size = 1000)]
 fn wildcard_host(bencher: Bencher<'_, '_>) {
     measure(bencher, "a.tenant-5005.example.com", "/", Some("r5005"));
 }
 
-#[divan::bench]
+#[divan::bench(sample_count = 100, sample_size = 1000)]
 fn wildcard_host_many_labels(bencher: Bencher<'_, '_>) {
     let host = "a.b.c.d.tenant-5005.example.com";
     measure(bencher, host, "/", Some("r5005"));
 }
 
-#[divan::bench]
+#[divan::bench(sample_count = 100, sample_size = 1000)]
 fn path_of_a_shared_host(bencher: Bencher<'_, '_>) {
     let path = "/v5007/static/assets/app.js";
     measure(bencher, "shared-0.example.com", path, Some("r5007"));
 }
 
-#[divan::bench]
+#[divan::bench(sample_count = 100, sample_size = 1000)]
 fn header_of_a_shared_host(bencher: Bencher<'_, '_>) {
     measure(bencher, "headers-0.example.com", "/", Some("r2509"));
 }
 
-#[divan::bench]
+#[divan::bench(sample_count = 100, sample_size = 1000)]
 fn no_route(bencher: Bencher<'_, '_>) {
     measure(bencher, "nobody.example.org", "/a/b/c", None);
 }

@@ -42,7 +42,7 @@ pub(crate) struct Args {
 
 /// Counts, prints, and fails above the limit.
 pub(crate) async fn run(args: Args) -> Result<()> {
-    if !program::is_installed("valgrind") {
+    if program::find("valgrind").is_none() {
         bail!("valgrind is not installed: `apt-get install valgrind`");
     }
     let temp = tempfile::tempdir()?;
