@@ -23,6 +23,7 @@ mod program;
 mod report;
 mod reveille;
 mod signal;
+mod soak;
 mod stats;
 
 use anyhow::Result;
@@ -52,12 +53,18 @@ enum Command {
     Diff(compare::DiffArgs),
     /// User instructions per warm request, counted by valgrind
     Instructions(instructions::Args),
+    /// All kinds of traffic while backends die and the configuration changes
+    Soak(soak::Args),
     /// Memory per held request
     Held(held::Args),
     /// Load at a fixed rate, latency from the scheduled instant
     OpenLoop(open_loop::Args),
     /// A bare hyper proxy, the floor of compare
     Passthrough(passthrough::Args),
+    /// The proxy library, as soak uses it
+    SoakHost(soak::HostArgs),
+    /// The application behind the soak
+    SoakBackend(soak::BackendArgs),
     /// The application that cold-start wakes
     Backend(backend::Args),
 }
@@ -80,6 +87,9 @@ async fn run(command: Command, started: u64) -> Result<()> {
         Command::Compare(args) => compare::run(args).await,
         Command::Diff(args) => compare::diff(&args),
         Command::Instructions(args) => or_interrupted(instructions::run(args)).await,
+        Command::Soak(args) => or_interrupted(soak::run(args)).await,
+        Command::SoakHost(args) => soak::host(args).await,
+        Command::SoakBackend(args) => soak::backend(args).await,
         Command::Held(args) => or_interrupted(held::run(args)).await,
         Command::OpenLoop(args) => open_loop::run(args).await,
         Command::Passthrough(args) => passthrough::run(args).await,

@@ -3,12 +3,15 @@
 //! The floor of what Reveille is built on: hyper's HTTP/1.1 client and server
 //! (and its HTTP/2 server) on one current-thread runtime, a last-in-first-out
 //! pool, and the client's address in `X-Forwarded-For`. No routes, no
-//! timeouts, no counters, no care for hop-by-hop headers, no retries: not for
+//! timeouts, no counters, no retries: not for
 //! use.
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, Uri, Version, header::HOST};
+use http::{
+    HeaderName, HeaderValue, Request, Response, Uri, Version,
+    header::{CONNECTION, HOST},
+};
 use hyper::{
     body::{Body, Frame, Incoming, SizeHint},
     client::conn::http1::SendRequest,
@@ -135,6 +138,8 @@ async fn forward(
         *request.uri_mut() = path.map_or_else(|| Uri::from_static("/"), Uri::from);
         *request.version_mut() = Version::HTTP_11;
     }
+    // Or a client that closes would have the origin close too.
+    request.headers_mut().remove(CONNECTION);
     let name = HeaderName::from_static("x-forwarded-for");
     request.headers_mut().append(name, address);
     let mut sender = pool.take().await?;

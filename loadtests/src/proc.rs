@@ -107,6 +107,11 @@ pub(crate) fn pss_kib(pid: u32) -> Result<u64> {
     parse_pss(&text).with_context(|| format!("no Pss of process {pid}"))
 }
 
+/// Entries of a directory of `/proc/PID`: `fd` or `task`.
+pub(crate) fn count(pid: u32, of: &str) -> Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{pid}/{of}"))?.count())
+}
+
 fn parse_pss(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     line.trim().strip_suffix(" kB")?.parse().ok()

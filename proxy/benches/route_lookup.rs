@@ -6,7 +6,7 @@
 use divan::{Bencher, black_box};
 use http::{HeaderMap, HeaderValue};
 use proxy::{
-    Clock, DemandSink, Proxy, ProxyConfig, TargetId,
+    Clock, Proxy, ProxyConfig, TargetId,
     route::{HeaderRule, Route, RouteSpec, RouteTable, Rule},
 };
 use std::sync::{Arc, LazyLock};
@@ -17,16 +17,10 @@ fn main() {
     divan::main();
 }
 
-struct NoSink;
-
-impl DemandSink for NoSink {
-    fn waiting(&self, _target: &TargetId) {}
-}
-
 /// Of each ten routes: five with an exact host, two with a wildcard, two with
 /// three paths on one of a hundred shared hosts, one told apart by headers.
 static TABLE: LazyLock<RouteTable> = LazyLock::new(|| {
-    let proxy = Proxy::new(ProxyConfig::default(), Clock::start(), Arc::new(NoSink))
+    let proxy = Proxy::new(ProxyConfig::default(), Clock::start(), Arc::new(()))
         .expect("a worker can be started");
     let spec = |n: usize| RouteSpec {
         route: Arc::new(Route::new(

@@ -5,11 +5,7 @@ use anyhow::Result;
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
-    time::Duration,
 };
-use tokio::{net::TcpStream, time::Instant};
-
-const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a peer needs to be started.
 pub(super) struct Lab<'a> {
@@ -34,22 +30,4 @@ impl Lab<'_> {
 pub(super) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?)
-}
-
-/// Waits until `program` accepts on `address`.
-pub(super) async fn accepts(
-    program: &mut crate::program::Program,
-    address: SocketAddr,
-) -> Result<()> {
-    let deadline = Instant::now() + READY_WITHIN;
-    while TcpStream::connect(address).await.is_err() {
-        program.check_alive()?;
-        anyhow::ensure!(
-            Instant::now() < deadline,
-            "not ready in time; its log ends:\n{}",
-            program.log_end()
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
 }

@@ -50,7 +50,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     std::fs::create_dir_all(keep)?;
     let backend = backend::spawn(1024).await?;
     let routes = manifest::names(NAME, ROUTES);
-    manifest::write_fixed(temp.path(), &routes, backend)?;
+    manifest::write_fixed(temp.path(), &routes, &[backend])?;
 
     let host = manifest::host(routes.last().context("no routes")?);
     let mut totals = Vec::new();

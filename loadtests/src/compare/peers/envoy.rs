@@ -83,7 +83,7 @@ pub(in crate::compare) async fn start(lab: &Lab<'_>) -> Result<Running> {
     ]);
     command.arg("-c").arg(&file);
     let mut program = Program::start(&mut command, &dir.join("envoy.log"))?;
-    lab::accepts(&mut program, address).await?;
+    program.accepts(address).await?;
     Ok(Running {
         program,
         http1: address,

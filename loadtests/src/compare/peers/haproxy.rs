@@ -39,7 +39,7 @@ backend origin
     let mut command = program::command("haproxy", Some(lab.args.proxy_core));
     command.args(["-db", "-f"]).arg(&file);
     let mut program = Program::start(&mut command, &dir.join("haproxy.log"))?;
-    lab::accepts(&mut program, http1).await?;
+    program.accepts(http1).await?;
     Ok(Running {
         program,
         http1,

@@ -23,7 +23,7 @@ pub(in crate::compare) async fn start(lab: &Lab<'_>) -> Result<Running> {
     }
     let log = lab.peer_dir(Peer::Hyper)?.join("passthrough.log");
     let mut program = Program::start(&mut command, &log)?;
-    lab::accepts(&mut program, http1).await?;
+    program.accepts(http1).await?;
     Ok(Running {
         program,
         http1,

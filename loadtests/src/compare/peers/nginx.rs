@@ -79,6 +79,6 @@ http {{
     command.arg("-p").arg(dir).arg("-c").arg(&file);
     command.args(["-e", "stderr"]);
     let mut program = Program::start(&mut command, &dir.join("nginx.log"))?;
-    lab::accepts(&mut program, address).await.context("nginx")?;
+    program.accepts(address).await.context("nginx")?;
     Ok(program)
 }

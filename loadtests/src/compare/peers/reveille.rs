@@ -19,7 +19,7 @@ const MEASURED: usize = 500;
 pub(in crate::compare) async fn start(lab: &Lab<'_>) -> Result<Running> {
     let dir = lab.peer_dir(Peer::Reveille)?;
     let names = manifest::names("fixed", ROUTES);
-    manifest::write_fixed(&dir, &names, lab.origin)?;
+    manifest::write_fixed(&dir, &names, &[lab.origin])?;
     let Reveille { program, addresses } =
         Reveille::start(&lab.args.reveille, &dir, Some(lab.args.proxy_core)).await?;
     Ok(Running {
