@@ -97,3 +97,14 @@ async fn run(command: Command, started: u64) -> Result<()> {
         Command::Backend(args) => backend::run(args, started).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -17,6 +17,7 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// Options of the program under test.
 #[derive(clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     /// The reveille binary. Default: beside this program
     #[arg(long, env = "REVEILLE")]
