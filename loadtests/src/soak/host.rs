@@ -80,7 +80,8 @@ struct Host {
     sink: Arc<Sink>,
     steady: Arc<Target>,
     sleepy: Vec<Arc<Target>>,
-    awake: Arc<EndpointSet>,
+    /// Where replicas of the sleepy ones are.
+    replica: SocketAddr,
 }
 
 /// Runs until standard input closes.
@@ -134,7 +135,6 @@ impl Host {
         let proxy = Proxy::new(config, clock, sink.clone())?;
         let endpoint = |address: &SocketAddr| proxy.endpoint(*address, "replica");
         let steady: Vec<Arc<Endpoint>> = args.steady.iter().map(endpoint).collect();
-        let awake = Arc::new(EndpointSet::new(vec![endpoint(&args.sleepy)]));
         let target = |name: &str| proxy.target(TargetId::new("default", name));
         let steady_target = target("steady");
         steady_target.set_endpoints(Arc::new(EndpointSet::new(steady)));
@@ -144,7 +144,7 @@ impl Host {
         Ok(Self {
             steady: steady_target,
             sleepy,
-            awake,
+            replica: args.sleepy,
             sink,
             proxy,
         })
@@ -177,10 +177,11 @@ impl Host {
     fn wake(&self, id: &TargetId) {
         let mut all = self.sleepy.iter();
         if let Some(target) = all.find(|target| target.id() == id).cloned() {
-            let awake = self.awake.clone();
+            // Each start is another replica, whose connections go with it.
+            let replica = self.proxy.endpoint(self.replica, "replica");
             tokio::spawn(async move {
                 tokio::time::sleep(START_TAKES).await;
-                target.set_endpoints(awake);
+                target.set_endpoints(Arc::new(EndpointSet::new(vec![replica])));
             });
         }
     }

@@ -37,10 +37,6 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// Between two deaths of a backend, and how long it stays dead.
 const KILL_EVERY: Duration = Duration::from_secs(3);
 const DEAD_FOR: Duration = Duration::from_millis(300);
-/// After the last request, before what is left is counted: idle upstream
-/// connections close.
-const SETTLE: Duration = Duration::from_secs(12);
-
 /// Options of `soak`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -136,11 +132,12 @@ async fn soak(
     }
     subject.stop_reloading().await?;
     clients.shutdown().await;
-    tokio::time::sleep(SETTLE).await;
+    let took = begun.elapsed();
+    tokio::time::sleep(args.subject.settle()).await;
     let after = subject.sample().await?;
     Ok(Report {
         subject: subject.name(),
-        seconds: begun.elapsed().as_secs() - SETTLE.as_secs(),
+        seconds: took.as_secs(),
         kills,
         counts: tally.counts(),
         reasons: tally.reasons(),

@@ -28,6 +28,17 @@ pub(super) enum Kind {
     Program,
 }
 
+impl Kind {
+    /// After the last request, before what is left is counted: until idle
+    /// upstream connections have closed. The program keeps them for 90 s.
+    pub(super) fn settle(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Library => 12,
+            Self::Program => 100,
+        })
+    }
+}
+
 /// A running one.
 pub(super) struct Subject {
     program: Program,
