@@ -17,7 +17,7 @@ use std::{
 };
 use tokio::{
     io::AsyncWriteExt as _,
-    net::{TcpSocket, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
 /// When `main` began.
@@ -72,6 +72,21 @@ struct App {
     body: Vec<u8>,
 }
 
+/// Serves bodies of `body_bytes` from a task of this process, on a port of its
+/// own, until the runtime ends.
+pub(crate) async fn spawn(body_bytes: usize) -> Result<SocketAddr> {
+    let started = monotonic_ns();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    let app = App::new(started, body_bytes);
+    tokio::spawn(async move {
+        if let Err(error) = app.accept(listener).await {
+            eprintln!("backend: {error:#}");
+        }
+    });
+    Ok(address)
+}
+
 /// Serves until the process is ended. `started`: when `main` began, ns.
 pub(crate) async fn run(args: Args, started: u64) -> Result<()> {
     tokio::time::sleep(args.delay_ms.draw()).await;
@@ -80,26 +95,33 @@ pub(crate) async fn run(args: Args, started: u64) -> Result<()> {
     socket
         .bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)))
         .with_context(|| format!("port {}", args.port))?;
-    let listening = monotonic_ns();
-    let listener = socket.listen(1024)?;
-    let app = Arc::new(App {
-        started,
-        listening,
-        first_byte: AtomicU64::new(0),
-        body: vec![b'x'; args.body_bytes],
-    });
-    loop {
-        let (stream, _) = listener.accept().await?;
-        let app = app.clone();
-        tokio::spawn(async move {
-            if let Err(error) = app.serve(stream).await {
-                eprintln!("connection: {error:#}");
-            }
-        });
-    }
+    let app = App::new(started, args.body_bytes);
+    app.accept(socket.listen(1024)?).await
 }
 
 impl App {
+    /// One that listens now.
+    fn new(started: u64, body_bytes: usize) -> Arc<Self> {
+        Arc::new(Self {
+            started,
+            listening: monotonic_ns(),
+            first_byte: AtomicU64::new(0),
+            body: vec![b'x'; body_bytes],
+        })
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener) -> Result<()> {
+        loop {
+            let (stream, _) = listener.accept().await?;
+            let app = self.clone();
+            tokio::spawn(async move {
+                if let Err(error) = app.serve(stream).await {
+                    eprintln!("connection: {error:#}");
+                }
+            });
+        }
+    }
+
     async fn serve(&self, mut stream: TcpStream) -> Result<()> {
         stream.set_nodelay(true)?;
         let mut reader = Reader::new();

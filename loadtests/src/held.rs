@@ -5,11 +5,10 @@
 
 use crate::{
     client::{self, Sent},
-    manifest, proc,
+    fd_limit, manifest, proc,
     reveille::{self, Reveille},
 };
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::Duration;
 
 /// Reveille's default bound per target.
@@ -30,7 +29,8 @@ pub(crate) struct Args {
 
 /// Runs the measurement and prints a table.
 pub(crate) async fn run(args: Args) -> Result<()> {
-    raise_fd_limit(args.count)?;
+    // One descriptor per request in each process.
+    fd_limit::raise(u64::try_from(args.count)? + 1_000)?;
     let dir = tempfile::tempdir()?;
     let targets = args.count.div_ceil(MOST_PER_TARGET);
     let names: Vec<String> = (0..targets).map(|n| format!("never-{n}")).collect();
@@ -73,25 +73,6 @@ async fn measure(args: &Args, names: &[String], reveille: &Reveille) -> Result<(
         "{} of {} requests were not held",
         args.count - waiting,
         args.count
-    );
-    Ok(())
-}
-
-/// Two descriptors per request, one in each process; children inherit it.
-fn raise_fd_limit(count: usize) -> Result<()> {
-    let limit = getrlimit(Resource::Nofile);
-    let needed = u64::try_from(count)? + 1_000;
-    if limit.current.is_none_or(|current| current >= needed) {
-        return Ok(());
-    }
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    setrlimit(Resource::Nofile, raised)?;
-    ensure!(
-        limit.maximum.is_none_or(|most| most >= needed),
-        "the hard limit of open files is below {needed}"
     );
     Ok(())
 }

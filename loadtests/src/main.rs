@@ -7,21 +7,32 @@ mod backend;
 mod client;
 mod clock;
 mod cold_start;
+mod compare;
+mod fd_limit;
 mod held;
 mod http1;
+mod instructions;
+mod interrupt;
 mod keda;
+mod keep_alive;
 mod manifest;
+mod open_loop;
+mod passthrough;
 mod proc;
 mod program;
 mod report;
 mod reveille;
 mod signal;
+mod soak;
 mod stats;
-mod warm;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
-use tokio::signal::unix;
+use interrupt::or_interrupted;
+
+/// As Reveille has it, so that the pass-through compares.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -36,10 +47,24 @@ enum Command {
     ColdStart(cold_start::Args),
     /// How soon KEDA hears of a request to a sleeping target
     Signal(signal::Args),
-    /// CPU per 100,000 warm requests beside other proxies
-    Warm(warm::Args),
+    /// Cost per request and per idle connection beside other proxies
+    Compare(compare::Args),
+    /// What changed between two runs of compare
+    Diff(compare::DiffArgs),
+    /// User instructions per warm request, counted by valgrind
+    Instructions(instructions::Args),
+    /// All kinds of traffic while backends die and the configuration changes
+    Soak(soak::Args),
     /// Memory per held request
     Held(held::Args),
+    /// Load at a fixed rate, latency from the scheduled instant
+    OpenLoop(open_loop::Args),
+    /// A bare hyper proxy, the floor of compare
+    Passthrough(passthrough::Args),
+    /// The proxy library, as soak uses it
+    SoakHost(soak::HostArgs),
+    /// The application behind the soak
+    SoakBackend(soak::BackendArgs),
     /// The application that cold-start wakes
     Backend(backend::Args),
 }
@@ -58,22 +83,28 @@ async fn run(command: Command, started: u64) -> Result<()> {
     match command {
         Command::ColdStart(args) => or_interrupted(cold_start::run(args)).await,
         Command::Signal(args) => or_interrupted(signal::run(args)).await,
-        Command::Warm(args) => or_interrupted(warm::run(args)).await,
+        // Reports what it has when it is told to end.
+        Command::Compare(args) => compare::run(args).await,
+        Command::Diff(args) => compare::diff(&args),
+        Command::Instructions(args) => or_interrupted(instructions::run(args)).await,
+        Command::Soak(args) => or_interrupted(soak::run(args)).await,
+        Command::SoakHost(args) => soak::host(args).await,
+        Command::SoakBackend(args) => soak::backend(args).await,
         Command::Held(args) => or_interrupted(held::run(args)).await,
+        Command::OpenLoop(args) => open_loop::run(args).await,
+        Command::Passthrough(args) => passthrough::run(args).await,
         // Starts nothing, so SIGTERM may end it as it ends any program.
         Command::Backend(args) => backend::run(args, started).await,
     }
 }
 
-/// Dropping a measurement stops the programs that it started.
-async fn or_interrupted(measurement: impl Future<Output = Result<()>>) -> Result<()> {
-    let mut terminate = unix::signal(unix::SignalKind::terminate())?;
-    tokio::select! {
-        done = measurement => done,
-        interrupt = tokio::signal::ctrl_c() => {
-            interrupt?;
-            bail!("interrupted")
-        }
-        _ = terminate.recv() => bail!("told to end"),
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
     }
 }

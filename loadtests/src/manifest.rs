@@ -15,6 +15,17 @@ pub(crate) fn host(name: &str) -> String {
 
 /// A route, a process and a ScaledObject: asleep until it is asked for.
 pub(crate) fn write_sleeping(dir: &Path, name: &str, command: &[&str]) -> Result<()> {
+    // Longer than any run: nothing goes to sleep while others are measured.
+    write_sleeping_for(dir, name, command, 900)
+}
+
+/// Likewise; it goes back to sleep after `cooldown` seconds without demand.
+pub(crate) fn write_sleeping_for(
+    dir: &Path,
+    name: &str,
+    command: &[&str],
+    cooldown: u32,
+) -> Result<()> {
     let mut yaml = route(name) + &process(name, command)?;
     write!(
         yaml,
@@ -27,8 +38,7 @@ spec:
   minReplicaCount: 0
   maxReplicaCount: 1
   pollingInterval: 5
-  # Longer than any run: nothing goes to sleep while others are measured.
-  cooldownPeriod: 900
+  cooldownPeriod: {cooldown}
   triggers:
     - type: external-push
       metadata: {{scalerAddress: \"reveille-scaler.keda:9090\", interceptorRoute: {name}}}
@@ -42,29 +52,39 @@ pub(crate) fn write_unscaled(dir: &Path, name: &str, command: &[&str]) -> Result
     write_file(dir, name, &(route(name) + &process(name, command)?))
 }
 
-/// A route to an address that is always on.
-pub(crate) fn write_fixed(dir: &Path, name: &str, address: SocketAddr) -> Result<()> {
-    let mut yaml = route(name);
-    write!(
-        yaml,
-        "---
-apiVersion: local.reveille.dev/v1alpha1
+/// `prefix-0`, `prefix-1` and so on.
+pub(crate) fn names(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("{prefix}-{n}")).collect()
+}
+
+/// Routes that all lead to addresses that are always on, in one file.
+pub(crate) fn write_fixed(dir: &Path, names: &[String], addresses: &[SocketAddr]) -> Result<()> {
+    let addresses = serde_json::to_string(addresses)?;
+    let mut yaml = format!(
+        "apiVersion: local.reveille.dev/v1alpha1
 kind: Backend
-metadata: {{name: {name}}}
-spec: {{addresses: [\"{address}\"]}}
+metadata: {{name: fixed}}
+spec: {{addresses: {addresses}}}
 "
-    )?;
-    write_file(dir, name, &yaml)
+    );
+    for name in names {
+        write!(yaml, "---\n{}", route_to(name, "fixed"))?;
+    }
+    write_file(dir, "fixed", &yaml)
 }
 
 fn route(name: &str) -> String {
+    route_to(name, name)
+}
+
+fn route_to(name: &str, service: &str) -> String {
     let host = host(name);
     format!(
         "apiVersion: http.keda.sh/v1beta1
 kind: InterceptorRoute
 metadata: {{name: {name}}}
 spec:
-  target: {{service: {name}, port: 80}}
+  target: {{service: {service}, port: 80}}
   rules: [{{hosts: [{host}]}}]
   scalingMetric: {{concurrency: {{targetValue: 100}}}}
 "

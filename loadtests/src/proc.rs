@@ -34,6 +34,23 @@ impl Cpu {
 
 /// CPU time of a process, its threads, and all its living descendants.
 pub(crate) fn tree_cpu(root: u32) -> Result<Cpu> {
+    let tree = tree(root)?;
+    let ticks = rustix::param::clock_ticks_per_second();
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52 ticks")]
+    let seconds = |count: u64| count as f64 / ticks as f64;
+    Ok(Cpu {
+        user: seconds(tree.iter().map(|stat| stat.user).sum()),
+        system: seconds(tree.iter().map(|stat| stat.system).sum()),
+    })
+}
+
+/// Proportional set size of a process and all its living descendants, KiB.
+pub(crate) fn tree_pss_kib(root: u32) -> Result<u64> {
+    tree(root)?.iter().map(|stat| pss_kib(stat.pid)).sum()
+}
+
+/// A process and all its living descendants.
+fn tree(root: u32) -> Result<Vec<Stat>> {
     let mut all = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
@@ -45,14 +62,7 @@ pub(crate) fn tree_cpu(root: u32) -> Result<Cpu> {
             all.extend(parse_stat(&line));
         }
     }
-    let (user, system) = sum_tree(root, &all).with_context(|| format!("no process {root}"))?;
-    let ticks = rustix::param::clock_ticks_per_second();
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52 ticks")]
-    let seconds = |count: u64| count as f64 / ticks as f64;
-    Ok(Cpu {
-        user: seconds(user),
-        system: seconds(system),
-    })
+    select_tree(root, &all).with_context(|| format!("no process {root}"))
 }
 
 /// The command's name is in parentheses and may itself contain some.
@@ -70,8 +80,8 @@ fn parse_stat(line: &str) -> Option<Stat> {
     })
 }
 
-/// User and system ticks of `root` and its descendants.
-fn sum_tree(root: u32, all: &[Stat]) -> Option<(u64, u64)> {
+/// `root` and its descendants.
+fn select_tree(root: u32, all: &[Stat]) -> Option<Vec<Stat>> {
     let parents: HashMap<u32, u32> = all.iter().map(|stat| (stat.pid, stat.parent)).collect();
     parents.get(&root)?;
     let belongs = |stat: &&Stat| {
@@ -88,16 +98,18 @@ fn sum_tree(root: u32, all: &[Stat]) -> Option<(u64, u64)> {
         }
         false
     };
-    let tree = all.iter().filter(belongs);
-    Some(tree.fold((0, 0), |(user, system), stat| {
-        (user + stat.user, system + stat.system)
-    }))
+    Some(all.iter().filter(belongs).copied().collect())
 }
 
 /// Proportional set size of one process, KiB: its share of memory.
 pub(crate) fn pss_kib(pid: u32) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     parse_pss(&text).with_context(|| format!("no Pss of process {pid}"))
+}
+
+/// Entries of a directory of `/proc/PID`: `fd` or `task`.
+pub(crate) fn count(pid: u32, of: &str) -> Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{pid}/{of}"))?.count())
 }
 
 fn parse_pss(text: &str) -> Option<u64> {
@@ -107,7 +119,7 @@ fn parse_pss(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Stat, parse_pss, parse_stat, sum_tree};
+    use super::{Stat, parse_pss, parse_stat, select_tree};
 
     fn stat(pid: u32, parent: u32, user: u64) -> Stat {
         let system = 1;
@@ -142,8 +154,10 @@ mod tests {
             stat(7, 6, 40),
             stat(8, 1, 80),
         ];
-        assert_eq!(sum_tree(5, &all), Some((70, 3)));
-        assert_eq!(sum_tree(9, &all), None);
+        let tree = select_tree(5, &all).unwrap();
+        let pids: Vec<u32> = tree.iter().map(|stat| stat.pid).collect();
+        assert_eq!(pids, [5, 6, 7]);
+        assert_eq!(select_tree(9, &all), None);
     }
 
     #[test]
@@ -151,6 +165,7 @@ mod tests {
         let own = std::process::id();
         assert!(super::tree_cpu(own).unwrap().user >= 0.0);
         assert!(super::pss_kib(own).unwrap() > 0);
+        assert!(super::tree_pss_kib(own).unwrap() > 0);
     }
 
     #[test]

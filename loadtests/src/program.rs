@@ -9,13 +9,21 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::{
     ffi::OsStr,
     fs::File,
+    net::SocketAddr,
     path::{Path, PathBuf},
+    process::Stdio,
     time::Duration,
 };
-use tokio::process::{Child, Command};
+use tokio::{
+    net::TcpStream,
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::Instant,
+};
 
 /// From SIGTERM to SIGKILL.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
+/// From its start until it accepts.
+const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A running child process.
 pub(crate) struct Program {
@@ -37,26 +45,86 @@ pub(crate) fn command(program: impl AsRef<OsStr>, core: Option<usize>) -> Comman
     }
 }
 
-/// Whether a program of this name can be found on PATH.
-pub(crate) fn is_installed(name: &str) -> bool {
+/// The program of this name on PATH.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+    let mut all = std::env::split_paths(&path).map(|dir| dir.join(name));
+    all.find(|file| file.is_file())
+}
+
+/// What a program that ends by itself writes to standard output. Fails if it
+/// fails or takes longer than `limit`. Cancel safe: it is killed.
+pub(crate) async fn output(command: &mut Command, limit: Duration) -> Result<String> {
+    command
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true);
+    let output = tokio::time::timeout(limit, command.output());
+    let output = output
+        .await
+        .with_context(|| format!("not done after {limit:?}: {command:?}"))?
+        .with_context(|| format!("cannot start {command:?}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        let error = String::from_utf8_lossy(&output.stderr);
+        bail!("{command:?} ended with {}:\n{text}{error}", output.status);
+    }
+    Ok(text)
 }
 
 impl Program {
     /// Starts it with its output in `log`.
     pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self> {
         let file = File::create(log).with_context(|| format!("{}", log.display()))?;
-        let child = command
-            .stdin(std::process::Stdio::null())
+        command
+            .stdin(Stdio::null())
             .stdout(file.try_clone()?)
-            .stderr(file)
+            .stderr(file);
+        Self::spawn(command, log)
+    }
+
+    /// Starts it with its standard error in `log`, to be talked to by standard
+    /// input and output.
+    pub(crate) fn talk(
+        command: &mut Command,
+        log: &Path,
+    ) -> Result<(Self, ChildStdin, ChildStdout)> {
+        let file = File::create(log).with_context(|| format!("{}", log.display()))?;
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(file);
+        let mut own = Self::spawn(command, log)?;
+        let stdin = own.child.stdin.take().context("no standard input")?;
+        let stdout = own.child.stdout.take().context("no standard output")?;
+        Ok((own, stdin, stdout))
+    }
+
+    fn spawn(command: &mut Command, log: &Path) -> Result<Self> {
+        let child = command
             .spawn()
             .with_context(|| format!("cannot start {command:?}"))?;
         let raw = child.id().and_then(|id| i32::try_from(id).ok());
         let pid = raw.and_then(Pid::from_raw).context("it has no pid")?;
         let log = log.to_owned();
         Ok(Self { child, pid, log })
+    }
+
+    /// Waits until it accepts on `address`.
+    pub(crate) async fn accepts(&mut self, address: SocketAddr) -> Result<()> {
+        let deadline = Instant::now() + READY_WITHIN;
+        while TcpStream::connect(address).await.is_err() {
+            self.check_alive()?;
+            if Instant::now() > deadline {
+                bail!("not ready in time; its log ends:\n{}", self.log_end());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// SIGKILL.
+    pub(crate) async fn kill(mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
     }
 
     pub(crate) fn pid(&self) -> u32 {

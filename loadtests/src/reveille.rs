@@ -6,16 +6,18 @@ use crate::program::{self, Program};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use std::{
+    ffi::OsString,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{process::Command, time::Instant};
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// Options of the program under test.
 #[derive(clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     /// The reveille binary. Default: beside this program
     #[arg(long, env = "REVEILLE")]
@@ -62,8 +64,24 @@ impl Reveille {
     /// Starts it with the manifests in `dir`/manifests, on one core if given,
     /// and waits until it is ready. Writes only into `dir`.
     pub(crate) async fn start(args: &Args, dir: &Path, core: Option<usize>) -> Result<Self> {
+        let command = program::command(args.binary()?, core);
+        Self::start_with(command, args, dir).await
+    }
+
+    /// Likewise, as the last argument of another program's command line.
+    pub(crate) async fn start_under(wrapper: &[OsString], args: &Args, dir: &Path) -> Result<Self> {
+        let (first, rest) = wrapper.split_first().context("an empty command line")?;
+        let mut command = Command::new(first);
+        command.args(rest).arg(args.binary()?);
+        Self::start_with(command, args, dir).await
+    }
+
+    async fn start_with(mut command: Command, args: &Args, dir: &Path) -> Result<Self> {
         let file = dir.join("addresses.json");
-        let mut command = program::command(args.binary()?, core);
+        // What an earlier one wrote.
+        if file.exists() {
+            std::fs::remove_file(&file)?;
+        }
         command.arg("local").arg("-f").arg(dir.join("manifests"));
         for port in ["--proxy-addr", "--grpc-addr", "--admin-addr"] {
             command.args([port, "127.0.0.1:0"]);
