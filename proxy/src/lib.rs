@@ -21,6 +21,7 @@ mod server;
 mod sink;
 mod sync;
 mod target;
+pub mod tls;
 mod upstream;
 
 pub use clock::Clock;

@@ -14,7 +14,10 @@ pub use probe::ProbePace;
 pub(crate) use probe::probe_once;
 pub use protocol::Protocol;
 
-use crate::upstream::{Connections, Used};
+use crate::{
+    tls::Connector,
+    upstream::{Connections, Used},
+};
 use crossbeam_utils::CachePadded;
 use eject::Ejection;
 use std::{
@@ -40,12 +43,27 @@ impl Endpoint {
     /// `workers` is the number of workers that keep connections to it.
     #[must_use]
     pub fn new(addr: SocketAddr, name: &str, protocol: Protocol, workers: usize) -> Self {
+        Self::with(addr, name, Connections::new(protocol, workers))
+    }
+
+    /// Likewise, one that speaks TLS, and in it what `connector` agrees on.
+    #[must_use]
+    pub fn over_tls(
+        addr: SocketAddr,
+        name: &str,
+        connector: Arc<Connector>,
+        workers: usize,
+    ) -> Self {
+        Self::with(addr, name, Connections::over_tls(connector, workers))
+    }
+
+    fn with(addr: SocketAddr, name: &str, connections: Connections) -> Self {
         Self {
             addr,
             name: name.into(),
             in_flight: CachePadded::new(AtomicUsize::new(0)),
             ejection: Ejection::default(),
-            connections: Connections::new(protocol, workers),
+            connections,
         }
     }
 
@@ -55,10 +73,9 @@ impl Endpoint {
         self.addr
     }
 
-    /// What it speaks.
-    #[must_use]
-    pub fn protocol(&self) -> Protocol {
-        self.connections.protocol()
+    /// May it speak HTTP/2? Then it can say of a request that it did nothing.
+    pub(crate) fn may_speak_h2(&self) -> bool {
+        self.connections.may_speak_h2()
     }
 
     /// What logs call it.
@@ -97,6 +114,12 @@ impl Endpoint {
     pub(crate) fn eject(&self, now_us: u64) {
         self.ejection.extend(now_us);
         self.connections.clear();
+    }
+
+    /// Of its present streak of TLS handshakes that end in disagreement, is
+    /// this the first?
+    pub(crate) fn is_first_disagreement(&self) -> bool {
+        self.connections.is_first_disagreement()
     }
 
     /// It accepts connections again.

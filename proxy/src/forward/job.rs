@@ -7,7 +7,7 @@
 
 use super::limits::Limits;
 use crate::{
-    endpoint::{Lease, Protocol},
+    endpoint::Lease,
     error::Refusal,
     gate::Pass,
     http::{
@@ -19,6 +19,7 @@ use crate::{
     proxy::Shared,
     route::{ResponseMode, Route, StaticRoute},
     server::ClientConnection,
+    tls,
     upstream::{self, Answered, SendError, Use, Used},
 };
 use http::{HeaderValue, Request, Response, StatusCode, Version};
@@ -97,7 +98,7 @@ impl<'a> Job<'a> {
             (UploadBody::none(), Upload::none())
         };
         let mut request = Request::from_parts(head, body);
-        let asks_upgrade = headers::rewrite_request(&mut request, &client.ip);
+        let asks_upgrade = headers::rewrite_request(&mut request, &client.ip, client.transport);
         let upgrade = asks_upgrade.then(|| hyper::upgrade::on(&mut request));
         if has_body {
             headers::frame_body(&mut request);
@@ -165,6 +166,9 @@ impl<'a> Job<'a> {
                     return Ok(Outcome::Switched(answer, client_side));
                 }
                 Err(SendError::Connect(error, request)) => {
+                    if tls::is_verdict(&error) && self.is_last_choice(&lease) {
+                        return Err(self.cannot_agree(&lease, error));
+                    }
                     self.request = Some(*request);
                     self.endpoint_is_dead(&lease, &error);
                 }
@@ -269,6 +273,40 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Is there nobody else to try now?
+    fn is_last_choice(&self, lease: &Lease) -> bool {
+        let now_us = self.route.target.clock().now_us();
+        let is_other = |endpoint: &&std::sync::Arc<crate::endpoint::Endpoint>| {
+            !std::ptr::eq(&raw const ***endpoint, lease.endpoint()) && !endpoint.is_ejected(now_us)
+        };
+        self.on_fallback
+            || !self
+                .route
+                .target
+                .endpoints_guard()
+                .iter()
+                .any(|endpoint| is_other(&endpoint))
+    }
+
+    /// The endpoint is there, but it and we do not agree about TLS: it would be
+    /// no use to wait for another handshake. Nothing was sent.
+    #[cold]
+    fn cannot_agree(&self, lease: &Lease, error: std::io::Error) -> Refusal {
+        let endpoint = lease.endpoint();
+        self.target_metrics()
+            .connect_failures
+            .fetch_add(1, Ordering::Relaxed);
+        if endpoint.is_first_disagreement() {
+            tracing::warn!(
+                target = %self.route.target.id(), endpoint = endpoint.name(),
+                addr = %endpoint.addr(), %error,
+                "TLS handshake with an endpoint failed: requests are answered 502 \
+                 (authority, server name, client certificate?)"
+            );
+        }
+        Refusal::Handshake(error)
+    }
+
     /// A connection also breaks because the client's body did: that is not
     /// the endpoint's failure.
     fn check_upload(&self) -> Result<(), Refusal> {
@@ -283,8 +321,8 @@ impl<'a> Job<'a> {
     /// answer: only where that is safe (RFC 9110 section 9.2.2), or where the
     /// endpoint can say that it did nothing (HTTP/2).
     fn replay(&self, request: &Request<UploadBody>, lease: &Lease) -> Option<Request<UploadBody>> {
-        let is_h2c = lease.endpoint().protocol() == Protocol::H2c;
-        if !is_h2c && (self.has_body || !request.method().is_idempotent()) {
+        let may_refuse = lease.endpoint().may_speak_h2();
+        if !may_refuse && (self.has_body || !request.method().is_idempotent()) {
             return None;
         }
         let mut copy = Request::new(UploadBody::none());

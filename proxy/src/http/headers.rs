@@ -1,6 +1,7 @@
 //! Heads on their way through: which headers end at a hop, and what the next
 //! hop is told about the client.
 
+use crate::server::Transport;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
     header::{self, Entry},
@@ -152,7 +153,11 @@ pub(crate) fn frame_body<B>(request: &mut Request<B>) {
 /// Makes `request` one to an HTTP/1.1 endpoint: origin form, a Host header,
 /// no hop-by-hop headers but those that ask to switch protocols, the client's
 /// address appended. Says whether it does ask.
-pub(crate) fn rewrite_request<B>(request: &mut Request<B>, client_ip: &HeaderValue) -> bool {
+pub(crate) fn rewrite_request<B>(
+    request: &mut Request<B>,
+    client_ip: &HeaderValue,
+    transport: Transport,
+) -> bool {
     let asks_upgrade = asks_upgrade(request);
     if let Some(authority) = request.uri().authority() {
         // Absolute form, or HTTP/2: the authority is the Host.
@@ -190,7 +195,10 @@ pub(crate) fn rewrite_request<B>(request: &mut Request<B>, client_ip: &HeaderVal
         headers.insert(FORWARDED_HOST, host);
     }
     if let Entry::Vacant(entry) = headers.entry(FORWARDED_PROTO) {
-        entry.insert(HeaderValue::from_static("http"));
+        entry.insert(HeaderValue::from_static(match transport {
+            Transport::Clear => "http",
+            Transport::Tls => "https",
+        }));
     }
     asks_upgrade
 }
@@ -205,6 +213,7 @@ pub(crate) fn rewrite_request<B>(request: &mut Request<B>, client_ip: &HeaderVal
 pub(crate) fn to_http2<B>(
     request: &mut Request<B>,
     endpoint: SocketAddr,
+    scheme: Scheme,
 ) -> Result<(), &'static str> {
     let headers = request.headers_mut();
     for name in [
@@ -222,7 +231,7 @@ pub(crate) fn to_http2<B>(
         _ => Authority::from_str(&endpoint.to_string()),
     };
     let mut parts = uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
+    parts.scheme = Some(scheme);
     parts.authority = Some(authority.map_err(|_| "a Host header that is no authority")?);
     let path = request.uri().path_and_query().cloned();
     parts.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
@@ -367,7 +376,11 @@ mod tests {
     #[test]
     fn the_endpoint_learns_who_asked() {
         let mut request = request(&[("host", "a.test:8080")]);
-        rewrite_request(&mut request, &HeaderValue::from_static("10.0.0.9"));
+        rewrite_request(
+            &mut request,
+            &HeaderValue::from_static("10.0.0.9"),
+            Transport::Clear,
+        );
         assert_eq!(
             shown(request.headers()),
             [
@@ -388,7 +401,11 @@ mod tests {
             ("x-forwarded-host", "outside.test"),
             ("x-forwarded-proto", "https"),
         ]);
-        rewrite_request(&mut request, &HeaderValue::from_static("10.0.0.9"));
+        rewrite_request(
+            &mut request,
+            &HeaderValue::from_static("10.0.0.9"),
+            Transport::Clear,
+        );
         assert_eq!(
             shown(request.headers()),
             [
@@ -405,7 +422,11 @@ mod tests {
         let mut request = request(&[("host", "other.test"), ("cookie", "a=1"), ("cookie", "b=2")]);
         *request.uri_mut() = Uri::from_static("http://a.test:81/x/y?z=1");
         assert_eq!(authority(&request), Ok("a.test:81"));
-        rewrite_request(&mut request, &HeaderValue::from_static("::1"));
+        rewrite_request(
+            &mut request,
+            &HeaderValue::from_static("::1"),
+            Transport::Clear,
+        );
         assert_eq!(request.uri(), "/x/y?z=1");
         assert_eq!(request.headers()[header::HOST], "a.test:81");
         assert_eq!(request.headers()[header::COOKIE], "a=1; b=2");
@@ -418,10 +439,10 @@ mod tests {
         let mut there = request(&[("host", "a.test:81"), ("te", "trailers")])
             .map(|()| http_body_util::Full::new(bytes::Bytes::from_static(b"body")));
         *there.uri_mut() = Uri::from_static("/x/y?z=1");
-        rewrite_request(&mut there, &client_ip);
+        rewrite_request(&mut there, &client_ip, Transport::Clear);
         frame_body(&mut there);
         let before = (there.uri().clone(), shown(there.headers()));
-        to_http2(&mut there, endpoint).expect("a good host");
+        to_http2(&mut there, endpoint, Scheme::HTTP).expect("a good host");
         assert_eq!(there.uri(), "http://a.test:81/x/y?z=1");
         assert_eq!(there.version(), Version::HTTP_2);
         assert_eq!(
@@ -439,7 +460,7 @@ mod tests {
 
         let mut nobody = request(&[]);
         *nobody.uri_mut() = Uri::from_static("*");
-        to_http2(&mut nobody, endpoint).expect("no host");
+        to_http2(&mut nobody, endpoint, Scheme::HTTP).expect("no host");
         let authority = nobody.uri().authority().map(Authority::as_str);
         assert_eq!(
             (authority, nobody.uri().path()),
@@ -447,7 +468,7 @@ mod tests {
         );
 
         let mut odd = request(&[("host", "a b")]);
-        to_http2(&mut odd, endpoint).expect_err("no authority");
+        to_http2(&mut odd, endpoint, Scheme::HTTP).expect_err("no authority");
     }
 
     #[test]

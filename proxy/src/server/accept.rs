@@ -1,7 +1,7 @@
 //! Accepting: one task takes connections and hands each to the worker with
 //! the fewest.
 
-use super::conn;
+use super::{conn, tls::Transport};
 use crate::{proxy::Shared, runtime::Workers};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -30,13 +30,18 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
 
 /// Accepts until dropped. Running out of file descriptors slows it down, and
 /// nothing ends it.
-pub(crate) async fn accept_loop(listener: TcpListener, shared: Arc<Shared>, workers: Arc<Workers>) {
+pub(crate) async fn accept_loop(
+    listener: TcpListener,
+    transport: Transport,
+    shared: Arc<Shared>,
+    workers: Arc<Workers>,
+) {
     let mut exhausted = false;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 exhausted = false;
-                if let Err(error) = hand_over(stream, peer, &shared, &workers) {
+                if let Err(error) = hand_over(stream, transport, peer, &shared, &workers) {
                     tracing::debug!(%peer, %error, "connection lost before it was served");
                 }
             }
@@ -67,6 +72,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 
 fn hand_over(
     stream: tokio::net::TcpStream,
+    transport: Transport,
     peer: SocketAddr,
     shared: &Arc<Shared>,
     workers: &Workers,
@@ -89,7 +95,7 @@ fn hand_over(
     let connection = shared.drain.track(async move {
         let _place = place;
         match tokio::net::TcpStream::from_std(stream) {
-            Ok(stream) => conn::serve(served, index, stream, peer).await,
+            Ok(stream) => conn::serve(served, index, stream, transport, peer).await,
             Err(error) => tracing::warn!(%peer, %error, "connection cannot be served"),
         }
     });

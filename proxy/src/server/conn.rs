@@ -4,6 +4,7 @@
 use super::{
     client_io::{ClientIo, ClientSocket},
     drain::Phase,
+    tls::{self, Transport},
 };
 use crate::{
     forward::{Tunnel, forward},
@@ -20,7 +21,10 @@ use parking_lot::Mutex;
 use std::{
     convert::Infallible, error::Error, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
 };
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 /// Largest head (and, for HTTP/1, read buffer) of a request.
 const MOST_HEAD_BYTES: u32 = 64 * 1024;
@@ -39,6 +43,8 @@ pub(crate) struct ClientConnection {
     pub(crate) worker: usize,
     /// The peer's address as a header value, made once.
     pub(crate) ip: HeaderValue,
+    /// What it came over.
+    pub(crate) transport: Transport,
     socket: Arc<ClientSocket>,
     /// What the connection becomes after the answer under way.
     tunnel: Mutex<Option<Box<Tunnel>>>,
@@ -57,18 +63,31 @@ impl ClientConnection {
 }
 
 /// Serves one connection until it closes or is drained, also as a tunnel.
-pub(crate) async fn serve(shared: Arc<Shared>, worker: usize, stream: TcpStream, peer: SocketAddr) {
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    worker: usize,
+    stream: TcpStream,
+    transport: Transport,
+    peer: SocketAddr,
+) {
     let socket = ClientSocket::new(stream);
     let ip = HeaderValue::from_str(&peer.ip().to_canonical().to_string())
         .expect("an IP address is a valid header value");
     let client = ClientConnection {
         worker,
         ip,
+        transport,
         socket: socket.clone(),
         tunnel: Mutex::default(),
     };
     let context = Arc::new((shared, client));
-    if let Err(error) = serve_http(&context, socket).await {
+    let io = ClientIo(socket);
+    let ended = match transport {
+        Transport::Clear => serve_http(&context, io).await,
+        // Boxed, so that it costs other connections nothing.
+        Transport::Tls => Box::pin(serve_tls(&context, io, peer)).await,
+    };
+    if let Err(error) = ended {
         // A client that leaves or talks nonsense: its business, not an event.
         tracing::debug!(%peer, %error, "client connection ended");
     }
@@ -84,12 +103,27 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: usize, stream: TcpStream,
     }
 }
 
+/// The same after a handshake.
+async fn serve_tls(
+    context: &Arc<(Arc<Shared>, ClientConnection)>,
+    io: ClientIo,
+    peer: SocketAddr,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    match Box::pin(tls::handshake(&context.0, io, peer)).await {
+        Some(io) => serve_http(context, io).await,
+        None => Ok(()),
+    }
+}
+
 /// Requests and answers, until the connection closes, is drained, or is no
 /// HTTP any more.
-async fn serve_http(
+async fn serve_http<I>(
     context: &Arc<(Arc<Shared>, ClientConnection)>,
-    socket: Arc<ClientSocket>,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
+    io: I,
+) -> Result<(), Box<dyn Error + Send + Sync>>
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let mut phases = context.0.drain.phases();
     let service = {
         let context = context.clone();
@@ -103,7 +137,7 @@ async fn serve_http(
     };
 
     let builder = builder();
-    let io = TokioIo::new(ClientIo(socket));
+    let io = TokioIo::new(io);
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
     loop {
         tokio::select! {

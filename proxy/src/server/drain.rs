@@ -73,6 +73,11 @@ impl Drain {
             .collect()
     }
 
+    /// Resolves when draining begins.
+    pub(crate) async fn draining(&self) {
+        reached(self.phase.subscribe(), Phase::Draining).await;
+    }
+
     /// Resolves when what is left is cut off.
     pub(crate) async fn deadline(&self) {
         reached(self.phase.subscribe(), Phase::Deadline).await;

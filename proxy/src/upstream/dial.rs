@@ -4,7 +4,10 @@ use super::Sender;
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use std::{io, net::SocketAddr, time::Duration};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 /// A peer that vanished without a word is noticed after this long.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -57,6 +60,20 @@ pub(super) async fn open(addr: SocketAddr, limit: Duration) -> io::Result<TcpStr
 /// Cancel safe: nothing is left behind.
 pub(super) async fn dial(addr: SocketAddr, limit: Duration) -> io::Result<Sender> {
     let stream = open(addr, limit).await?;
+    start(stream, addr).await
+}
+
+/// Speaks HTTP/1.1 on `stream`: starts the task that drives the connection on
+/// the present runtime.
+///
+/// # Errors
+/// A connection that broke already.
+///
+/// Cancel safe: nothing is left behind.
+pub(super) async fn start<S>(stream: S, addr: SocketAddr) -> io::Result<Sender>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;

@@ -1,18 +1,21 @@
 //! Upstream: connections to endpoints. `dial.rs` opens sockets; `send.rs`
 //! sends a request as the endpoint's protocol wants it. HTTP/1.1: `pool.rs`
-//! keeps the idle connections, one list per worker. HTTP/2: `h2c/`.
+//! keeps the idle connections, one list per worker. HTTP/2: `h2c/`. TLS, where
+//! the handshake tells which of them it is: `tls.rs`.
 
 mod dial;
 mod h2c;
 mod pool;
 mod send;
+mod tls;
 
 pub(crate) use dial::connect;
 pub(crate) use pool::IdlePool;
 pub(crate) use send::{Answered, SendError, Use, send};
 
-use crate::{endpoint::Protocol, http::UploadBody};
-use std::time::Duration;
+use crate::{endpoint::Protocol, http::UploadBody, tls::Connector};
+use std::{sync::Arc, time::Duration};
+use tls::TlsPool;
 
 /// A connection to an endpoint that takes one request at a time.
 pub(crate) type Sender = hyper::client::conn::http1::SendRequest<UploadBody>;
@@ -24,6 +27,8 @@ pub(crate) enum Connections {
     Http1(IdlePool),
     /// All of them: they are shared.
     H2c(h2c::Pool),
+    /// Of either kind.
+    Tls(Box<TlsPool>),
 }
 
 /// The part of a connection that an answer's body comes on.
@@ -43,17 +48,32 @@ impl Connections {
         }
     }
 
-    pub(crate) fn protocol(&self) -> Protocol {
+    pub(crate) fn over_tls(connector: Arc<Connector>, workers: usize) -> Self {
+        Self::Tls(Box::new(TlsPool::new(connector, workers)))
+    }
+
+    pub(crate) fn may_speak_h2(&self) -> bool {
         match self {
-            Self::Http1(_) => Protocol::Http1,
-            Self::H2c(_) => Protocol::H2c,
+            Self::Http1(_) => false,
+            Self::H2c(_) => true,
+            Self::Tls(pool) => pool.may_speak_h2(),
+        }
+    }
+
+    /// See [`crate::endpoint::Endpoint::is_first_disagreement`].
+    pub(crate) fn is_first_disagreement(&self) -> bool {
+        match self {
+            Self::Tls(pool) => pool.is_first_disagreement(),
+            Self::Http1(_) | Self::H2c(_) => false,
         }
     }
 
     /// Keeps a connection of `worker`'s whose last exchange is complete.
     pub(crate) fn give_back(&self, worker: usize, used: Used) {
-        if let (Self::Http1(pool), Used::Http1(sender)) = (self, used) {
-            pool.put(worker, sender);
+        match (self, used) {
+            (Self::Http1(pool), Used::Http1(sender)) => pool.put(worker, sender),
+            (Self::Tls(pool), Used::Http1(sender)) => pool.give_back(worker, sender),
+            (_, Used::H2c(_)) | (Self::H2c(_), _) => {}
         }
     }
 
@@ -62,6 +82,7 @@ impl Connections {
         match self {
             Self::Http1(pool) => pool.len(),
             Self::H2c(pool) => pool.idle(),
+            Self::Tls(pool) => pool.idle(),
         }
     }
 
@@ -70,6 +91,7 @@ impl Connections {
         match self {
             Self::Http1(pool) => pool.clear(),
             Self::H2c(pool) => pool.clear(),
+            Self::Tls(pool) => pool.clear(),
         }
     }
 
@@ -77,6 +99,7 @@ impl Connections {
         match self {
             Self::Http1(pool) => pool.close_older_than(age),
             Self::H2c(pool) => pool.close_older_than(age),
+            Self::Tls(pool) => pool.close_older_than(age),
         }
     }
 }

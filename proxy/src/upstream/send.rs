@@ -1,7 +1,7 @@
 //! Sending one request to one endpoint, and telling apart what went wrong:
 //! what may be tried again depends on how far the request got.
 
-use super::{Connections, IdlePool, Sender, Used, dial::dial, h2c};
+use super::{Connections, IdlePool, Sender, Used, dial::dial, h2c, tls};
 use crate::{endpoint::Endpoint, http::UploadBody};
 use http::{Request, Response};
 use hyper::{body::Incoming, client::conn::TrySendError};
@@ -35,6 +35,24 @@ pub(crate) enum SendError {
     BadAnswer(hyper::Error),
 }
 
+/// What became of a request on one connection.
+pub(super) enum Sent {
+    Answered(Answered),
+    /// It never left: the next connection, for any method.
+    Unsent(Box<Request<UploadBody>>),
+    Failed(SendError),
+}
+
+/// How many shared connections may turn out to be closed before the request
+/// went out until that counts as a connection that cannot be made.
+pub(super) const MOST_RETURNS: u32 = 3;
+
+/// A fresh connection that took nothing counts as none.
+pub(super) fn closed_at_once(unsent: Box<Request<UploadBody>>) -> SendError {
+    let closed = io::Error::other("closed before the request was sent");
+    SendError::Connect(closed, unsent)
+}
+
 /// Which connection a request may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
@@ -47,7 +65,7 @@ pub(crate) enum Use {
 }
 
 /// Sends `request` on a connection of `worker`'s as the endpoint's protocol
-/// wants it; see [`send_http1`] and [`h2c::send`].
+/// wants it; see [`send_http1`], [`h2c::send`] and [`tls::send`].
 ///
 /// Gives back the connection with the answer; give it back to the endpoint
 /// when both bodies are through.
@@ -66,6 +84,18 @@ pub(crate) async fn send(
             send_http1(endpoint, pool, worker, connection, connect_limit, request).await
         }
         Connections::H2c(pool) => h2c::send(endpoint, pool, worker, connect_limit, request).await,
+        // Boxed, so that it costs the others nothing.
+        Connections::Tls(pool) => {
+            Box::pin(tls::send(
+                endpoint,
+                pool,
+                worker,
+                connection,
+                connect_limit,
+                request,
+            ))
+            .await
+        }
     }
 }
 
@@ -97,30 +127,33 @@ async fn send_http1(
                 Err(error) => return Err(SendError::Connect(error, Box::new(request))),
             },
         };
-        let mut error = match send_on(sender, request).await {
-            Ok(answered) => return Ok(answered),
-            Err(error) => error,
-        };
-        match error.take_message() {
-            // It never left: the next connection, for any method.
-            Some(unsent) if !fresh => request = unsent,
-            Some(unsent) => {
-                let refused = io::Error::other("closed before the request was sent");
-                return Err(SendError::Connect(refused, Box::new(unsent)));
-            }
-            None => {
-                let error = error.into_error();
-                return Err(if error.is_parse() {
-                    SendError::BadAnswer(error)
-                } else {
-                    SendError::NoAnswer {
-                        error,
-                        is_unharmed: false,
-                    }
-                });
-            }
+        match send_once(sender, request).await {
+            Sent::Answered(answered) => return Ok(answered),
+            Sent::Failed(error) => return Err(error),
+            Sent::Unsent(unsent) if !fresh => request = *unsent,
+            Sent::Unsent(unsent) => return Err(closed_at_once(unsent)),
         }
     }
+}
+
+/// Sends `request` on one HTTP/1.1 connection.
+pub(super) async fn send_once(sender: Sender, request: Request<UploadBody>) -> Sent {
+    let mut error = match send_on(sender, request).await {
+        Ok(answered) => return Sent::Answered(answered),
+        Err(error) => error,
+    };
+    if let Some(unsent) = error.take_message() {
+        return Sent::Unsent(Box::new(unsent));
+    }
+    let error = error.into_error();
+    Sent::Failed(if error.is_parse() {
+        SendError::BadAnswer(error)
+    } else {
+        SendError::NoAnswer {
+            error,
+            is_unharmed: false,
+        }
+    })
 }
 
 /// Sends `request` on one connection.

@@ -4,19 +4,21 @@
 mod dial;
 mod pool;
 
+pub(super) use dial::start;
+pub(super) use pool::Made;
 pub(crate) use pool::{Pool, Stream};
 
-use super::{Answered, SendError, Used};
+use super::{
+    Answered, SendError, Used,
+    dial::open,
+    send::{MOST_RETURNS, Sent, closed_at_once},
+};
 use crate::{
     endpoint::Endpoint,
     http::{UploadBody, headers},
 };
-use http::Request;
-use std::{error::Error, io, time::Duration};
-
-/// How many connections may turn out to be closed before the request went out
-/// until that counts as a connection that cannot be made.
-const MOST_RETURNS: u32 = 3;
+use http::{Request, uri::Scheme};
+use std::{convert::Infallible, error::Error, io, net::SocketAddr, time::Duration};
 
 /// Sends `request` on a connection of `worker`'s that has room, or on a new
 /// one. A connection that closes (GOAWAY or worse) before the request went out
@@ -31,46 +33,67 @@ pub(super) async fn send(
     mut request: Request<UploadBody>,
 ) -> Result<Answered, SendError> {
     let addr = endpoint.addr();
-    headers::to_http2(&mut request, addr).map_err(SendError::Unfit)?;
+    headers::to_http2(&mut request, addr, Scheme::HTTP).map_err(SendError::Unfit)?;
     request.body_mut().keep_beginning();
     let mut returns = 0;
     loop {
-        let (mut stream, fresh) = match pool.claim(worker) {
+        let (stream, fresh) = match pool.claim(worker) {
             Some(stream) => (stream, returns == MOST_RETURNS),
             // Boxed: seldom, and large.
-            None => match Box::pin(pool.dial(worker, addr, connect_limit)).await {
+            None => match Box::pin(dial(pool, worker, addr, connect_limit)).await {
                 Ok(stream) => {
                     endpoint.readmit();
                     (stream, true)
                 }
-                Err(error) => return Err(unharmed(error, request)),
+                Err(error) => {
+                    // As it came: the next endpoint may speak HTTP/1.1.
+                    headers::to_http1(&mut request);
+                    return Err(SendError::Connect(error, Box::new(request)));
+                }
             },
         };
-        let mut error = match stream.send(request).await {
-            Ok(response) => {
-                stream.answered();
-                return Ok((response, Some(Used::H2c(stream))));
-            }
-            Err(error) => error,
-        };
-        match error.take_message() {
-            Some(unsent) if !fresh => {
-                request = unsent;
+        match send_once(stream, request).await {
+            Sent::Answered(answered) => return Ok(answered),
+            Sent::Failed(error) => return Err(error),
+            Sent::Unsent(unsent) if !fresh => {
+                request = *unsent;
+                headers::to_http2(&mut request, addr, Scheme::HTTP).map_err(SendError::Unfit)?;
                 returns += 1;
             }
-            Some(unsent) => {
-                let closed = io::Error::other("closed before the request was sent");
-                return Err(unharmed(closed, unsent));
-            }
-            None => return Err(classify(error.into_error())),
+            Sent::Unsent(unsent) => return Err(closed_at_once(unsent)),
         }
     }
 }
 
-/// The request as it came: the next endpoint may speak HTTP/1.1.
-fn unharmed(error: io::Error, mut request: Request<UploadBody>) -> SendError {
-    headers::to_http1(&mut request);
-    SendError::Connect(error, Box::new(request))
+async fn dial(pool: &Pool, worker: usize, addr: SocketAddr, limit: Duration) -> io::Result<Stream> {
+    let all = pool.of(worker);
+    let make = async {
+        let stream = open(addr, limit).await?;
+        Ok(Made::<_, Infallible>::Shared(
+            start(stream, addr, all).await?,
+        ))
+    };
+    let Made::Shared(stream) = pool.dial(worker, make).await?;
+    Ok(stream)
+}
+
+/// Sends `request`, which is one to an HTTP/2 endpoint, on `stream`. What was
+/// not sent comes back as it came to the endpoint.
+pub(super) async fn send_once(mut stream: Stream, request: Request<UploadBody>) -> Sent {
+    let mut error = match stream.send(request).await {
+        Ok(response) => {
+            stream.answered();
+            return Sent::Answered((response, Some(Used::H2c(stream))));
+        }
+        Err(error) => error,
+    };
+    match error.take_message() {
+        Some(mut unsent) => {
+            headers::to_http1(&mut unsent);
+            Sent::Unsent(Box::new(unsent))
+        }
+        None => Sent::Failed(classify(error.into_error())),
+    }
 }
 
 /// How far a request got that is gone. The peer says so itself where it did

@@ -1,0 +1,317 @@
+//! The side of the endpoints: whom a service's connections trust, what they
+//! show, and which protocol was agreed on.
+
+use super::{
+    certificate::{CertificateFacts, CertificateRole},
+    config::{Setting, TlsProblem, UpstreamTls},
+    inbound::Look,
+    loaded::{Authorities, FileError, Identity, Loaded},
+    provider,
+};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        Resumption,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    sign::SingleCertAndKey,
+};
+use std::{
+    fmt, io,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// A connection to an endpoint over TLS.
+pub(crate) type UpstreamStream = tokio_rustls::client::TlsStream<TcpStream>;
+
+/// What both sides agreed on (ALPN, RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    Http1,
+    H2,
+}
+
+/// Sessions of an endpoint that can be resumed, per service.
+const SESSIONS: usize = 256;
+
+/// Shakes hands with the endpoints of one service. Its files are looked at
+/// again for as long as it exists.
+pub struct Connector {
+    name: ServerName<'static>,
+    handshake_timeout: Duration,
+    /// Never offers HTTP/2.
+    http1_only: bool,
+    skip_verify: bool,
+    configs: ArcSwap<Configs>,
+    material: Mutex<Material>,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Configs {
+    /// Offers HTTP/2 and HTTP/1.1.
+    any: TlsConnector,
+    /// HTTP/1.1 only.
+    http1: TlsConnector,
+}
+
+struct Material {
+    /// `None`: the system's.
+    ca: Option<Loaded<Authorities>>,
+    identity: Option<Loaded<Identity>>,
+}
+
+impl Connector {
+    /// Loads everything. `service` is the name that certificates must have
+    /// where `settings` give none.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub(super) fn load(
+        settings: &UpstreamTls,
+        service: &str,
+        http1_only: bool,
+        handshake_timeout: Duration,
+    ) -> Result<Self, Vec<TlsProblem>> {
+        let mut problems = Vec::new();
+        let wanted = settings.server_name.as_deref().unwrap_or(service);
+        let name = ServerName::try_from(wanted.to_owned()).map_err(|_invalid| {
+            let message = format!("{wanted:?} is neither a DNS name nor an IP address");
+            problems.push(TlsProblem::new(Setting::UpstreamServerName, message));
+        });
+        let ca = settings.ca.as_ref().and_then(|path| {
+            Loaded::load(vec![path.clone()], CertificateRole::Ca)
+                .map_err(|error| problems.push(TlsProblem::new(Setting::UpstreamCa, error)))
+                .ok()
+        });
+        let identity = identity(settings, &mut problems);
+        let material = Material { ca, identity };
+        let configs = material
+            .build(settings.insecure_skip_verify)
+            .map_err(|error| problems.push(TlsProblem::new(Setting::UpstreamCa, error)));
+        match (name, configs) {
+            (Ok(name), Ok(configs)) if problems.is_empty() => Ok(Self {
+                name,
+                handshake_timeout,
+                http1_only,
+                skip_verify: settings.insecure_skip_verify,
+                configs: ArcSwap::from_pointee(configs),
+                material: Mutex::new(material),
+            }),
+            _ => Err(problems),
+        }
+    }
+
+    /// May an endpoint choose HTTP/2?
+    pub(crate) fn offers_h2(&self) -> bool {
+        !self.http1_only
+    }
+
+    /// Shakes hands on a fresh connection.
+    ///
+    /// # Errors
+    /// What the operating system says, `TimedOut`, or what one side has
+    /// against the other (then [`is_verdict`]).
+    ///
+    /// Cancel safe: the connection is closed.
+    pub(crate) async fn connect(
+        &self,
+        stream: TcpStream,
+        http1_only: bool,
+    ) -> io::Result<(UpstreamStream, Spoken)> {
+        let connector = {
+            let configs = self.configs.load();
+            if http1_only || self.http1_only {
+                configs.http1.clone()
+            } else {
+                configs.any.clone()
+            }
+        };
+        let shaken = connector.connect(self.name.clone(), stream);
+        let stream = tokio::time::timeout(self.handshake_timeout, shaken)
+            .await
+            .map_err(|_elapsed| {
+                io::Error::new(io::ErrorKind::TimedOut, "no end of the TLS handshake")
+            })??;
+        let spoken = match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Spoken::H2,
+            _ => Spoken::Http1,
+        };
+        Ok((stream, spoken))
+    }
+
+    /// Takes over what has changed in the files. Connections live on with what
+    /// they began with.
+    pub(super) fn refresh(&self) -> Look {
+        let mut material = self.material.lock();
+        let mut look = Look::default();
+        if let Some(ca) = &mut material.ca {
+            look.is_changed |= ca.refresh();
+            look.problems.extend(ca.problem().cloned());
+        }
+        if let Some(identity) = &mut material.identity {
+            look.is_changed |= identity.refresh();
+            look.problems.extend(identity.problem().cloned());
+        }
+        if look.is_changed {
+            match material.build(self.skip_verify) {
+                Ok(configs) => self.configs.store(Arc::new(configs)),
+                Err(error) => {
+                    let paths = material.ca.as_ref().map(Loaded::paths);
+                    let path = paths.and_then(<[PathBuf]>::first).cloned();
+                    let problem = FileError::new(&path.unwrap_or_default(), error);
+                    look.problems.push(problem);
+                }
+            }
+        }
+        look
+    }
+
+    pub(super) fn facts(&self) -> Vec<CertificateFacts> {
+        let material = self.material.lock();
+        let identity = material.identity.iter();
+        let identity = identity.map(|identity| identity.value().facts.clone());
+        let authorities = material.ca.iter();
+        let authorities = authorities.flat_map(|ca| ca.value().facts.clone());
+        identity.chain(authorities).collect()
+    }
+}
+
+/// Did the two sides disagree? Then trying again soon is no help, unlike after
+/// a connection that was refused or broke.
+pub(crate) fn is_verdict(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
+fn identity(settings: &UpstreamTls, problems: &mut Vec<TlsProblem>) -> Option<Loaded<Identity>> {
+    let setting = Setting::UpstreamClientCertificate;
+    let paths = match (&settings.client_cert, &settings.client_key) {
+        (None, None) => return None,
+        (Some(cert), Some(key)) => vec![cert.clone(), key.clone()],
+        (Some(cert), None) => {
+            let message = FileError::new(cert, "needs the file of its key as well");
+            problems.push(TlsProblem::new(setting, message));
+            return None;
+        }
+        (None, Some(key)) => {
+            let message = FileError::new(key, "needs the file of its certificate as well");
+            problems.push(TlsProblem::new(setting, message));
+            return None;
+        }
+    };
+    Loaded::load(paths, CertificateRole::Client)
+        .map_err(|error| problems.push(TlsProblem::new(setting, error)))
+        .ok()
+}
+
+impl Material {
+    fn build(&self, skip_verify: bool) -> Result<Configs, String> {
+        let config = ClientConfig::builder_with_provider(provider().clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
+        let config = if skip_verify {
+            let anyone = Arc::new(Anyone);
+            config.dangerous().with_custom_certificate_verifier(anyone)
+        } else {
+            let roots = match &self.ca {
+                Some(ca) => ca.value().roots.clone(),
+                None => system_roots()?,
+            };
+            config.with_root_certificates(roots)
+        };
+        let mut any = match &self.identity {
+            Some(identity) => {
+                let shown = SingleCertAndKey::from(identity.value().key.clone());
+                config.with_client_cert_resolver(Arc::new(shown))
+            }
+            None => config.with_no_client_auth(),
+        };
+        any.resumption = Resumption::in_memory_sessions(SESSIONS);
+        let mut http1 = any.clone();
+        http1.resumption = Resumption::in_memory_sessions(SESSIONS);
+        any.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Configs {
+            any: TlsConnector::from(Arc::new(any)),
+            http1: TlsConnector::from(Arc::new(http1)),
+        })
+    }
+}
+
+/// The system's authorities, read once.
+fn system_roots() -> Result<Arc<RootCertStore>, String> {
+    static ROOTS: OnceLock<Result<Arc<RootCertStore>, String>> = OnceLock::new();
+    let read = || {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        let (good, _unusable) = roots.add_parsable_certificates(found.certs);
+        if good > 0 {
+            return Ok(Arc::new(roots));
+        }
+        let errors = found.errors.iter().map(|error| format!("; {error}"));
+        let errors: String = errors.collect();
+        Err(format!(
+            "the system has no authorities to trust (package ca-certificates): name some{errors}"
+        ))
+    };
+    ROOTS.get_or_init(read).clone()
+}
+
+/// Believes whoever answers, if only it has the key of what it shows.
+#[derive(Debug)]
+struct Anyone;
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &provider().signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &provider().signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
