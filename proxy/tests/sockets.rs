@@ -17,5 +17,6 @@ mod sockets {
     mod recovery;
     mod routing;
     mod streaming;
+    mod tls;
     mod upgrade;
 }

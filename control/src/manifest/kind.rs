@@ -156,7 +156,8 @@ fn decode(
             object(kind, &root, report, source, spec).map(Decoded::Process)
         }
         Kind::Backend => {
-            object(kind, &root, report, source, BackendSpec::decode).map(Decoded::Backend)
+            let spec = |field: &Field<'_>| BackendSpec::decode(field, base_dir);
+            object(kind, &root, report, source, spec).map(Decoded::Backend)
         }
     };
     match decoded {

@@ -44,6 +44,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use app_protocol::AppProtocol;
 pub use backend::BackendSpec;
 pub use interceptor_route::{
     ColdStart, InterceptorRouteSpec, Overflow, PortRef, ServicePort, SessionPersistence, Timeouts,

@@ -59,6 +59,10 @@ impl Inbound {
         for source in &settings.certificates {
             load_source(source, &mut pairs, &mut problems);
         }
+        if settings.certificates.is_empty() {
+            let message = "is needed: other settings of the TLS listener are given";
+            problems.push(TlsProblem::new(Setting::Certificate, message));
+        }
         check_client_auth(settings, &mut problems);
         let client_ca = settings.client_ca.as_ref().and_then(|path| {
             Loaded::load(vec![path.clone()], CertificateRole::Ca)

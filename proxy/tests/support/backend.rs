@@ -18,6 +18,7 @@ use tokio::{
     sync::oneshot,
     task::{JoinHandle, JoinSet},
 };
+use tokio_rustls::TlsAcceptor;
 
 /// An address of 127.0.0.0/8 that no other test uses.
 fn own_ip() -> Ipv4Addr {
@@ -237,6 +238,23 @@ impl ScriptedBackend {
     pub(crate) async fn accept(&self) -> Wire {
         let accepted = within("a connection from the proxy", self.listener.accept()).await;
         accepted.expect("a connection").0.into()
+    }
+
+    /// The next connection, after a TLS handshake.
+    pub(crate) async fn accept_tls(&self, tls: &TlsAcceptor) -> Wire {
+        let accepted = within("a connection from the proxy", self.listener.accept()).await;
+        let stream = accepted.expect("a connection").0;
+        stream.set_nodelay(true).expect("an open socket");
+        let shaken = within("a handshake", tls.accept(stream)).await;
+        Wire::over_tls(shaken.expect("a handshake").into())
+    }
+
+    /// The next connection, whose TLS handshake fails.
+    pub(crate) async fn refuse_tls(&self, tls: &TlsAcceptor) {
+        let accepted = within("a connection from the proxy", self.listener.accept()).await;
+        let stream = accepted.expect("a connection").0;
+        let shaken = within("a handshake", tls.accept(stream)).await;
+        assert!(shaken.is_err(), "the handshake succeeded");
     }
 
     /// Closes the port; connections that were taken up live on.
