@@ -18,5 +18,6 @@ mod sockets {
     mod routing;
     mod streaming;
     mod tls;
+    mod tls_upstream;
     mod upgrade;
 }

@@ -7,6 +7,7 @@
 use super::{Head, Wire, within};
 use parking_lot::Mutex;
 use std::{
+    io,
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
@@ -240,13 +241,19 @@ impl ScriptedBackend {
         accepted.expect("a connection").0.into()
     }
 
-    /// The next connection, after a TLS handshake.
+    /// The next connection, after a TLS handshake. Probes, which close
+    /// without a word, are passed over.
     pub(crate) async fn accept_tls(&self, tls: &TlsAcceptor) -> Wire {
-        let accepted = within("a connection from the proxy", self.listener.accept()).await;
-        let stream = accepted.expect("a connection").0;
-        stream.set_nodelay(true).expect("an open socket");
-        let shaken = within("a handshake", tls.accept(stream)).await;
-        Wire::over_tls(shaken.expect("a handshake").into())
+        loop {
+            let accepted = within("a connection from the proxy", self.listener.accept()).await;
+            let stream = accepted.expect("a connection").0;
+            stream.set_nodelay(true).expect("an open socket");
+            match within("a handshake", tls.accept(stream)).await {
+                Ok(stream) => return Wire::over_tls(stream.into()),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                Err(error) => panic!("no handshake: {error}"),
+            }
+        }
     }
 
     /// The next connection, whose TLS handshake fails.

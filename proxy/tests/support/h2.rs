@@ -7,6 +7,7 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, client::conn::http2::SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use socket2::SockRef;
 use std::{
     convert::Infallible,
     future::Future,
@@ -14,7 +15,6 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,

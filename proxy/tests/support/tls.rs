@@ -3,7 +3,8 @@
 use super::{Wire, within};
 use proxy::tls::{CertificateSource, ServerTls, TlsConfig, UpstreamTls};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair,
 };
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
@@ -43,7 +44,10 @@ impl Pair {
 
     /// Writes `NAME.crt` and `NAME.key`.
     pub(crate) fn write(&self, dir: &Path, name: &str) -> CertificateSource {
-        let (cert, key) = (dir.join(format!("{name}.crt")), dir.join(format!("{name}.key")));
+        let (cert, key) = (
+            dir.join(format!("{name}.crt")),
+            dir.join(format!("{name}.key")),
+        );
         fs::write(&cert, &self.cert).expect("written");
         fs::write(&key, &self.key).expect("written");
         CertificateSource::Pair { cert, key }
@@ -59,7 +63,9 @@ pub(crate) struct Ca {
 impl Ca {
     pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new([]).expect("no names");
+        params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
+        params.not_after = rcgen::date_time_ymd(2100, 1, 1);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         let cert = params.self_signed(&key).expect("a certificate");
@@ -71,8 +77,12 @@ impl Ca {
 
     /// A certificate for these names, for servers and clients.
     pub(crate) fn issue(&self, names: &[&str]) -> Pair {
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let mut params = CertificateParams::new(names).expect("good names");
+        let owned: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(owned).expect("good names");
+        let subject = &mut params.distinguished_name;
+        *subject = DistinguishedName::new();
+        subject.push(DnType::CommonName, names[0]);
+        params.not_after = rcgen::date_time_ymd(2100, 1, 1);
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
