@@ -23,6 +23,7 @@ mod shutdown;
 mod startup;
 mod stop_order;
 mod targets_api;
+mod tls;
 mod upgrades;
 mod workload_failures;
 mod workload_processes;

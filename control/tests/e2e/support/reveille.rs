@@ -61,6 +61,11 @@ impl Starter {
         self
     }
 
+    /// The folder of the manifest.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// A flag and its value.
     pub(crate) fn arg(mut self, flag: &str, value: &str) -> Self {
         self.args.extend([flag.to_owned(), value.to_owned()]);
@@ -134,6 +139,7 @@ pub(crate) struct Ended {
 #[serde(deny_unknown_fields)]
 struct Addresses {
     proxy: SocketAddr,
+    proxy_tls: Option<SocketAddr>,
     grpc: SocketAddr,
     admin: SocketAddr,
 }
@@ -196,6 +202,11 @@ impl Reveille {
     /// Where clients connect.
     pub(crate) fn proxy(&self) -> SocketAddr {
         self.addresses().proxy
+    }
+
+    /// Where clients connect with TLS.
+    pub(crate) fn proxy_tls(&self) -> SocketAddr {
+        self.addresses().proxy_tls.expect("certificates were given")
     }
 
     /// Where KEDA connects.
