@@ -29,27 +29,15 @@ fn run(dir: &Path, program: &str, args: &[&str]) -> Said {
     }
 }
 
-/// Makes `NAME.crt` and `NAME.key`.
-fn make(dir: &Path, name: &str, days: &str, rest: &[&str]) {
+const EC: [&str; 3] = ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+
+/// Makes `NAME.crt` and `NAME.key`, a key of this kind.
+fn make(dir: &Path, name: &str, kind: &[&str], days: &str, rest: &[&str]) {
     let (cert, key) = (format!("{name}.crt"), format!("{name}.key"));
     let subject = format!("/CN={name}");
-    let mut args = vec![
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        days,
-        "-subj",
-        &subject,
-        "-keyout",
-        &key,
-        "-out",
-        &cert,
-    ];
+    let mut args = vec!["req", "-x509", "-nodes", "-days", days, "-subj", &subject];
+    args.extend(["-keyout", &key, "-out", &cert, "-newkey"]);
+    args.extend_from_slice(kind);
     args.extend_from_slice(rest);
     let said = run(dir, "openssl", &args);
     assert!(said.is_content, "{}", said.text);
@@ -57,21 +45,21 @@ fn make(dir: &Path, name: &str, days: &str, rest: &[&str]) {
 
 /// An authority in the folder.
 fn authority(dir: &Path) {
-    make(dir, "ca", "400", &[]);
+    make(dir, "ca", &EC, "400", &[]);
 }
 
 /// A certificate of that authority.
-fn issue_for(dir: &Path, name: &str, days: &str, names: &str) {
+fn issue_with(dir: &Path, name: &str, kind: &[&str], days: &str, names: &str) {
     let names = format!("subjectAltName={names}");
     let end = "basicConstraints=critical,CA:FALSE";
     let rest = [
         "-CA", "ca.crt", "-CAkey", "ca.key", "-addext", &names, "-addext", end,
     ];
-    make(dir, name, days, &rest);
+    make(dir, name, kind, days, &rest);
 }
 
 fn issue(dir: &Path, name: &str, names: &str) {
-    issue_for(dir, name, "300", names);
+    issue_with(dir, name, &EC, "300", names);
 }
 
 /// The target `web` behind a listener with these certificates of an authority.
@@ -157,6 +145,23 @@ fn openssl_gets_the_certificate_of_the_name_it_asks_for() {
     }
     let said = s_client(&folder(&reveille), reveille.proxy_tls(), &["-noservername"]);
     assert_eq!(subject(&said), "CN=first", "{said:?}");
+    reveille.stop();
+}
+
+#[test]
+fn openssl_gets_the_kind_of_key_that_it_can_verify() {
+    let starter = serving(Target::hello(), &[("ec", "DNS:web.test")])
+        .arg("--tls-cert", "rsa.crt")
+        .arg("--tls-key", "rsa.key");
+    issue_with(starter.path(), "rsa", &["rsa:2048"], "300", "DNS:web.test");
+    let reveille = starter.start();
+    for (known, expected) in [("ECDSA+SHA256", "CN=ec"), ("RSA-PSS+SHA256", "CN=rsa")] {
+        let dir = folder(&reveille);
+        let args = ["-servername", "web.test", "-sigalgs", known];
+        // What the authority signed with is another matter.
+        let said = s_client(&dir, reveille.proxy_tls(), &args);
+        assert_eq!(subject(&said), expected, "{said:?}");
+    }
     reveille.stop();
 }
 
@@ -340,7 +345,7 @@ fn certificates_that_expire_soon_are_named_once() {
     let starter = serving(Target::hello(), &[("good", "DNS:good.test")])
         .arg("--tls-cert", "soon.crt")
         .arg("--tls-key", "soon.key");
-    issue_for(starter.path(), "soon", "5", "DNS:soon.test");
+    issue_with(starter.path(), "soon", &EC, "5", "DNS:soon.test");
     let reveille = starter.start();
     let line = reveille.until_logged("certificate expires soon");
     for part in ["WARN", "role=\"server\"", "path=soon.crt", "days_left="] {

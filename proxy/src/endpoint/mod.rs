@@ -186,6 +186,12 @@ impl EndpointSet {
             .count()
     }
 
+    /// Could somebody else be picked at `now_us`?
+    pub(crate) fn has_other_than(&self, endpoint: &Endpoint, now_us: u64) -> bool {
+        let mut all = self.endpoints.iter();
+        all.any(|other| !std::ptr::eq(&raw const **other, endpoint) && !other.is_ejected(now_us))
+    }
+
     /// Picks the endpoint for one request, and counts it there.
     pub(crate) fn pick(&self, now_us: u64) -> Option<Lease> {
         pick::least_loaded_of_two(&self.endpoints, now_us).map(Lease::new)

@@ -275,17 +275,13 @@ impl<'a> Job<'a> {
 
     /// Is there nobody else to try now?
     fn is_last_choice(&self, lease: &Lease) -> bool {
-        let now_us = self.route.target.clock().now_us();
-        let is_other = |endpoint: &&std::sync::Arc<crate::endpoint::Endpoint>| {
-            !std::ptr::eq(&raw const ***endpoint, lease.endpoint()) && !endpoint.is_ejected(now_us)
+        let target = &self.route.target;
+        let (endpoint, now_us) = (lease.endpoint(), target.clock().now_us());
+        let has_other = match self.route.cold_start.fallback.as_ref() {
+            Some(fallback) if self.on_fallback => fallback.has_other_than(endpoint, now_us),
+            _ => target.endpoints_guard().has_other_than(endpoint, now_us),
         };
-        self.on_fallback
-            || !self
-                .route
-                .target
-                .endpoints_guard()
-                .iter()
-                .any(|endpoint| is_other(&endpoint))
+        !has_other
     }
 
     /// The endpoint is there, but it and we do not agree about TLS: it would be

@@ -239,6 +239,9 @@ impl Tls {
         every.tick().await;
         loop {
             every.tick().await;
+            if self.inbound.is_none() && self.connectors().is_empty() {
+                continue;
+            }
             let this = self.clone();
             // Files: not on a worker's thread.
             let look = tokio::task::spawn_blocking(move || {

@@ -235,12 +235,13 @@ impl Material {
             let identity = pair.value();
             (&identity.facts, &identity.key)
         }));
-        let config = ServerConfig::builder_with_provider(self.crypto.clone())
+        let mut config = ServerConfig::builder_with_provider(self.crypto.clone())
             .with_protocol_versions(&versions(&self.settings))
             .map_err(|error| error.to_string())?
             .with_client_cert_verifier(self.verifier()?)
             .with_cert_resolver(Arc::new(by_name));
-        let mut config = config;
+        // A list is an order of preference.
+        config.ignore_client_order = !self.settings.cipher_suites.is_empty();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Sessions are kept by the clients: no table that workers share.
         config.ticketer =
