@@ -199,17 +199,17 @@ impl Tls {
     #[must_use]
     pub fn certificates(&self) -> Vec<CertificateFacts> {
         let mut all: Vec<CertificateFacts> = Vec::new();
-        let inbound = self.inbound.iter().flat_map(Inbound::facts);
         let connectors = self.connectors();
-        let outbound = connectors.iter().flat_map(|connector| connector.facts());
-        for facts in inbound.chain(outbound) {
+        let mut lists: Vec<_> = self.inbound.iter().map(Inbound::facts).collect();
+        lists.extend(connectors.iter().map(|connector| connector.facts()));
+        for facts in lists.iter().flat_map(|list| list.iter()) {
             let is_it = |known: &&mut CertificateFacts| {
                 (known.role, &known.path, &known.subject)
                     == (facts.role, &facts.path, &facts.subject)
             };
             match all.iter_mut().find(is_it) {
                 Some(known) => known.not_after = known.not_after.min(facts.not_after),
-                None => all.push(facts),
+                None => all.push(facts.clone()),
             }
         }
         all

@@ -26,6 +26,8 @@ use tokio_rustls::TlsAcceptor;
 #[derive(Debug)]
 pub(super) struct Inbound {
     config: ArcSwap<ServerConfig>,
+    /// Of what is in use; to be had while somebody waits for a slow disk.
+    facts: ArcSwap<Vec<CertificateFacts>>,
     material: Mutex<Material>,
 }
 
@@ -84,6 +86,7 @@ impl Inbound {
         material.warn_of_unreachable();
         Ok(Self {
             config: ArcSwap::new(config),
+            facts: ArcSwap::from_pointee(material.facts()),
             material: Mutex::new(material),
         })
     }
@@ -100,7 +103,10 @@ impl Inbound {
         let mut look = material.refresh();
         if look.is_changed {
             match material.build() {
-                Ok(config) => self.config.store(config),
+                Ok(config) => {
+                    self.config.store(config);
+                    self.facts.store(Arc::new(material.facts()));
+                }
                 Err(error) => {
                     let path = material.settings.client_ca.clone().unwrap_or_default();
                     look.problems.push(FileError::new(&path, error));
@@ -110,12 +116,8 @@ impl Inbound {
         look
     }
 
-    pub(super) fn facts(&self) -> Vec<CertificateFacts> {
-        let material = self.material.lock();
-        let pairs = material.pairs.iter().map(|pair| pair.value().facts.clone());
-        let authorities = material.client_ca.iter();
-        let authorities = authorities.flat_map(|ca| ca.value().facts.clone());
-        pairs.chain(authorities).collect()
+    pub(super) fn facts(&self) -> Arc<Vec<CertificateFacts>> {
+        self.facts.load_full()
     }
 }
 
@@ -230,6 +232,13 @@ fn versions(settings: &ServerTls) -> Vec<&'static SupportedProtocolVersion> {
 }
 
 impl Material {
+    fn facts(&self) -> Vec<CertificateFacts> {
+        let pairs = self.pairs.iter().map(|pair| pair.value().facts.clone());
+        let authorities = self.client_ca.iter();
+        let authorities = authorities.flat_map(|ca| ca.value().facts.clone());
+        pairs.chain(authorities).collect()
+    }
+
     fn build(&self) -> Result<Arc<ServerConfig>, String> {
         let by_name = ByName::new(self.pairs.iter().map(|pair| {
             let identity = pair.value();

@@ -51,6 +51,8 @@ pub struct Connector {
     http1_only: bool,
     skip_verify: bool,
     configs: ArcSwap<Configs>,
+    /// Of what is in use; to be had while somebody waits for a slow disk.
+    facts: ArcSwap<Vec<CertificateFacts>>,
     material: Mutex<Material>,
 }
 
@@ -110,6 +112,7 @@ impl Connector {
                 http1_only,
                 skip_verify: settings.insecure_skip_verify,
                 configs: ArcSwap::from_pointee(configs),
+                facts: ArcSwap::from_pointee(material.facts()),
                 material: Mutex::new(material),
             }),
             _ => Err(problems),
@@ -169,7 +172,10 @@ impl Connector {
         }
         if look.is_changed {
             match material.build(self.skip_verify) {
-                Ok(configs) => self.configs.store(Arc::new(configs)),
+                Ok(configs) => {
+                    self.configs.store(Arc::new(configs));
+                    self.facts.store(Arc::new(material.facts()));
+                }
                 Err(error) => {
                     let paths = material.ca.as_ref().map(Loaded::paths);
                     let path = paths.and_then(<[PathBuf]>::first).cloned();
@@ -181,13 +187,8 @@ impl Connector {
         look
     }
 
-    pub(super) fn facts(&self) -> Vec<CertificateFacts> {
-        let material = self.material.lock();
-        let identity = material.identity.iter();
-        let identity = identity.map(|identity| identity.value().facts.clone());
-        let authorities = material.ca.iter();
-        let authorities = authorities.flat_map(|ca| ca.value().facts.clone());
-        identity.chain(authorities).collect()
+    pub(super) fn facts(&self) -> Arc<Vec<CertificateFacts>> {
+        self.facts.load_full()
     }
 }
 
@@ -221,6 +222,14 @@ fn identity(settings: &UpstreamTls, problems: &mut Vec<TlsProblem>) -> Option<Lo
 }
 
 impl Material {
+    fn facts(&self) -> Vec<CertificateFacts> {
+        let identity = self.identity.iter();
+        let identity = identity.map(|identity| identity.value().facts.clone());
+        let authorities = self.ca.iter();
+        let authorities = authorities.flat_map(|ca| ca.value().facts.clone());
+        identity.chain(authorities).collect()
+    }
+
     fn build(&self, skip_verify: bool) -> Result<Configs, String> {
         let config = ClientConfig::builder_with_provider(provider().clone())
             .with_safe_default_protocol_versions()
