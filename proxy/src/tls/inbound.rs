@@ -6,16 +6,16 @@
 
 use super::{
     certificate::{CertificateFacts, CertificateRole},
-    config::{CertificateSource, ClientAuth, ServerTls, Setting, TlsProblem, TlsVersion},
+    config::{CertificateSource, ClientAuth, ServerTls, Setting, TlsProblem},
+    crypto,
     loaded::{Authorities, FileError, Identity, Loaded},
-    provider,
     sni::ByName,
     stores::{self, PairFiles},
 };
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustls::{
-    ServerConfig, SupportedProtocolVersion,
+    ServerConfig,
     crypto::CryptoProvider,
     server::{NoClientAuth, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
@@ -56,7 +56,7 @@ impl Inbound {
     /// All problems at once.
     pub(super) fn load(settings: &ServerTls) -> Result<Self, Vec<TlsProblem>> {
         let mut problems = Vec::new();
-        let crypto = crypto(settings, &mut problems);
+        let crypto = crypto::with_suites_of(settings, &mut problems);
         let mut pairs = Vec::new();
         for source in &settings.certificates {
             load_source(source, &mut pairs, &mut problems);
@@ -176,61 +176,6 @@ fn check_client_auth(settings: &ServerTls, problems: &mut Vec<TlsProblem>) {
     problems.push(TlsProblem::new(setting, message));
 }
 
-/// The cryptography with the wanted cipher suites.
-fn crypto(settings: &ServerTls, problems: &mut Vec<TlsProblem>) -> Arc<CryptoProvider> {
-    let max = settings.max_version.unwrap_or(TlsVersion::V1_3);
-    if settings.min_version > max {
-        let message = "is older than the oldest version that is to be spoken";
-        problems.push(TlsProblem::new(Setting::MaxVersion, message));
-    }
-    if settings.cipher_suites.is_empty() {
-        return provider().clone();
-    }
-    let all = &provider().cipher_suites;
-    let name = |suite: &rustls::SupportedCipherSuite| {
-        let name = suite.suite().as_str().unwrap_or_default();
-        // rustls's name for `TLS_AES_…` of the registry.
-        name.replacen("TLS13_", "TLS_", 1)
-    };
-    let mut chosen = Vec::new();
-    for wanted in &settings.cipher_suites {
-        match all.iter().find(|suite| name(suite) == *wanted) {
-            Some(suite) => chosen.push(*suite),
-            None => {
-                let known: Vec<String> = all.iter().map(name).collect();
-                let message = format!("{wanted:?} is not one of {}", known.join(", "));
-                problems.push(TlsProblem::new(Setting::CipherSuites, message));
-            }
-        }
-    }
-    for version in versions(settings) {
-        let usable = chosen.iter().any(|suite| suite.version() == version);
-        if !usable && chosen.len() == settings.cipher_suites.len() {
-            let version = match version.version {
-                rustls::ProtocolVersion::TLSv1_2 => "1.2",
-                _ => "1.3",
-            };
-            let message = format!("none of them is of TLS {version}, which is to be spoken");
-            problems.push(TlsProblem::new(Setting::CipherSuites, message));
-        }
-    }
-    Arc::new(CryptoProvider {
-        cipher_suites: chosen,
-        ..(**provider()).clone()
-    })
-}
-
-fn versions(settings: &ServerTls) -> Vec<&'static SupportedProtocolVersion> {
-    let known = [
-        (TlsVersion::V1_3, &rustls::version::TLS13),
-        (TlsVersion::V1_2, &rustls::version::TLS12),
-    ];
-    let max = settings.max_version.unwrap_or(TlsVersion::V1_3);
-    let wanted = known.into_iter();
-    let wanted = wanted.filter(|(version, _)| (settings.min_version..=max).contains(version));
-    wanted.map(|(_, version)| version).collect()
-}
-
 impl Material {
     fn facts(&self) -> Vec<CertificateFacts> {
         let pairs = self.pairs.iter().map(|pair| pair.value().facts.clone());
@@ -245,7 +190,7 @@ impl Material {
             (&identity.facts, &identity.key)
         }));
         let mut config = ServerConfig::builder_with_provider(self.crypto.clone())
-            .with_protocol_versions(&versions(&self.settings))
+            .with_protocol_versions(&crypto::versions(&self.settings))
             .map_err(|error| error.to_string())?
             .with_client_cert_verifier(self.verifier()?)
             .with_cert_resolver(Arc::new(by_name));

@@ -6,7 +6,7 @@
 
 use super::{
     certificate::{CertificateFacts, CertificateRole},
-    provider,
+    crypto::provider,
 };
 use rustls::{
     RootCertStore,

@@ -11,29 +11,23 @@
 
 mod certificate;
 mod config;
+mod crypto;
 mod expiry;
 mod hub;
 mod inbound;
 mod loaded;
+mod metrics;
 mod outbound;
 mod sni;
 mod stores;
+mod trust;
 
 pub use certificate::{CertificateFacts, CertificateRole};
 pub use config::{
     CertificateSource, ClientAuth, ServerTls, Setting, TlsConfig, TlsProblem, TlsVersion,
     UpstreamTls,
 };
-pub use hub::{HandshakeFailure, Tls, TlsMetrics};
+pub use hub::Tls;
+pub use metrics::{HandshakeFailure, TlsMetrics};
 pub use outbound::Connector;
 pub(crate) use outbound::{Spoken, UpstreamStream, is_verdict};
-
-use rustls::crypto::CryptoProvider;
-use std::sync::{Arc, LazyLock};
-
-/// The one provider of cryptography.
-fn provider() -> &'static Arc<CryptoProvider> {
-    static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-        LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
-    &PROVIDER
-}

@@ -4,28 +4,15 @@
 use super::{
     certificate::{CertificateFacts, CertificateRole},
     config::{Setting, TlsProblem, UpstreamTls},
+    crypto::provider,
     inbound::Look,
     loaded::{Authorities, FileError, Identity, Loaded},
-    provider,
+    trust::{Anyone, system_roots},
 };
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::{
-        Resumption,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::{verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
-    sign::SingleCertAndKey,
-};
-use std::{
-    fmt, io,
-    path::PathBuf,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use rustls::{ClientConfig, client::Resumption, pki_types::ServerName, sign::SingleCertAndKey};
+use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -260,67 +247,5 @@ impl Material {
             any: TlsConnector::from(Arc::new(any)),
             http1: TlsConnector::from(Arc::new(http1)),
         })
-    }
-}
-
-/// The system's authorities, read once.
-fn system_roots() -> Result<Arc<RootCertStore>, String> {
-    static ROOTS: OnceLock<Result<Arc<RootCertStore>, String>> = OnceLock::new();
-    let read = || {
-        let found = rustls_native_certs::load_native_certs();
-        let mut roots = RootCertStore::empty();
-        let (good, _unusable) = roots.add_parsable_certificates(found.certs);
-        if good > 0 {
-            return Ok(Arc::new(roots));
-        }
-        let errors = found.errors.iter().map(|error| format!("; {error}"));
-        let errors: String = errors.collect();
-        Err(format!(
-            "the system has no authorities to trust (package ca-certificates): name some{errors}"
-        ))
-    };
-    ROOTS.get_or_init(read).clone()
-}
-
-/// Believes whoever answers, if only it has the key of what it shows.
-#[derive(Debug)]
-struct Anyone;
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &provider().signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &provider().signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider()
-            .signature_verification_algorithms
-            .supported_schemes()
     }
 }

@@ -74,7 +74,7 @@ impl ResolvesServerCert for ByName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::{CertificateRole, provider};
+    use crate::tls::{CertificateRole, crypto::provider};
     use rustls::pki_types::PrivateKeyDer;
 
     fn certified(name: &str, sans: &[&str]) -> (CertificateFacts, Arc<CertifiedKey>) {
