@@ -6,13 +6,18 @@
 use crate::{
     admin::{self, Admin},
     autoscaler::{self, Autoscaler},
-    local::World,
+    cli,
+    local::{
+        World,
+        connectors::{self, Connectors},
+    },
     manifest::Manifests,
     otlp::{Exporter, OtlpSettings, TraceCounters},
 };
 use anyhow::{Context, anyhow};
 use proxy::{
     AccessLog, AccessLogFormat, AccessLogTarget, Clock, ObserveConfig, Proxy, ProxyConfig, Traces,
+    tls::{Tls, TlsConfig},
 };
 use scaler::{Ledger, LedgerConfig, keda, sampler};
 use serde::Serialize;
@@ -29,6 +34,10 @@ use tokio_util::sync::CancellationToken;
 pub struct Settings {
     /// Where clients connect.
     pub proxy_addr: SocketAddr,
+    /// Where they connect with TLS, if there is a certificate.
+    pub proxy_tls_addr: SocketAddr,
+    /// TLS, towards clients and towards endpoints.
+    pub tls: TlsConfig,
     /// Where KEDA connects.
     pub grpc_addr: SocketAddr,
     /// Where operators connect.
@@ -55,6 +64,9 @@ pub struct Settings {
 pub struct Addresses {
     /// Where clients connect.
     pub proxy: SocketAddr,
+    /// Where they connect with TLS, if there is a certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_tls: Option<SocketAddr>,
     /// Where KEDA connects.
     pub grpc: SocketAddr,
     /// Where operators connect.
@@ -103,16 +115,27 @@ impl App {
     /// the proxy's workers.
     ///
     /// # Errors
-    /// All addresses that cannot be bound, together; workers that cannot be
+    /// All TLS settings that cannot be used and all addresses that cannot be
+    /// bound, together; workers that cannot be
     /// started. Nothing is left running.
     pub fn start(settings: Settings, manifests: Manifests) -> anyhow::Result<Self> {
-        let [proxy_listener, grpc_listener, admin_listener] = bind_all([
-            ("proxy", settings.proxy_addr),
-            ("grpc", settings.grpc_addr),
-            ("admin", settings.admin_addr),
-        ])?;
+        let (tls, connectors, tls_problems) = load_tls(settings.tls.clone(), &manifests);
+        let has_tls = settings.tls.server.is_some();
+        let bound = bind_all([
+            ("proxy", Some(settings.proxy_addr)),
+            ("proxy-tls", has_tls.then_some(settings.proxy_tls_addr)),
+            ("grpc", Some(settings.grpc_addr)),
+            ("admin", Some(settings.admin_addr)),
+        ]);
+        let [proxy_listener, tls_listener, grpc_listener, admin_listener] =
+            all_or_every_problem(bound, &tls_problems)?;
+        let proxy_listener = proxy_listener.expect("an address was given");
+        let grpc_listener = grpc_listener.expect("an address was given");
+        let admin_listener = admin_listener.expect("an address was given");
+        let tls_addr = tls_listener.as_ref().map(TcpListener::local_addr);
         let addresses = Addresses {
             proxy: proxy_listener.local_addr()?,
+            proxy_tls: tls_addr.transpose()?,
             grpc: grpc_listener.local_addr()?,
             admin: admin_listener.local_addr()?,
         };
@@ -125,11 +148,17 @@ impl App {
         };
         let clock = Clock::start();
         let ledger = Arc::new(Ledger::new(settings.ledger, clock));
-        let proxy = Proxy::new(config, clock, ledger.clone())
+        let proxy = Proxy::with_tls(config, clock, ledger.clone(), tls)
             .context("the proxy's workers cannot be started")?;
         let proxy = Arc::new(proxy);
         let program = std::env::current_exe().context("where this program is")?;
-        let world = World::build(manifests, &proxy, &ledger, &program.to_string_lossy());
+        let world = World::build(
+            manifests,
+            &proxy,
+            &ledger,
+            &program.to_string_lossy(),
+            &connectors,
+        );
         let world = Arc::new(world);
 
         let keda_metrics = Arc::new(keda::KedaMetrics::default());
@@ -158,6 +187,11 @@ impl App {
         proxy
             .accept(proxy_listener)
             .context("the proxy cannot accept connections")?;
+        if let Some(listener) = tls_listener {
+            proxy
+                .accept_tls(listener)
+                .context("the proxy cannot accept TLS connections")?;
+        }
         admin.set_ready(true);
 
         let tasks = Tasks {
@@ -315,18 +349,50 @@ impl Telemetry {
     }
 }
 
-/// Binds all or none, and reports every failure at once.
-fn bind_all<const N: usize>(wanted: [(&str, SocketAddr); N]) -> anyhow::Result<[TcpListener; N]> {
+/// Loads everything about TLS; what is wrong with it, in words for operators.
+fn load_tls(config: TlsConfig, manifests: &Manifests) -> (Arc<Tls>, Connectors, Vec<String>) {
+    let (tls, problems) = Tls::load(config);
+    let mut problems: Vec<String> = problems.iter().map(cli::tls::describe).collect();
+    let connectors = connectors::load(manifests, &tls).unwrap_or_else(|found| {
+        problems.extend(found);
+        Connectors::new()
+    });
+    (Arc::new(tls), connectors, problems)
+}
+
+/// Binds all that are wanted, or says why each of them cannot be bound.
+fn bind_all<const N: usize>(
+    wanted: [(&str, Option<SocketAddr>); N],
+) -> Result<[Option<TcpListener>; N], Vec<String>> {
     let mut failures = Vec::new();
     let bound = wanted.map(|(what, addr)| {
+        let addr = addr?;
         proxy::bind(addr)
             .map_err(|error| failures.push(format!("--{what}-addr {addr}: {error}")))
             .ok()
     });
-    if !failures.is_empty() {
-        return Err(anyhow!("cannot listen:\n  {}", failures.join("\n  ")));
+    if failures.is_empty() {
+        Ok(bound)
+    } else {
+        Err(failures)
     }
-    Ok(bound.map(|listener| listener.expect("every failure was collected above")))
+}
+
+/// The listeners, if nothing is wrong with anything.
+fn all_or_every_problem<T>(
+    bound: Result<T, Vec<String>>,
+    tls_problems: &[String],
+) -> anyhow::Result<T> {
+    let mut parts = Vec::new();
+    if !tls_problems.is_empty() {
+        parts.push(format!("cannot use TLS:\n  {}", tls_problems.join("\n  ")));
+    }
+    match bound {
+        Ok(bound) if parts.is_empty() => return Ok(bound),
+        Ok(_) => {}
+        Err(failures) => parts.push(format!("cannot listen:\n  {}", failures.join("\n  "))),
+    }
+    Err(anyhow!(parts.join("\n")))
 }
 
 /// Where a client on this machine finds a server bound to `addr`.

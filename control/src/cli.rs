@@ -17,11 +17,14 @@ pub use endpoints::EndpointArgs;
 pub use keda_env::Notes;
 pub use observe::ObserveArgs;
 
+pub mod tls;
+
 use crate::{app::Settings, manifest::duration, telemetry::LogFormat};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use proxy::{ProxyConfig, RuntimeKind};
 use scaler::LedgerConfig;
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use tls::TlsArgs;
 
 /// Lets services sleep at zero replicas and still answer their first request.
 #[derive(Debug, Parser)]
@@ -89,6 +92,10 @@ pub struct LocalArgs {
     /// A target counts as active for this long after its last request
     #[arg(long, env = "REVEILLE_ACTIVITY_WINDOW", default_value = "30s", value_parser = time)]
     pub activity_window: Duration,
+
+    /// TLS
+    #[command(flatten)]
+    pub tls: TlsArgs,
 
     /// Most requests held for one target
     #[arg(long, env = "REVEILLE_MAX_HELD_PER_TARGET", default_value = "1000")]
@@ -216,6 +223,8 @@ impl LocalArgs {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Settings {
             proxy_addr: self.proxy_addr,
+            proxy_tls_addr: self.tls.proxy_tls_addr,
+            tls: self.tls.config(),
             grpc_addr: self.grpc_addr,
             admin_addr: self.admin_addr,
             proxy: ProxyConfig {

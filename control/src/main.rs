@@ -102,7 +102,8 @@ async fn run(args: &LocalArgs, manifests: Manifests) -> anyhow::Result<()> {
         return Err(error);
     }
     tracing::info!(
-        proxy = %addresses.proxy, grpc = %addresses.grpc, admin = %addresses.admin, "ready"
+        proxy = %addresses.proxy,
+        proxy_tls = addresses.proxy_tls.map(tracing::field::display), grpc = %addresses.grpc, admin = %addresses.admin, "ready"
     );
     if args.file.is_empty() {
         greet(addresses);

@@ -55,6 +55,9 @@ pub(crate) enum Refusal {
     NoAnswer(UpstreamError),
     #[error("the endpoint's answer is not HTTP: {0}")]
     BadAnswer(UpstreamError),
+    /// The endpoint's certificate, or what we showed it, is not accepted.
+    #[error("no agreement with the endpoint about TLS: {0}")]
+    Handshake(std::io::Error),
     /// 101 without an `Upgrade` that we passed on: what follows is not HTTP.
     #[error("the endpoint switched protocols unasked")]
     SwitchedProtocols,
@@ -85,9 +88,11 @@ impl Refusal {
             | Self::ResponseHeaderTimeout => StatusCode::GATEWAY_TIMEOUT,
             // nginx's code; registered nowhere, but a valid one.
             Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-            Self::NoAnswer(_) | Self::BadAnswer(_) | Self::SwitchedProtocols | Self::NotOpened => {
-                StatusCode::BAD_GATEWAY
-            }
+            Self::NoAnswer(_)
+            | Self::BadAnswer(_)
+            | Self::Handshake(_)
+            | Self::SwitchedProtocols
+            | Self::NotOpened => StatusCode::BAD_GATEWAY,
         }
     }
 

@@ -23,6 +23,7 @@ mod server;
 mod sink;
 mod sync;
 mod target;
+pub mod tls;
 mod trace;
 mod upstream;
 

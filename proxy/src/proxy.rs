@@ -11,9 +11,10 @@ use crate::{
     metrics::{ConnectionCounts, RequestShards},
     route::{RouteTable, SessionKey},
     runtime::Workers,
-    server::{self, Drain, ProxyProtocol, ProxyProtocolCounters, Refused, Sweep},
+    server::{self, Drain, ProxyProtocol, ProxyProtocolCounters, Refused, Sweep, Transport},
     sink::DemandSink,
     target::{Target, TargetContext, TargetId},
+    tls::{Connector, Tls},
 };
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) upgrades: Arc<UpgradeLimit>,
     pub(crate) proxy_protocol: ProxyProtocol,
     pub(crate) observe: Arc<Observe>,
+    pub(crate) tls: Arc<Tls>,
 }
 
 /// The data plane.
@@ -63,6 +65,20 @@ impl Proxy {
     /// # Errors
     /// Workers that cannot be started.
     pub fn new(config: ProxyConfig, clock: Clock, sink: Arc<dyn DemandSink>) -> io::Result<Self> {
+        Self::with_tls(config, clock, sink, Arc::new(Tls::none()))
+    }
+
+    /// Likewise, with what was loaded for TLS. Its files are looked at again
+    /// until the drain.
+    ///
+    /// # Errors
+    /// As [`Proxy::new`].
+    pub fn with_tls(
+        config: ProxyConfig,
+        clock: Clock,
+        sink: Arc<dyn DemandSink>,
+        tls: Arc<Tls>,
+    ) -> io::Result<Self> {
         let workers = Arc::new(Workers::start(config.runtime, config.workers)?);
         let targets = TargetContext {
             clock,
@@ -87,14 +103,16 @@ impl Proxy {
                 config.client_address.proxy_protocol_timeout,
             ),
             observe: Arc::new(Observe::new(config.observe.clone(), clock)),
+            tls: tls.clone(),
             config,
         });
         let sweep = workers.first().spawn(close_idle_upstreams(shared.clone()));
+        let watch = workers.first().spawn(tls.watch());
         Ok(Self {
             shared,
             workers,
             targets,
-            background: Mutex::new(vec![sweep]),
+            background: Mutex::new(vec![sweep, watch]),
         })
     }
 
@@ -133,6 +151,18 @@ impl Proxy {
         SessionKey::new(secret.map(SessionSecret::bytes), route)
     }
 
+    /// Likewise, one that speaks TLS, and in it what `connector` agrees on.
+    #[must_use]
+    pub fn endpoint_over_tls(
+        &self,
+        connector: Arc<Connector>,
+        addr: SocketAddr,
+        name: &str,
+    ) -> Arc<Endpoint> {
+        let workers = self.shared.config.workers;
+        Arc::new(Endpoint::over_tls(addr, name, connector, workers))
+    }
+
     /// Replaces all routes at once. Requests under way keep theirs.
     pub fn set_routes(&self, table: RouteTable) {
         self.shared.routes.store(Arc::new(table));
@@ -154,10 +184,30 @@ impl Proxy {
     /// # Errors
     /// A listener that cannot be watched.
     pub fn accept(&self, listener: std::net::TcpListener) -> io::Result<()> {
+        self.accept_over(Transport::Clear, listener)
+    }
+
+    /// Likewise, connections that begin with a TLS handshake.
+    ///
+    /// # Errors
+    /// A listener that cannot be watched; no certificate to serve with.
+    pub fn accept_tls(&self, listener: std::net::TcpListener) -> io::Result<()> {
+        if !self.shared.tls.serves() {
+            return Err(io::Error::other("there is no certificate to serve with"));
+        }
+        self.accept_over(Transport::Tls, listener)
+    }
+
+    fn accept_over(&self, transport: Transport, listener: std::net::TcpListener) -> io::Result<()> {
         let first = self.workers.first();
         let _runtime = first.handle().enter();
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let accept = server::accept_loop(listener, self.shared.clone(), self.workers.clone());
+        let accept = server::accept_loop(
+            listener,
+            transport,
+            self.shared.clone(),
+            self.workers.clone(),
+        );
         self.background.lock().push(first.spawn(accept));
         Ok(())
     }
@@ -211,6 +261,12 @@ impl Proxy {
     #[must_use]
     pub fn proxy_protocol(&self) -> &ProxyProtocolCounters {
         &self.shared.proxy_protocol.counters
+    }
+
+    /// TLS: certificates in use, and what is counted.
+    #[must_use]
+    pub fn tls(&self) -> &Tls {
+        &self.shared.tls
     }
 
     /// Client connections that are open.

@@ -30,6 +30,8 @@ mod sockets {
     mod routing;
     mod sessions;
     mod streaming;
+    mod tls;
+    mod tls_upstream;
     mod traces;
     mod trailers;
     mod upgrade;

@@ -17,6 +17,7 @@ use prometheus_client::{
 use proxy::{
     EjectReason, ProxyProtocolRefused, RefusedFor,
     metrics::{DURATION_BOUNDS_US, DurationsReading, RequestsReading},
+    tls::HandshakeFailure,
 };
 use std::{
     collections::HashMap,
@@ -31,6 +32,8 @@ use std::{
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type Labels<const N: usize> = [(&'static str, String); N];
+
+const NONE: Labels<0> = [];
 
 /// The whole page.
 pub(super) fn render(admin: &Arc<Admin>) -> Result<String, fmt::Error> {
@@ -52,6 +55,7 @@ impl prometheus_client::collector::Collector for Collector {
         holds(admin, &mut page)?;
         upstream(admin, &mut page)?;
         edges(admin, &mut page)?;
+        tls(admin, &mut page)?;
         workloads(admin, &mut page)?;
         keda(admin, &mut page)
     }
@@ -368,6 +372,58 @@ fn edges(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
     Ok(())
 }
 
+/// Handshakes and certificates.
+fn tls(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
+    let tls = admin.proxy.tls();
+    let metrics = tls.metrics();
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    page.family(
+        "reveille_tls_handshakes",
+        "TLS handshakes with clients that succeeded",
+        MetricType::Counter,
+        |family| family.counter(&NONE, count(&metrics.handshakes)),
+    )?;
+    page.family(
+        "reveille_tls_handshake_failures",
+        "TLS handshakes with clients that failed, by reason",
+        MetricType::Counter,
+        |family| {
+            HandshakeFailure::ALL.iter().try_for_each(|&reason| {
+                let labels = [("reason", reason.as_str().to_owned())];
+                family.counter(&labels, metrics.failures(reason))
+            })
+        },
+    )?;
+    page.family(
+        "reveille_tls_reloads",
+        "Changes of certificates and keys that were taken over",
+        MetricType::Counter,
+        |family| family.counter(&NONE, count(&metrics.reloads)),
+    )?;
+    page.family(
+        "reveille_tls_reload_failures",
+        "Changes of certificates and keys that could not be used: the old ones serve on",
+        MetricType::Counter,
+        |family| family.counter(&NONE, count(&metrics.reload_failures)),
+    )?;
+    let unit = Some(&Unit::Seconds);
+    let mut family = Family(page.0.encode_descriptor(
+        "reveille_certificate_expiry_timestamp",
+        "When a certificate in use expires, in Unix time",
+        unit,
+        MetricType::Gauge,
+    )?);
+    tls.certificates().iter().try_for_each(|certificate| {
+        let labels = [
+            ("path", certificate.path.display().to_string()),
+            ("role", certificate.role.as_str().to_owned()),
+            ("subject", certificate.subject.clone()),
+        ];
+        // One that ended before 1970 has expired as well.
+        family.gauge(&labels, u64::try_from(certificate.not_after).unwrap_or(0))
+    })
+}
+
 /// Child processes.
 fn workloads(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
     page.family(
@@ -541,8 +597,11 @@ impl Family<'_> {
         self.0.encode_family(labels)?.encode_gauge(&Count(value))
     }
 
-    fn counter(&mut self, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
+    fn counter<const N: usize>(&mut self, labels: &Labels<N>, value: u64) -> fmt::Result {
         let exemplar = None::<&prometheus_client::metrics::exemplar::Exemplar<NoLabelSet, f64>>;
+        if N == 0 {
+            return self.0.encode_counter(&Count(value), exemplar);
+        }
         self.0
             .encode_family(labels)?
             .encode_counter(&Count(value), exemplar)

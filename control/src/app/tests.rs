@@ -44,6 +44,8 @@ fn settings() -> Settings {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     Settings {
         proxy_addr: any,
+        proxy_tls_addr: any,
+        tls: TlsConfig::default(),
         grpc_addr: any,
         admin_addr: any,
         proxy: ProxyConfig::default(),

@@ -6,4 +6,4 @@
 
 mod service;
 
-pub use service::Service;
+pub use service::{Service, Speaks};

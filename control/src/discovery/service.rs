@@ -1,13 +1,22 @@
 //! One service: its endpoints, and the targets that they serve.
 
 use parking_lot::Mutex;
-use proxy::{Endpoint, EndpointSet, Protocol, Proxy, Target, route::Fallback};
+use proxy::{Endpoint, EndpointSet, Protocol, Proxy, Target, route::Fallback, tls::Connector};
 use std::{fmt, net::SocketAddr, sync::Arc};
+
+/// What the endpoints of a service speak.
+#[derive(Clone, Debug)]
+pub enum Speaks {
+    /// This, in clear text.
+    Clear(Protocol),
+    /// TLS, and in it what is agreed on.
+    Tls(Arc<Connector>),
+}
 
 /// The endpoints of one service.
 pub struct Service {
     name: String,
-    protocol: Protocol,
+    speaks: Speaks,
     proxy: Arc<Proxy>,
     state: Mutex<State>,
 }
@@ -29,13 +38,13 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// A service without endpoints; `name` is `namespace/name`, `protocol`
+    /// A service without endpoints; `name` is `namespace/name`, `speaks`
     /// what its endpoints will speak.
     #[must_use]
-    pub fn new(name: String, protocol: Protocol, proxy: Arc<Proxy>) -> Self {
+    pub fn new(name: String, speaks: Speaks, proxy: Arc<Proxy>) -> Self {
         Self {
             name,
-            protocol,
+            speaks,
             proxy,
             state: Mutex::default(),
         }
@@ -64,7 +73,13 @@ impl Service {
 
     /// Adds an endpoint; requests that wait are released to it at once.
     pub fn add(&self, addr: SocketAddr, name: &str) -> Arc<Endpoint> {
-        let endpoint = self.proxy.endpoint_speaking(self.protocol, addr, name);
+        let endpoint = match &self.speaks {
+            Speaks::Clear(protocol) => self.proxy.endpoint_speaking(*protocol, addr, name),
+            Speaks::Tls(connector) => {
+                let connector = connector.clone();
+                self.proxy.endpoint_over_tls(connector, addr, name)
+            }
+        };
         let mut state = self.state.lock();
         state.endpoints.push(endpoint.clone());
         state.publish();

@@ -4,6 +4,7 @@
 //! `examples.rs` holds the manifests that the binary brings along; `hello.rs`
 //! is the workload of the built-in example.
 
+pub mod connectors;
 pub mod examples;
 pub mod hello;
 mod world;

@@ -1,11 +1,13 @@
 //! The world that manifests describe: targets, services, processes, and what
 //! scales them.
 
+use super::connectors::Connectors;
 use crate::{
     autoscaler::{ScaledObject, Trigger, Workload},
-    discovery::Service,
+    discovery::{Service, Speaks},
     manifest::{
-        InterceptorRouteSpec, Manifests, Object, ProcessSpec, ScaledObjectSpec, TriggerKind,
+        AppProtocol, InterceptorRouteSpec, Manifests, Object, ProcessSpec, ScaledObjectSpec,
+        TriggerKind,
     },
     routes::{self, ConfigMaps},
     workload::ProcessPool,
@@ -13,6 +15,7 @@ use crate::{
 use proxy::{
     Proxy, Target,
     route::{Fallback, RouteTable},
+    tls::Connector,
 };
 use scaler::Ledger;
 use std::{collections::HashMap, sync::Arc};
@@ -55,9 +58,16 @@ impl World {
     /// Builds it, gives the proxy its routes and the ledger its targets.
     /// Nothing is started yet.
     ///
-    /// `program` replaces a leading `reveille` of a Process's command.
+    /// `program` replaces a leading `reveille` of a Process's command;
+    /// `connectors` are those of the services that speak TLS.
     #[must_use]
-    pub fn build(manifests: Manifests, proxy: &Arc<Proxy>, ledger: &Ledger, program: &str) -> Self {
+    pub fn build(
+        manifests: Manifests,
+        proxy: &Arc<Proxy>,
+        ledger: &Ledger,
+        program: &str,
+        connectors: &Connectors,
+    ) -> Self {
         let config_maps = ConfigMaps::new(manifests.config_maps);
         let mut services: HashMap<Key, Arc<Service>> = HashMap::new();
         let mut pools_by_key: HashMap<Key, Arc<ProcessPool>> = HashMap::new();
@@ -66,7 +76,7 @@ impl World {
             let key = key(&process);
             let service = Arc::new(Service::new(
                 full_name(&key),
-                process.spec.protocol,
+                speaks(&process.spec.protocol, connectors.get(&key)),
                 proxy.clone(),
             ));
             let pool = ProcessPool::new(full_name(&key));
@@ -78,7 +88,7 @@ impl World {
             let key = key(&backend);
             let service = Arc::new(Service::new(
                 full_name(&key),
-                backend.spec.protocol,
+                speaks(&backend.spec.protocol, connectors.get(&key)),
                 proxy.clone(),
             ));
             for addr in &backend.spec.addresses {
@@ -183,6 +193,16 @@ fn fallback(
     let fallback = Arc::new(Fallback::new());
     service.attach_fallback(fallback.clone());
     Some(fallback)
+}
+
+fn speaks(protocol: &AppProtocol, connector: Option<&Arc<Connector>>) -> Speaks {
+    match protocol {
+        AppProtocol::Clear(protocol) => Speaks::Clear(*protocol),
+        AppProtocol::Tls { .. } => {
+            let connector = connector.expect("a connector was loaded for each service with TLS");
+            Speaks::Tls(connector.clone())
+        }
+    }
 }
 
 fn with_program(mut spec: ProcessSpec, program: &str) -> ProcessSpec {

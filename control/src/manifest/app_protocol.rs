@@ -1,31 +1,106 @@
-//! `appProtocol`: what the endpoints of a workload speak, in the words of a Service's port.
+//! `appProtocol`: what the endpoints of a workload speak, in the words of a Service's port; and
+//! `tls`, which says how, where that is TLS.
 //!
-//! Decoded for `Process` and `Backend`. A value that is understood but not served is an error of
-//! its own: taken for HTTP/1.1, it would fail at the first request only.
+//! Decoded for `Process` and `Backend`. It must never look at the files that it names: whether they
+//! are there is found out when they are used.
 
-use proxy::Protocol;
+use std::path::{Path, PathBuf};
 
-use super::decode::Field;
+use proxy::{Protocol, tls::UpstreamTls};
 
-/// Decodes `appProtocol`; HTTP/1.1 where it is absent. `None` only after an error was noted.
-pub(super) fn decode(field: Option<&Field<'_>>) -> Option<Protocol> {
-    match field {
+use super::decode::{Field, Fields};
+
+/// What the endpoints of a workload speak.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppProtocol {
+    /// In clear text.
+    Clear(Protocol),
+    /// TLS, and in it what both sides agree on.
+    Tls {
+        /// HTTP/2 is not offered to them.
+        http1_only: bool,
+        /// Whom to trust and what to show.
+        settings: UpstreamTls,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Clear(Protocol),
+    Https,
+    Wss,
+}
+
+/// Decodes `appProtocol` and `tls`; HTTP/1.1 in clear text where both are absent. `None` only after
+/// an error was noted. `base_dir` is the folder of the manifest.
+pub(super) fn decode(fields: &Fields<'_>, base_dir: &Path) -> Option<AppProtocol> {
+    let word = match fields.optional("appProtocol") {
         Some(field) => field.parse(parse),
-        None => Some(Protocol::Http1),
+        None => Some(Word::Clear(Protocol::Http1)),
+    };
+    let tls = fields.optional("tls");
+    let settings = match &tls {
+        Some(field) => settings(field, base_dir),
+        None => Some(UpstreamTls::default()),
+    };
+    let http1_only = match word? {
+        Word::Clear(protocol) => {
+            if let Some(field) = &tls {
+                field.error("needs appProtocol: https or kubernetes.io/wss");
+            }
+            return Some(AppProtocol::Clear(protocol));
+        }
+        Word::Https => false,
+        Word::Wss => true,
+    };
+    Some(AppProtocol::Tls {
+        http1_only,
+        settings: settings?,
+    })
+}
+
+fn parse(text: &str) -> Result<Word, String> {
+    match text {
+        "http" | "kubernetes.io/ws" => Ok(Word::Clear(Protocol::Http1)),
+        "kubernetes.io/h2c" | "grpc" => Ok(Word::Clear(Protocol::H2c)),
+        "https" => Ok(Word::Https),
+        "kubernetes.io/wss" => Ok(Word::Wss),
+        _ => Err(format!(
+            "must be http, https, kubernetes.io/h2c, kubernetes.io/ws, kubernetes.io/wss or grpc, \
+             not {text:?}"
+        )),
     }
 }
 
-fn parse(text: &str) -> Result<Protocol, String> {
-    match text {
-        "http" | "kubernetes.io/ws" => Ok(Protocol::Http1),
-        "kubernetes.io/h2c" | "grpc" => Ok(Protocol::H2c),
-        "https" | "kubernetes.io/wss" => {
-            Err(format!("{text:?}: TLS towards endpoints is not served yet"))
-        }
-        _ => Err(format!(
-            "must be http, kubernetes.io/h2c, kubernetes.io/ws or grpc, not {text:?}"
-        )),
+fn settings(tls: &Field<'_>, base_dir: &Path) -> Option<UpstreamTls> {
+    let fields = tls.map()?;
+    let file = |name| {
+        let field: Field<'_> = fields.optional(name)?;
+        field.non_empty().map(|path| resolve(base_dir, path))
+    };
+    let settings = UpstreamTls {
+        ca: file("caFile"),
+        client_cert: file("clientCertFile"),
+        client_key: file("clientKeyFile"),
+        server_name: fields
+            .optional("serverName")
+            .and_then(|field| field.non_empty().map(str::to_owned)),
+        insecure_skip_verify: fields
+            .optional("insecureSkipVerify")
+            .and_then(|field| field.bool())
+            .unwrap_or_default(),
+    };
+    fields.finish();
+    if settings.client_cert.is_some() != settings.client_key.is_some() {
+        tls.error("'clientCertFile' and 'clientKeyFile' must be set together");
     }
+    Some(settings)
+}
+
+fn resolve(base_dir: &Path, path: &str) -> PathBuf {
+    let joined = base_dir.join(path);
+    // Fails only where the current directory is gone; then relative is the best there is.
+    std::path::absolute(&joined).unwrap_or(joined)
 }
 
 #[cfg(test)]
@@ -35,14 +110,16 @@ mod tests {
     #[test]
     fn a_service_ports_values() {
         for (text, expected) in [
-            ("http", Protocol::Http1),
-            ("kubernetes.io/ws", Protocol::Http1),
-            ("kubernetes.io/h2c", Protocol::H2c),
-            ("grpc", Protocol::H2c),
+            ("http", Word::Clear(Protocol::Http1)),
+            ("kubernetes.io/ws", Word::Clear(Protocol::Http1)),
+            ("kubernetes.io/h2c", Word::Clear(Protocol::H2c)),
+            ("grpc", Word::Clear(Protocol::H2c)),
+            ("https", Word::Https),
+            ("kubernetes.io/wss", Word::Wss),
         ] {
             assert_eq!(parse(text), Ok(expected), "{text}");
         }
-        for text in ["https", "kubernetes.io/wss", "HTTP", "h2c", ""] {
+        for text in ["HTTPS", "HTTP", "h2c", "wss", ""] {
             parse(text).expect_err(text);
         }
     }

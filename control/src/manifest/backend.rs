@@ -4,10 +4,9 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::path::Path;
 
-use proxy::Protocol;
-
-use super::app_protocol;
+use super::app_protocol::{self, AppProtocol};
 use super::decode::Field;
 
 /// What a Backend is.
@@ -16,12 +15,13 @@ pub struct BackendSpec {
     /// Its endpoints, at least one, each once.
     pub addresses: Vec<SocketAddr>,
     /// What they speak; default HTTP/1.1.
-    pub protocol: Protocol,
+    pub protocol: AppProtocol,
 }
 
 impl BackendSpec {
-    /// Decodes `spec`. `None` only after an error was noted.
-    pub fn decode(spec: &Field<'_>) -> Option<Self> {
+    /// Decodes `spec`; `base_dir` is the folder of the manifest. `None` only after an error was
+    /// noted.
+    pub fn decode(spec: &Field<'_>, base_dir: &Path) -> Option<Self> {
         let fields = spec.map()?;
         let mut seen = HashSet::new();
         let addresses = fields.required("addresses").map(|field| {
@@ -36,7 +36,7 @@ impl BackendSpec {
                 Some(address)
             })
         });
-        let protocol = app_protocol::decode(fields.optional("appProtocol").as_ref());
+        let protocol = app_protocol::decode(&fields, base_dir);
         fields.finish();
         Some(Self {
             addresses: addresses?,

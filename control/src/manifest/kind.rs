@@ -161,7 +161,8 @@ fn decode(
             object(kind, &root, report, source, spec).map(Decoded::Process)
         }
         Kind::Backend => {
-            object(kind, &root, report, source, BackendSpec::decode).map(Decoded::Backend)
+            let spec = |field: &Field<'_>| BackendSpec::decode(field, base_dir);
+            object(kind, &root, report, source, spec).map(Decoded::Backend)
         }
         Kind::ConfigMap => match config_map(&root, report, source) {
             Some(ConfigMap::WithBodies(object)) => Some(Decoded::ConfigMap(object)),

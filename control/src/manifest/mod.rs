@@ -48,6 +48,7 @@ mod yaml;
 mod tests;
 
 pub use annotation::MAX_CONCURRENCY_PER_REPLICA;
+pub use app_protocol::AppProtocol;
 pub use backend::BackendSpec;
 pub use body_file::FileBody;
 pub use config_map::{ConfigMapSpec, RESPONSE_BODY_LABEL};

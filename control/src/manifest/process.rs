@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use proxy::Protocol;
-
-use super::app_protocol;
+use super::app_protocol::{self, AppProtocol};
 use super::decode::Field;
 
 /// What a Process asks for.
@@ -24,7 +22,7 @@ pub struct ProcessSpec {
     /// How it shows that it can serve.
     pub readiness: Readiness,
     /// What its replicas speak; default HTTP/1.1.
-    pub protocol: Protocol,
+    pub protocol: AppProtocol,
     /// Time to become ready before it counts as failed; default 60 s.
     pub start_timeout: Duration,
     /// Time between the request to stop and the kill; default 5 s.
@@ -72,7 +70,13 @@ impl ProcessSpec {
             Some(field) => field.duration(),
             None => Some(Duration::from_secs(5)),
         };
-        let protocol = app_protocol::decode(fields.optional("appProtocol").as_ref());
+        let protocol = app_protocol::decode(&fields, base_dir);
+        if matches!(protocol, Some(AppProtocol::Tls { .. }))
+            && matches!(readiness, Some(Readiness::Http { .. }))
+            && let Some(field) = fields.optional("readiness")
+        {
+            field.warning("httpGet is sent in clear text, which this appProtocol does not expect: use tcpSocket");
+        }
         fields.finish();
         Some(Self {
             command: command?,

@@ -28,6 +28,7 @@ mod shutdown;
 mod startup;
 mod stop_order;
 mod targets_api;
+mod tls;
 mod traces;
 mod upgrades;
 mod variables;

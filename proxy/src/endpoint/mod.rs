@@ -19,7 +19,10 @@ pub use probe::ProbePace;
 pub(crate) use probe::probe_once;
 pub use protocol::Protocol;
 
-use crate::upstream::{Connection, Connections};
+use crate::{
+    tls::Connector,
+    upstream::{Connection, Connections},
+};
 use arc_swap::ArcSwapOption;
 use crossbeam_utils::CachePadded;
 use eject::Ejection;
@@ -57,6 +60,21 @@ impl Endpoint {
     /// `workers` is the number of workers that keep connections to it.
     #[must_use]
     pub fn new(addr: SocketAddr, name: &str, protocol: Protocol, workers: usize) -> Self {
+        Self::with(addr, name, Connections::new(protocol, workers))
+    }
+
+    /// Likewise, one that speaks TLS, and in it what `connector` agrees on.
+    #[must_use]
+    pub fn over_tls(
+        addr: SocketAddr,
+        name: &str,
+        connector: Arc<Connector>,
+        workers: usize,
+    ) -> Self {
+        Self::with(addr, name, Connections::over_tls(connector, workers))
+    }
+
+    fn with(addr: SocketAddr, name: &str, connections: Connections) -> Self {
         Self {
             addr,
             name: name.into(),
@@ -66,7 +84,7 @@ impl Endpoint {
             youth: Youth::default(),
             is_watched: AtomicBool::new(false),
             watchers: ArcSwapOption::empty(),
-            connections: Connections::new(protocol, workers),
+            connections,
         }
     }
 
@@ -88,10 +106,14 @@ impl Endpoint {
         self.addr
     }
 
-    /// What it speaks.
-    #[must_use]
-    pub fn protocol(&self) -> Protocol {
-        self.connections.protocol()
+    /// May it speak HTTP/2? Then it can say of a request that it did nothing.
+    pub(crate) fn may_speak_h2(&self) -> bool {
+        self.connections.may_speak_h2()
+    }
+
+    /// Does it speak nothing but HTTP/2?
+    pub(crate) fn speaks_h2_only(&self) -> bool {
+        self.connections.speaks_h2_only()
     }
 
     /// What logs call it.
@@ -194,6 +216,12 @@ impl Endpoint {
         if let Some(watchers) = &*self.watchers.load() {
             watchers.iter().for_each(|changed| changed.notify_one());
         }
+    }
+
+    /// Of its present streak of TLS handshakes that end in disagreement, is
+    /// this the first?
+    pub(crate) fn is_first_disagreement(&self) -> bool {
+        self.connections.is_first_disagreement()
     }
 
     /// It accepts connections again.
@@ -305,6 +333,12 @@ impl EndpointSet {
         self.endpoints.iter().any(is_it)
             && (out + 1) * 100 <= self.len() * usize::from(max_percent)
             && others.any(|other| !other.is_ejected(now_us))
+    }
+
+    /// Could somebody else be picked at `now_us`?
+    pub(crate) fn has_other_than(&self, endpoint: &Endpoint, now_us: u64) -> bool {
+        let mut all = self.endpoints.iter();
+        all.any(|other| !std::ptr::eq(&raw const **other, endpoint) && !other.is_ejected(now_us))
     }
 
     /// Picks the endpoint for one request, and counts it there.

@@ -10,7 +10,7 @@
 
 use super::{limits::Limits, upgrades::UpgradePlace};
 use crate::{
-    endpoint::{Claimed, EjectReason, Endpoint, Lease, Protocol, Strike},
+    endpoint::{Claimed, EjectReason, Endpoint, Lease, Strike},
     error::Refusal,
     gate::{Pass, WaitsFor},
     http::{
@@ -24,6 +24,7 @@ use crate::{
     proxy::Shared,
     route::{ResponseMode, Route, SessionId, StaticResponse, StaticRoute},
     server::ClientConnection,
+    tls,
     upstream::{self, Answer, AnswerBody, Asker, SendError, Switched, Use},
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -213,7 +214,7 @@ impl<'a> Job<'a> {
             self.passed_wait = self.fixed.is_none() && !self.on_fallback;
 
             // 4. to 6. A connection, and the request on it.
-            if self.websocket.is_some() && lease.endpoint().protocol() == Protocol::H2c {
+            if self.websocket.is_some() && lease.endpoint().speaks_h2_only() {
                 return Err(Refusal::NoWebSocket);
             }
             if let Some(request) = &mut self.request {
@@ -258,6 +259,9 @@ impl<'a> Job<'a> {
                 }
                 Err(SendError::Connect(error)) => {
                     self.journal.not_sent();
+                    if tls::is_verdict(&error) && self.is_last_choice(&lease) {
+                        return Err(self.cannot_agree(&lease, error));
+                    }
                     self.endpoint_is_dead(&lease, &error)?;
                 }
                 Err(SendError::Unfit(what)) => {
@@ -508,6 +512,36 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
+    /// Is there nobody else to try now?
+    fn is_last_choice(&self, lease: &Lease) -> bool {
+        let target = &self.route.target;
+        let (endpoint, now_us) = (lease.endpoint(), target.clock().now_us());
+        let has_other = match self.route.cold_start.fallback.as_ref() {
+            Some(fallback) if self.on_fallback => fallback.has_other_than(endpoint, now_us),
+            _ => target.endpoints_guard().has_other_than(endpoint, now_us),
+        };
+        !has_other
+    }
+
+    /// The endpoint is there, but it and we do not agree about TLS: it would be
+    /// no use to wait for another handshake. Nothing was sent.
+    #[cold]
+    fn cannot_agree(&self, lease: &Lease, error: std::io::Error) -> Refusal {
+        let endpoint = lease.endpoint();
+        self.target_metrics()
+            .connect_failures
+            .fetch_add(1, Ordering::Relaxed);
+        if endpoint.is_first_disagreement() {
+            tracing::warn!(
+                target = %self.route.target.id(), endpoint = endpoint.name(),
+                addr = %endpoint.addr(), %error,
+                "TLS handshake with an endpoint failed: requests are answered 502 \
+                 (authority, server name, client certificate?)"
+            );
+        }
+        Refusal::Handshake(error)
+    }
+
     /// A connection also breaks because the client's body did: that is not
     /// the endpoint's failure.
     fn check_upload(&self) -> Result<(), Refusal> {
@@ -522,7 +556,7 @@ impl<'a> Job<'a> {
     /// did nothing about the request, or breaks the connection where that is
     /// safe: HTTP/2 takes the original. Over HTTP/1.1 it stays with us.
     fn copy_for_http2(&self, lease: &Lease) -> Option<Request<()>> {
-        if lease.endpoint().protocol() != Protocol::H2c {
+        if !lease.endpoint().may_speak_h2() {
             return None;
         }
         let request = self.request.as_ref()?;

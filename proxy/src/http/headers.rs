@@ -232,7 +232,10 @@ fn forward_peer(headers: &mut HeaderMap, peer: &Peer) {
         } else {
             headers.remove(FORWARDED_HOST);
         }
-        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(
+            FORWARDED_PROTO,
+            HeaderValue::from_static(peer.transport.scheme()),
+        );
         headers.remove(FORWARDED_PORT);
         return;
     }
@@ -256,7 +259,7 @@ fn forward_peer(headers: &mut HeaderMap, peer: &Peer) {
         headers.insert(FORWARDED_HOST, host);
     }
     if let Entry::Vacant(entry) = headers.entry(FORWARDED_PROTO) {
-        entry.insert(HeaderValue::from_static("http"));
+        entry.insert(HeaderValue::from_static(peer.transport.scheme()));
     }
 }
 
@@ -270,6 +273,7 @@ fn forward_peer(headers: &mut HeaderMap, peer: &Peer) {
 pub(crate) fn to_http2<B>(
     request: &mut Request<B>,
     endpoint: SocketAddr,
+    scheme: Scheme,
 ) -> Result<(), &'static str> {
     let headers = request.headers_mut();
     for name in [
@@ -284,7 +288,7 @@ pub(crate) fn to_http2<B>(
         _ => Authority::from_str(&endpoint.to_string()),
     };
     let mut parts = uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
+    parts.scheme = Some(scheme);
     parts.authority = Some(authority.map_err(|_| "a Host header that is no authority")?);
     let path = request.uri().path_and_query().cloned();
     parts.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
@@ -336,6 +340,7 @@ fn merge_cookies(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::Transport;
 
     fn request(lines: &[(&'static str, &'static str)]) -> Request<()> {
         let mut request = Request::new(());
@@ -353,6 +358,7 @@ mod tests {
             addr: SocketAddr::new(ip.parse().expect("an address"), 4711),
             ip: HeaderValue::from_str(ip).expect("a value"),
             is_trusted,
+            transport: Transport::Clear,
         }
     }
 
@@ -520,7 +526,7 @@ mod tests {
         rewrite_request(&mut there, &client);
         frame_body(&mut there);
         let before = (there.uri().clone(), shown(there.headers()));
-        to_http2(&mut there, endpoint).expect("a good host");
+        to_http2(&mut there, endpoint, Scheme::HTTP).expect("a good host");
         assert_eq!(there.uri(), "http://a.test:81/x/y?z=1");
         assert_eq!(there.version(), Version::HTTP_2);
         assert_eq!(
@@ -538,7 +544,7 @@ mod tests {
 
         let mut nobody = request(&[]);
         *nobody.uri_mut() = Uri::from_static("*");
-        to_http2(&mut nobody, endpoint).expect("no host");
+        to_http2(&mut nobody, endpoint, Scheme::HTTP).expect("no host");
         let authority = nobody.uri().authority().map(Authority::as_str);
         assert_eq!(
             (authority, nobody.uri().path()),
@@ -546,6 +552,6 @@ mod tests {
         );
 
         let mut odd = request(&[("host", "a b")]);
-        to_http2(&mut odd, endpoint).expect_err("no authority");
+        to_http2(&mut odd, endpoint, Scheme::HTTP).expect_err("no authority");
     }
 }

@@ -1,7 +1,7 @@
 //! What a route wants to happen to requests that find nobody.
 
 use super::StaticResponse;
-use crate::endpoint::{EndpointSet, Lease, PlaceLimit};
+use crate::endpoint::{Endpoint, EndpointSet, Lease, PlaceLimit};
 use arc_swap::ArcSwap;
 use std::{sync::Arc, time::Duration};
 
@@ -80,6 +80,11 @@ impl Fallback {
 
     pub(crate) fn pick(&self, now_us: u64) -> Option<Lease> {
         self.endpoints.load().pick(now_us, PlaceLimit::NONE)
+    }
+
+    /// Could somebody else be picked at `now_us`?
+    pub(crate) fn has_other_than(&self, endpoint: &Endpoint, now_us: u64) -> bool {
+        self.endpoints.load().has_other_than(endpoint, now_us)
     }
 }
 

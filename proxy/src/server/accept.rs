@@ -4,6 +4,7 @@
 use super::{
     conn,
     refused::RefusedFor,
+    tls::Transport,
     turn_away::{TurnedAway, turn_away},
 };
 use crate::{proxy::Shared, runtime::Workers};
@@ -37,7 +38,12 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
 /// Accepts until dropped. Running out of file descriptors slows it down, and
 /// nothing ends it. Beyond the limit of connections, each is told so and
 /// closed.
-pub(crate) async fn accept_loop(listener: TcpListener, shared: Arc<Shared>, workers: Arc<Workers>) {
+pub(crate) async fn accept_loop(
+    listener: TcpListener,
+    transport: Transport,
+    shared: Arc<Shared>,
+    workers: Arc<Workers>,
+) {
     let mut exhausted = false;
     let mut warned: Option<Instant> = None;
     let turned_away = TurnedAway::default();
@@ -57,12 +63,15 @@ pub(crate) async fn accept_loop(listener: TcpListener, shared: Arc<Shared>, work
                     }
                     shared.refused.count(RefusedFor::Connections);
                     // This task runs on the first worker, and so does that.
-                    if let Some(place) = turned_away.place() {
+                    // Over TLS it could not be said without a handshake.
+                    if transport == Transport::Clear
+                        && let Some(place) = turned_away.place()
+                    {
                         drop(workers.first().spawn(turn_away(stream, place)));
                     }
                     continue;
                 }
-                if let Err(error) = hand_over(stream, peer, &shared, &workers) {
+                if let Err(error) = hand_over(stream, transport, peer, &shared, &workers) {
                     tracing::debug!(%peer, %error, "connection lost before it was served");
                 }
             }
@@ -93,6 +102,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 
 fn hand_over(
     stream: tokio::net::TcpStream,
+    transport: Transport,
     peer: SocketAddr,
     shared: &Arc<Shared>,
     workers: &Workers,
@@ -126,7 +136,7 @@ fn hand_over(
                     .client(&mut stream, peer, trusted, &served.drain)
                     .await;
                 if let Some(client) = client {
-                    conn::serve(served, index, stream, client, None).await;
+                    conn::serve(served, index, stream, transport, client).await;
                 }
             }
             Err(error) => tracing::warn!(%peer, %error, "connection cannot be served"),

@@ -6,6 +6,7 @@
 //! or replaces what came with a request accordingly; the chain is read only
 //! for who needs the client's address (access log, traces).
 
+use super::tls::Transport;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::{IpNet, Ipv4Net};
 use std::{
@@ -87,16 +88,19 @@ pub(crate) struct Peer {
     pub(crate) ip: HeaderValue,
     /// What it says about earlier hops is believed.
     pub(crate) is_trusted: bool,
+    /// What the connection comes over.
+    pub(crate) transport: Transport,
 }
 
 impl Peer {
-    pub(crate) fn new(addr: SocketAddr, trusted: &TrustedProxies) -> Self {
+    pub(crate) fn new(addr: SocketAddr, trusted: &TrustedProxies, transport: Transport) -> Self {
         let ip = addr.ip().to_canonical();
         Self {
             addr: SocketAddr::new(ip, addr.port()),
             ip: HeaderValue::from_str(&ip.to_string())
                 .expect("an IP address is a valid header value"),
             is_trusted: trusted.contain(ip),
+            transport,
         }
     }
 
@@ -189,7 +193,11 @@ mod tests {
             for line in lines {
                 headers.append(FORWARDED_FOR, HeaderValue::from_static(line));
             }
-            let peer = Peer::new(SocketAddr::new(peer.parse().expect(peer), 1), &networks);
+            let peer = Peer::new(
+                SocketAddr::new(peer.parse().expect(peer), 1),
+                &networks,
+                Transport::Clear,
+            );
             peer.client(&headers, &networks).to_string()
         };
         // Nobody believes a stranger.

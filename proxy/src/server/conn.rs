@@ -8,7 +8,8 @@
 use super::{
     Peer,
     activity::{Activity, Orders, Stage, Verdict, order},
-    client_io::{ClientIo, ClientSocket},
+    client_io::ClientIo,
+    client_socket::ClientSocket,
     detect::{self, ClientProtocol, detect},
     exchange::Served,
     head_scan::Verdicts,
@@ -18,6 +19,7 @@ use super::{
     linger::linger,
     refused::RefusedFor,
     resets::Resets,
+    tls::{self, Transport},
 };
 use crate::{forward::Tunnel, proxy::Shared};
 use bytes::BytesMut;
@@ -106,22 +108,22 @@ impl ClientConnection {
 }
 
 /// Serves one connection until it closes or is drained, also as a tunnel.
-/// `known` is its protocol, if something else than its first bytes tells.
 ///
 /// Must run on the worker. Cancel safe: dropped, the connection is closed.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     worker: usize,
     stream: TcpStream,
+    transport: Transport,
     peer: SocketAddr,
-    known: Option<ClientProtocol>,
 ) {
     let watched = shared.sweeps[worker].watch();
     let activity = watched.activity();
     let socket = ClientSocket::new(stream, activity.clone());
+    let trusted = &shared.config.client_address.trusted_proxies;
     let client = ClientConnection {
         worker,
-        peer: Peer::new(peer, &shared.config.client_address.trusted_proxies),
+        peer: Peer::new(peer, trusted, transport),
         verdicts: Verdicts::new(),
         resets: Resets::default(),
         activity: activity.clone(),
@@ -132,6 +134,15 @@ pub(crate) async fn serve(
     };
     let served: Served = Arc::new((shared, client));
     let mut io = ClientIo::new(socket);
+    let mut known = None;
+    if transport == Transport::Tls {
+        // Boxed, so that it costs other connections nothing.
+        match Box::pin(tls::handshake(&served.0, io, peer)).await {
+            Some(shaken) => (io, known) = shaken,
+            None => return,
+        }
+        activity.enter(Stage::Silent);
+    }
     let protocol = match known {
         Some(protocol) => protocol,
         None => match first_bytes(&mut io, activity).await {

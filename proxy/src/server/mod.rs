@@ -5,6 +5,7 @@ mod accept;
 mod activity;
 mod client_address;
 mod client_io;
+mod client_socket;
 mod coalesce;
 mod conn;
 mod detect;
@@ -20,6 +21,7 @@ mod proxy_protocol;
 mod refused;
 mod resets;
 mod sweep;
+mod tls;
 mod turn_away;
 
 pub(crate) use accept::{accept_loop, bind};
@@ -35,3 +37,4 @@ pub use proxy_protocol::{
 pub use refused::{Refused, RefusedFor};
 pub(crate) use resets::ResetWatch;
 pub(crate) use sweep::Sweep;
+pub(crate) use tls::Transport;

@@ -8,9 +8,6 @@ use tokio::net::TcpStream;
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
-/// What a connection to an endpoint runs over.
-pub(super) type Stream = TcpStream;
-
 /// A TCP connection to `addr` within `limit`.
 ///
 /// # Errors
@@ -36,7 +33,7 @@ pub(crate) async fn connect(addr: SocketAddr, limit: Duration) -> io::Result<Tcp
 /// As [`connect`].
 ///
 /// Cancel safe.
-pub(super) async fn open(addr: SocketAddr, limit: Duration) -> io::Result<Stream> {
+pub(super) async fn open(addr: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
     let stream = connect(addr, limit).await?;
     stream.set_nodelay(true)?;
     let socket = SockRef::from(&stream);

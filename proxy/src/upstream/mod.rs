@@ -1,7 +1,8 @@
 //! Upstream: connections to endpoints. `dial.rs` opens sockets; `send.rs`
 //! sends a request as the endpoint's protocol wants it: `h1/` or `h2c/`.
 //! `pool.rs` keeps the idle HTTP/1.1 connections, one list per worker;
-//! `answer.rs` is the body of what comes back.
+//! `answer.rs` is the body of what comes back. TLS, where the handshake tells
+//! which protocol it is: `tls.rs`; `stream.rs` is what a connection runs over.
 
 mod answer;
 mod dial;
@@ -10,6 +11,8 @@ mod h1;
 mod h2c;
 mod pool;
 mod send;
+mod stream;
+mod tls;
 
 pub(crate) use answer::AnswerBody;
 pub(crate) use dial::connect;
@@ -18,8 +21,9 @@ pub(crate) use h1::{Connection, Switched};
 pub(crate) use pool::IdlePool;
 pub(crate) use send::{Answer, Asker, Relay, SendError, Use, send};
 
-use crate::endpoint::Protocol;
-use std::time::Duration;
+use crate::{endpoint::Protocol, tls::Connector};
+use std::{sync::Arc, time::Duration};
+use tls::TlsPool;
 
 /// The connections to one endpoint.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub(crate) enum Connections {
     Http1(IdlePool),
     /// All of them: they are shared.
     H2c(h2c::Pool),
+    /// Of either kind.
+    Tls(Box<TlsPool>),
 }
 
 impl Connections {
@@ -38,17 +44,36 @@ impl Connections {
         }
     }
 
-    pub(crate) fn protocol(&self) -> Protocol {
+    pub(crate) fn over_tls(connector: Arc<Connector>, workers: usize) -> Self {
+        Self::Tls(Box::new(TlsPool::new(connector, workers)))
+    }
+
+    pub(crate) fn may_speak_h2(&self) -> bool {
         match self {
-            Self::Http1(_) => Protocol::Http1,
-            Self::H2c(_) => Protocol::H2c,
+            Self::Http1(_) => false,
+            Self::H2c(_) => true,
+            Self::Tls(pool) => pool.may_speak_h2(),
+        }
+    }
+
+    pub(crate) fn speaks_h2_only(&self) -> bool {
+        matches!(self, Self::H2c(_))
+    }
+
+    /// See [`crate::endpoint::Endpoint::is_first_disagreement`].
+    pub(crate) fn is_first_disagreement(&self) -> bool {
+        match self {
+            Self::Tls(pool) => pool.is_first_disagreement(),
+            Self::Http1(_) | Self::H2c(_) => false,
         }
     }
 
     /// Keeps a connection of `worker`'s whose last exchange is complete.
     pub(crate) fn give_back(&self, worker: usize, connection: Connection) {
-        if let Self::Http1(pool) = self {
-            pool.put(worker, connection);
+        match self {
+            Self::Http1(pool) => pool.put(worker, connection),
+            Self::Tls(pool) => pool.give_back(worker, connection),
+            Self::H2c(_) => {}
         }
     }
 
@@ -57,6 +82,7 @@ impl Connections {
         match self {
             Self::Http1(pool) => pool.len(),
             Self::H2c(pool) => pool.idle(),
+            Self::Tls(pool) => pool.idle(),
         }
     }
 
@@ -65,6 +91,7 @@ impl Connections {
         match self {
             Self::Http1(pool) => pool.clear(),
             Self::H2c(pool) => pool.clear(),
+            Self::Tls(pool) => pool.clear(),
         }
     }
 
@@ -72,6 +99,7 @@ impl Connections {
         match self {
             Self::Http1(pool) => pool.close_older_than(age),
             Self::H2c(pool) => pool.close_older_than(age),
+            Self::Tls(pool) => pool.close_older_than(age),
         }
     }
 }

@@ -48,7 +48,7 @@ impl IdlePool {
     /// The connection that `worker` used last and that is still open.
     pub(crate) fn take(&self, worker: usize) -> Option<Connection> {
         let mut list = self.list(worker).lock();
-        while let Some(idle) = list.idle.pop_back() {
+        while let Some(mut idle) = list.idle.pop_back() {
             if idle.connection.is_open() {
                 return Some(idle.connection);
             }
@@ -75,9 +75,9 @@ impl IdlePool {
     /// How many there are that are still open.
     pub(crate) fn len(&self) -> usize {
         let open = |list: &Mutex<List>| {
-            let list = list.lock();
-            let open = list.idle.iter().filter(|idle| idle.connection.is_open());
-            open.count()
+            let mut list = list.lock();
+            let open = list.idle.iter_mut().map(|idle| idle.connection.is_open());
+            open.filter(|is_open| *is_open).count()
         };
         self.workers.iter().map(open).sum()
     }
@@ -89,7 +89,7 @@ impl IdlePool {
         for list in &self.workers {
             let mut list = list.lock();
             list.idle
-                .retain(|idle| idle.connection.is_open() && now - idle.since < age);
+                .retain_mut(|idle| idle.connection.is_open() && now - idle.since < age);
             list.swept = now;
         }
     }

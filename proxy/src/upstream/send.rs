@@ -1,7 +1,7 @@
 //! Sending one request to one endpoint, and telling apart what went wrong:
 //! what may be tried again depends on how far the request got.
 
-use super::{AnswerBody, Connections, UpstreamError, h1, h2c};
+use super::{AnswerBody, Connections, UpstreamError, h1, h2c, tls};
 use crate::{endpoint::Endpoint, http::UploadBody, journal::Journal};
 use http::{Request, Response};
 use std::{io, sync::Arc, time::Duration};
@@ -27,6 +27,10 @@ pub(crate) enum SendError {
     BadAnswer(UpstreamError),
 }
 
+/// How many shared connections may turn out to be closed before the request
+/// went out until that counts as a connection that cannot be made.
+pub(super) const MOST_RETURNS: u32 = 3;
+
 /// Takes interim answers (1xx): whole heads, as an HTTP/1.1 client gets them.
 pub(crate) type Relay<'a> = dyn Fn(&[u8]) + Sync + 'a;
 
@@ -51,7 +55,7 @@ pub(crate) enum Use {
 }
 
 /// Sends `request` on a connection of `worker`'s as the endpoint's protocol
-/// wants it; see [`h1::send`] and [`h2c::send`]. The connection goes back to
+/// wants it; see [`h1::send`], [`h2c::send`] and [`tls::send`]. The connection goes back to
 /// the endpoint by itself, or with the answer's body.
 ///
 /// The request must be there. It stays there unless it was answered or, over
@@ -80,6 +84,19 @@ pub(crate) async fn send(
                 pool,
                 worker,
                 connect_limit,
+                request,
+                journal,
+            ))
+            .await
+        }
+        // Boxed, so that it costs the others nothing.
+        Connections::Tls(pool) => {
+            let to = (endpoint, &**pool, worker);
+            Box::pin(tls::send(
+                to,
+                connection,
+                connect_limit,
+                asker,
                 request,
                 journal,
             ))

@@ -7,6 +7,7 @@
 use super::{Head, Wire, within};
 use parking_lot::Mutex;
 use std::{
+    io,
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
@@ -18,6 +19,7 @@ use tokio::{
     sync::oneshot,
     task::{JoinHandle, JoinSet},
 };
+use tokio_rustls::TlsAcceptor;
 
 /// An address of 127.0.0.0/8 that no other test uses.
 fn own_ip() -> Ipv4Addr {
@@ -251,6 +253,29 @@ impl ScriptedBackend {
     pub(crate) async fn accept(&self) -> Wire {
         let accepted = within("a connection from the proxy", self.listener.accept()).await;
         accepted.expect("a connection").0.into()
+    }
+
+    /// The next connection, after a TLS handshake. Probes, which close
+    /// without a word, are passed over.
+    pub(crate) async fn accept_tls(&self, tls: &TlsAcceptor) -> Wire {
+        loop {
+            let accepted = within("a connection from the proxy", self.listener.accept()).await;
+            let stream = accepted.expect("a connection").0;
+            stream.set_nodelay(true).expect("an open socket");
+            match within("a handshake", tls.accept(stream)).await {
+                Ok(stream) => return Wire::over_tls(stream.into()),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                Err(error) => panic!("no handshake: {error}"),
+            }
+        }
+    }
+
+    /// The next connection, whose TLS handshake fails.
+    pub(crate) async fn refuse_tls(&self, tls: &TlsAcceptor) {
+        let accepted = within("a connection from the proxy", self.listener.accept()).await;
+        let stream = accepted.expect("a connection").0;
+        let shaken = within("a handshake", tls.accept(stream)).await;
+        assert!(shaken.is_err(), "the handshake succeeded");
     }
 
     /// Closes the port; connections that were taken up live on.

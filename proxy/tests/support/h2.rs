@@ -7,6 +7,7 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, client::conn::http2::SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use socket2::SockRef;
 use std::{
     convert::Infallible,
     future::Future,
@@ -14,7 +15,12 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::{net::TcpStream, sync::mpsc, task::JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::mpsc,
+    task::JoinHandle,
+};
 
 /// The body of a request or an answer, sent when the test says so.
 #[derive(Debug, Default)]
@@ -87,6 +93,19 @@ impl H2Client {
         stream.set_nonblocking(true).expect("an open socket");
         let socket = stream.try_clone().expect("an open socket");
         let stream = TcpStream::from_std(stream).expect("a runtime");
+        Self::over(stream, socket).await
+    }
+
+    /// Over TLS, once HTTP/2 was agreed on.
+    pub(crate) async fn over_tls(stream: tokio_rustls::client::TlsStream<TcpStream>) -> Self {
+        let socket = SockRef::from(stream.get_ref().0).try_clone();
+        Self::over(stream, socket.expect("an open socket").into()).await
+    }
+
+    async fn over<S>(stream: S, socket: std::net::TcpStream) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
                 .await

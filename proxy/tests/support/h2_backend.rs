@@ -15,10 +15,12 @@ use std::{
     },
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot, watch},
     task::{JoinHandle, JoinSet},
 };
+use tokio_rustls::TlsAcceptor;
 
 /// A request that waits for the test to answer it.
 pub(crate) struct Call {
@@ -92,6 +94,15 @@ impl H2Backend {
 
     /// One that allows so many concurrent streams on a connection.
     pub(crate) async fn limited(streams: u32) -> Self {
+        Self::with(streams, None).await
+    }
+
+    /// One that speaks TLS.
+    pub(crate) async fn over_tls(tls: TlsAcceptor) -> Self {
+        Self::with(100, Some(tls)).await
+    }
+
+    async fn with(streams: u32, tls: Option<TlsAcceptor>) -> Self {
         let listener = bind_own();
         let addr = listener.local_addr().expect("bound");
         let (found, calls) = mpsc::unbounded_channel();
@@ -100,6 +111,7 @@ impl H2Backend {
         let connections = Arc::new(AtomicUsize::new(0));
         let accepting = Accepting {
             streams,
+            tls,
             found,
             going_away,
             connections: connections.clone(),
@@ -147,6 +159,7 @@ impl H2Backend {
 #[derive(Clone)]
 struct Accepting {
     streams: u32,
+    tls: Option<TlsAcceptor>,
     found: mpsc::UnboundedSender<Call>,
     going_away: watch::Receiver<usize>,
     connections: Arc<AtomicUsize>,
@@ -169,7 +182,22 @@ impl Accepting {
         connections.shutdown().await;
     }
 
-    async fn serve(mut self, stream: TcpStream, connection: usize) {
+    async fn serve(self, stream: TcpStream, connection: usize) {
+        match self.tls.clone() {
+            None => self.serve_on(stream, connection).await,
+            Some(tls) => {
+                // What went wrong shows at the other side.
+                if let Ok(stream) = tls.accept(stream).await {
+                    self.serve_on(stream, connection).await;
+                }
+            }
+        }
+    }
+
+    async fn serve_on<S>(mut self, stream: S, connection: usize)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let found = self.found;
         let service = service_fn(move |request: http::Request<Incoming>| {
             let (head, body) = request.into_parts();

@@ -1,6 +1,7 @@
 //! Doubles for tests through real sockets: a proxy with its targets
 //! (`proxy.rs`), backends (`backend.rs`, `bounded.rs`, `h2_backend.rs`), and clients that see
-//! exact bytes (`wire.rs`), speak HTTP/2 (`h2.rs`) or are many (`crowd.rs`).
+//! exact bytes (`wire.rs`), speak HTTP/2 (`h2.rs`), also over TLS (`tls.rs`), or are many
+//! (`crowd.rs`).
 //!
 //! Nothing here sleeps. Whatever waits has a deadline that only a broken test
 //! reaches.
@@ -11,6 +12,7 @@ mod crowd;
 mod h2;
 mod h2_backend;
 mod proxy;
+mod tls;
 mod wire;
 
 pub(crate) use backend::{Backend, ScriptedBackend, dead_address};
@@ -19,6 +21,7 @@ pub(crate) use crowd::Crowd;
 pub(crate) use h2::{H2Client, Upload, complete, request as h2_request};
 pub(crate) use h2_backend::H2Backend;
 pub(crate) use proxy::{Setup, TestProxy, rule};
+pub(crate) use tls::{Ca, Pair, serving, trusting, watching};
 pub(crate) use wire::{Head, Wire};
 
 use std::{

@@ -6,6 +6,7 @@ use proxy::{
     Clock, DemandSink, Endpoint, EndpointSet, Protocol, Proxy, ProxyConfig, RefusedFor,
     RuntimeKind, Target, TargetId,
     route::{HeaderRule, Route, RouteSpec, RouteTable, Rule, Timeouts},
+    tls::{Tls, TlsConfig, UpstreamTls},
 };
 use std::{net::SocketAddr, sync::Arc};
 
@@ -37,6 +38,7 @@ pub(crate) struct Setup {
     timeouts: Timeouts,
     shape: Arc<dyn Fn(Route) -> Route>,
     routes: Vec<(&'static str, Rule)>,
+    tls: TlsConfig,
 }
 
 impl Setup {
@@ -73,13 +75,23 @@ impl Setup {
         self
     }
 
+    /// TLS; with certificates, there is a listener.
+    pub(crate) fn tls(mut self, tls: TlsConfig) -> Self {
+        self.tls = tls;
+        self
+    }
+
     pub(crate) fn start(mut self) -> TestProxy {
         count_panics();
         if self.routes.is_empty() {
             self.routes.push(("web", Rule::default()));
         }
         let sink = Arc::new(Edges::default());
-        let proxy = Proxy::new(self.config, Clock::start(), sink.clone()).expect("workers");
+        let (tls, problems) = Tls::load(self.tls);
+        assert_eq!(problems, []);
+        let clock = Clock::start();
+        let proxy = Proxy::with_tls(self.config, clock, sink.clone(), Arc::new(tls));
+        let proxy = proxy.expect("workers");
         let mut targets: Vec<Arc<Target>> = Vec::new();
         let mut specs = Vec::new();
         for (name, rule) in self.routes {
@@ -100,9 +112,16 @@ impl Setup {
         let addr = proxy
             .listen(([127, 0, 0, 1], 0).into())
             .expect("a free port");
+        let tls_addr = proxy.tls().serves().then(|| {
+            let listener = proxy::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+            let addr = listener.local_addr().expect("bound");
+            proxy.accept_tls(listener).expect("certificates");
+            addr
+        });
         TestProxy {
             proxy,
             addr,
+            tls_addr,
             targets,
             sink,
             endpoints: Mutex::default(),
@@ -115,6 +134,7 @@ impl Setup {
 pub(crate) struct TestProxy {
     pub(crate) proxy: Proxy,
     addr: SocketAddr,
+    tls_addr: Option<SocketAddr>,
     targets: Vec<Arc<Target>>,
     sink: Arc<Edges>,
     endpoints: Mutex<Vec<Arc<Endpoint>>>,
@@ -138,11 +158,17 @@ impl TestProxy {
             timeouts: Timeouts::default(),
             shape: Arc::new(|route| route),
             routes: Vec::new(),
+            tls: TlsConfig::default(),
         }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where clients connect with TLS.
+    pub(crate) fn tls_addr(&self) -> SocketAddr {
+        self.tls_addr.expect("certificates")
     }
 
     /// A new HTTP/1.1 client.
@@ -193,6 +219,21 @@ impl TestProxy {
         let made = self.proxy.endpoint_speaking(Protocol::H2c, addr, "replica");
         self.endpoints.lock().push(made);
         self.serve(addr)
+    }
+
+    /// Likewise, one of the service `web.default` that speaks TLS.
+    pub(crate) fn serve_tls(&self, addr: SocketAddr, settings: &UpstreamTls) -> Arc<Endpoint> {
+        self.add_tls(addr, settings, false);
+        self.serve(addr)
+    }
+
+    /// Makes `addr` an endpoint that speaks TLS, for whoever publishes it.
+    pub(crate) fn add_tls(&self, addr: SocketAddr, settings: &UpstreamTls, http1_only: bool) {
+        let tls = self.proxy.tls();
+        let connector = tls.connector(settings, "web.default", http1_only);
+        let connector = connector.expect("good settings");
+        let made = self.proxy.endpoint_over_tls(connector, addr, "replica");
+        self.endpoints.lock().push(made);
     }
 
     /// How often the sink was told that somebody waits for `target`.

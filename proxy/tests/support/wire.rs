@@ -3,17 +3,80 @@
 
 use super::within;
 use socket2::SockRef;
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
 };
+use tokio_rustls::TlsStream;
 
 /// A connection and what was received on it but not yet looked at.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     buffer: Vec<u8>,
+}
+
+/// In clear text or over TLS, at either end.
+#[derive(Debug)]
+enum Stream {
+    Clear(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Clear(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
 }
 
 /// A request's or a response's head.
@@ -92,13 +155,21 @@ impl From<TcpStream> for Wire {
     fn from(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("an open socket");
         Self {
-            stream,
+            stream: Stream::Clear(stream),
             buffer: Vec::new(),
         }
     }
 }
 
 impl Wire {
+    /// Over TLS, at either end.
+    pub(crate) fn over_tls(stream: TlsStream<TcpStream>) -> Self {
+        Self {
+            stream: Stream::Tls(Box::new(stream)),
+            buffer: Vec::new(),
+        }
+    }
+
     pub(crate) async fn connect(addr: SocketAddr) -> Self {
         let stream = within("connect", TcpStream::connect(addr)).await;
         stream.expect("somebody listens").into()
@@ -107,7 +178,11 @@ impl Wire {
     /// Sends all of it, or as much as the other side takes before it closes.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         // What became of it shows in what comes back.
-        let _sent = within("send", self.stream.write_all(bytes.as_ref())).await;
+        let sent = async {
+            self.stream.write_all(bytes.as_ref()).await?;
+            self.stream.flush().await
+        };
+        let _sent = within("send", sent).await;
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Response {
@@ -254,7 +329,7 @@ impl Wire {
 
     /// Closes without a farewell: the other side gets a reset.
     pub(crate) fn reset(self) {
-        SockRef::from(&self.stream)
+        SockRef::from(self.stream.tcp())
             .set_linger(Some(Duration::ZERO))
             .expect("an open socket");
     }
@@ -267,6 +342,9 @@ impl Wire {
         tokio::net::tcp::OwnedWriteHalf,
     ) {
         assert!(self.buffer.is_empty(), "received and not looked at");
-        self.stream.into_split()
+        match self.stream {
+            Stream::Clear(stream) => stream.into_split(),
+            Stream::Tls(_) => panic!("over TLS, the halves are no sockets"),
+        }
     }
 }

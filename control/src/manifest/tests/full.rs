@@ -3,7 +3,7 @@
 use crate::autoscaler::{
     Behavior, MetricType, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy,
 };
-use proxy::Protocol;
+use proxy::{Protocol, tls::UpstreamTls};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,7 +50,15 @@ status: {conditions: []}
 apiVersion: local.reveille.dev/v1alpha1
 kind: Backend
 metadata: {name: web, namespace: shop}
-spec: {addresses: ["127.0.0.1:9000", "[::1]:9000"], appProtocol: kubernetes.io/h2c}
+spec:
+  addresses: ["127.0.0.1:9000", "[::1]:9000"]
+  appProtocol: https
+  tls:
+    caFile: tls/ca.crt
+    clientCertFile: /etc/client.crt
+    clientKeyFile: /etc/client.key
+    serverName: other.test
+    insecureSkipVerify: true
 ---
 apiVersion: local.reveille.dev/v1alpha1
 kind: Backend
@@ -174,7 +182,16 @@ fn every_field_of_an_interceptor_route() {
         manifests.backends[0].spec,
         BackendSpec {
             addresses,
-            protocol: Protocol::H2c,
+            protocol: AppProtocol::Tls {
+                http1_only: false,
+                settings: UpstreamTls {
+                    ca: Some("/srv/tls/ca.crt".into()),
+                    client_cert: Some("/etc/client.crt".into()),
+                    client_key: Some("/etc/client.key".into()),
+                    server_name: Some("other.test".into()),
+                    insecure_skip_verify: true,
+                },
+            },
         }
     );
 }
@@ -326,7 +343,7 @@ fn every_field_of_a_scaled_object_and_a_process() {
         readiness: Readiness::Http {
             path: "/healthz?full=1".into(),
         },
-        protocol: Protocol::H2c,
+        protocol: AppProtocol::Clear(Protocol::H2c),
         start_timeout: Duration::from_secs(20),
         termination_grace_period: Duration::from_millis(1500),
     };
@@ -357,7 +374,7 @@ fn defaults() {
     let process = &manifests.processes[0].spec;
     assert_eq!(process.working_dir, PathBuf::from("/srv"));
     assert_eq!(process.readiness, Readiness::Tcp);
-    assert_eq!(process.protocol, Protocol::Http1);
+    assert_eq!(process.protocol, AppProtocol::Clear(Protocol::Http1));
     assert_eq!(process.start_timeout, Duration::from_secs(60));
     assert_eq!(process.termination_grace_period, Duration::from_secs(5));
     assert_eq!(manifests.processes[0].meta.namespace, "default");

@@ -11,7 +11,7 @@ pub(crate) use self::http::{Answer, Client, Connection, read_head};
 pub(crate) use admin::TargetNow;
 pub(crate) use manifest::Target;
 pub(crate) use processes::Marker;
-pub(crate) use reveille::{Ended, Reveille, command};
+pub(crate) use reveille::{Ended, Reveille, Starter, command};
 
 use std::time::Duration;
 use tokio::time::Instant;

@@ -63,6 +63,11 @@ impl Starter {
         self
     }
 
+    /// The folder of the manifest.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// A flag and its value.
     pub(crate) fn arg(mut self, flag: &str, value: &str) -> Self {
         self.args.extend([flag.to_owned(), value.to_owned()]);
@@ -136,6 +141,7 @@ pub(crate) struct Ended {
 #[serde(deny_unknown_fields)]
 struct Addresses {
     proxy: SocketAddr,
+    proxy_tls: Option<SocketAddr>,
     grpc: SocketAddr,
     admin: SocketAddr,
 }
@@ -198,6 +204,11 @@ impl Reveille {
     /// Where clients connect.
     pub(crate) fn proxy(&self) -> SocketAddr {
         self.addresses().proxy
+    }
+
+    /// Where clients connect with TLS.
+    pub(crate) fn proxy_tls(&self) -> SocketAddr {
+        self.addresses().proxy_tls.expect("certificates were given")
     }
 
     /// Where KEDA connects.

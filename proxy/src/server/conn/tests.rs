@@ -32,7 +32,7 @@ async fn connect(proxy: &Proxy) -> (TcpStream, JoinHandle<()>) {
     let client = TcpStream::connect(listener.local_addr().expect("bound")).await;
     let (stream, peer) = listener.accept().await.expect("a connection");
     let shared = proxy.shared().clone();
-    let serving = tokio::spawn(serve(shared, 0, stream, peer, None));
+    let serving = tokio::spawn(serve(shared, 0, stream, Transport::Clear, peer));
     (client.expect("a connection"), serving)
 }
 
@@ -142,7 +142,7 @@ async fn the_future_of_a_connection_is_small() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let _client = TcpStream::connect(listener.local_addr().expect("bound")).await;
     let (stream, peer) = listener.accept().await.expect("a connection");
-    let serving = serve(proxy.shared().clone(), 0, stream, peer, None);
+    let serving = serve(proxy.shared().clone(), 0, stream, Transport::Clear, peer);
     let size = size_of_val(&serving);
     assert!(size <= 768, "{size} bytes, also while parked");
 }

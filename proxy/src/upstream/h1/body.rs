@@ -1,7 +1,7 @@
 //! Bodies of answers, read from the connection as the client takes them.
 
 use super::{Connection, chunked::Chunked, head::Framing};
-use crate::upstream::{UpstreamError, dial::Stream};
+use crate::upstream::{UpstreamError, stream::Stream};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::{

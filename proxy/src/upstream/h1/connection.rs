@@ -1,6 +1,6 @@
 //! A connection to an endpoint, and reading from it.
 
-use crate::upstream::dial::Stream;
+use crate::upstream::stream::Stream;
 use bytes::{Bytes, BytesMut};
 use std::{
     cell::Cell,
@@ -33,7 +33,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(in crate::upstream) fn new(stream: Stream) -> Self {
         Self {
             stream,
             unread: Bytes::new(),
@@ -43,13 +43,8 @@ impl Connection {
 
     /// May another request go on it? Not if the endpoint closed it, nor if it
     /// says something unasked. Costs no system call while nothing happened.
-    pub(crate) fn is_open(&self) -> bool {
-        let quiet = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
-        self.unread.is_empty()
-            && self
-                .stream
-                .try_read(&mut [0])
-                .is_err_and(|error| quiet(&error))
+    pub(crate) fn is_open(&mut self) -> bool {
+        self.unread.is_empty() && self.stream.is_quiet()
     }
 
     /// Reads once and shows what came; empty at the end of the stream.

@@ -10,7 +10,7 @@
 use super::{Connection, encode::Outgoing};
 use crate::{
     http::{UploadBody, body::Upload},
-    upstream::{UpstreamError, dial::Stream},
+    upstream::{UpstreamError, stream::Stream},
 };
 use std::{
     future::{Future, poll_fn},

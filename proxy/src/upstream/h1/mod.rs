@@ -24,5 +24,5 @@ mod switched;
 
 pub(crate) use body::ResponseBody;
 pub(crate) use connection::Connection;
-pub(super) use send::send;
+pub(super) use send::{Once, send, send_once};
 pub(crate) use switched::Switched;

@@ -8,7 +8,7 @@ use crate::{
     endpoint::Endpoint,
     http::UploadBody,
     journal::Journal,
-    upstream::{Answer, Asker, IdlePool, SendError, Use, dial},
+    upstream::{Answer, Asker, IdlePool, SendError, UpstreamError, Use, dial, stream::Stream},
 };
 use http::Request;
 use std::{io, sync::Arc, time::Duration};
@@ -43,36 +43,70 @@ pub(in crate::upstream) async fn send(
                 match dialled {
                     Ok(stream) => {
                         endpoint.readmit();
-                        (Connection::new(stream), true)
+                        (Connection::new(Stream::Clear(stream)), true)
                     }
                     Err(error) => return Err(SendError::Connect(error)),
                 }
             }
         };
-        return match exchange(connection, request, asker).await {
-            Ok((answer, next)) => {
-                match next {
-                    Next::Free(connection) => pool.put(worker, connection),
-                    Next::FinishRequest(unfinished) => {
-                        let endpoint = endpoint.clone();
-                        tokio::spawn(async move {
-                            if let Some(connection) = unfinished.finish().await {
-                                endpoint.give_back(worker, connection);
-                            }
-                        });
-                    }
-                    Next::Nothing => {}
-                }
-                Ok(answer)
-            }
+        match send_once(endpoint, worker, connection, asker, request).await {
+            Ok(answer) => return Ok(answer),
             // It never left: the next connection, for any method.
-            Err(Failure::Unsent(_)) if !fresh => continue,
-            Err(Failure::Unsent(error)) => Err(SendError::Connect(io::Error::other(error))),
-            Err(Failure::NoAnswer(error)) => Err(SendError::NoAnswer {
+            Err(Once::Unsent(_)) if !fresh => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Why a request got no answer on one connection.
+pub(in crate::upstream) enum Once {
+    /// It never left, and is as it was.
+    Unsent(UpstreamError),
+    Failed(SendError),
+}
+
+impl From<Once> for SendError {
+    /// A fresh connection that took nothing counts as none.
+    fn from(once: Once) -> Self {
+        match once {
+            Once::Unsent(error) => Self::Connect(io::Error::other(error)),
+            Once::Failed(error) => error,
+        }
+    }
+}
+
+/// Sends `request` on one connection of `worker`'s.
+///
+/// Cancel safe: dropping it closes the connection.
+pub(in crate::upstream) async fn send_once(
+    endpoint: &Arc<Endpoint>,
+    worker: usize,
+    connection: Connection,
+    asker: Asker<'_>,
+    request: &mut Request<UploadBody>,
+) -> Result<Answer, Once> {
+    let (answer, next) = match exchange(connection, request, asker).await {
+        Ok(answered) => answered,
+        Err(Failure::Unsent(error)) => return Err(Once::Unsent(error)),
+        Err(Failure::NoAnswer(error)) => {
+            return Err(Once::Failed(SendError::NoAnswer {
                 error,
                 is_unharmed: false,
-            }),
-            Err(Failure::BadAnswer(error)) => Err(SendError::BadAnswer(error)),
-        };
+            }));
+        }
+        Err(Failure::BadAnswer(error)) => return Err(Once::Failed(SendError::BadAnswer(error))),
+    };
+    match next {
+        Next::Free(connection) => endpoint.give_back(worker, connection),
+        Next::FinishRequest(unfinished) => {
+            let endpoint = endpoint.clone();
+            tokio::spawn(async move {
+                if let Some(connection) = unfinished.finish().await {
+                    endpoint.give_back(worker, connection);
+                }
+            });
+        }
+        Next::Nothing => {}
     }
+    Ok(answer)
 }

@@ -1,7 +1,7 @@
 //! A connection on which the endpoint switched protocols.
 
 use super::{Connection, encode::Outgoing};
-use crate::{http::UploadBody, upstream::dial::Stream};
+use crate::{http::UploadBody, upstream::stream::Stream};
 use bytes::{Buf, Bytes};
 use std::{
     future::poll_fn,

@@ -1,7 +1,6 @@
-//! Making an HTTP/2 connection, and the task that drives it.
+//! Speaking HTTP/2 on a connection, and the task that drives it.
 
 use super::pool::{Connection, ConnectionState, Connections};
-use crate::upstream::dial::open;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{
@@ -10,8 +9,8 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     sync::{Arc, Weak},
-    time::Duration,
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What one answer may send ahead of a client that reads slowly, and what one
 /// request's body may wait for an endpoint that does.
@@ -25,23 +24,25 @@ const FIRST_STREAMS: usize = 1;
 /// The largest head of an answer.
 const MOST_HEAD_BYTES: u32 = 64 * 1024;
 
-/// Connects to `addr` within `limit` and starts the task that drives the
-/// connection on the present runtime. The task ends when the connection
+/// Speaks HTTP/2 on `stream`: starts the task that drives the connection to
+/// `addr` on the present runtime. The task ends when the connection
 /// closes, or when the pool has forgotten it and its last stream has ended.
 ///
 /// There are no PINGs: gRPC servers take offence at them. TCP's keep-alive
 /// finds out about peers that vanished.
 ///
 /// # Errors
-/// What the operating system says, or `TimedOut`.
+/// A connection that broke already.
 ///
 /// Cancel safe: nothing is left behind.
-pub(super) async fn dial(
+pub(in crate::upstream) async fn start<S>(
+    stream: S,
     addr: SocketAddr,
-    limit: Duration,
     connections: &Arc<Connections>,
-) -> io::Result<Connection> {
-    let stream = open(addr, limit).await?;
+) -> io::Result<Connection>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

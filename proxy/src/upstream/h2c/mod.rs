@@ -4,20 +4,18 @@
 mod dial;
 mod pool;
 
+pub(super) use dial::start;
+pub(super) use pool::Made;
 pub(crate) use pool::{Pool, Stream};
 
-use super::{Answer, AnswerBody, SendError, UpstreamError};
+use super::{Answer, AnswerBody, SendError, UpstreamError, dial::open, send::MOST_RETURNS};
 use crate::{
     endpoint::Endpoint,
     http::{UploadBody, headers},
     journal::Journal,
 };
-use http::Request;
-use std::{error::Error, io, time::Duration};
-
-/// How many connections may turn out to be closed before the request went out
-/// until that counts as a connection that cannot be made.
-const MOST_RETURNS: u32 = 3;
+use http::{Request, uri::Scheme};
+use std::{convert::Infallible, error::Error, io, net::SocketAddr, time::Duration};
 
 /// Sends `request` on a connection of `worker`'s that has room, or on a new
 /// one. A connection that closes (GOAWAY or worse) before the request went out
@@ -33,56 +31,76 @@ pub(super) async fn send(
     journal: &mut Journal,
 ) -> Result<Answer, SendError> {
     let addr = endpoint.addr();
-    let mut request = given.take().expect("the caller has a request to send");
-    headers::to_http2(&mut request, addr).map_err(SendError::Unfit)?;
-    request.body_mut().keep_beginning();
     let mut returns = 0;
     loop {
-        let (mut stream, fresh) = match pool.claim(worker) {
+        let (stream, fresh) = match pool.claim(worker) {
             Some(stream) => (stream, returns == MOST_RETURNS),
             // Boxed: seldom, and large.
             None => {
                 journal.connect_began(endpoint);
-                let dialled = Box::pin(pool.dial(worker, addr, connect_limit)).await;
+                let dialled = Box::pin(dial(pool, worker, addr, connect_limit)).await;
                 journal.connect_ended(dialled.as_ref().err());
                 match dialled {
                     Ok(stream) => {
                         endpoint.readmit();
                         (stream, true)
                     }
-                    Err(error) => {
-                        *given = Some(unharmed(request));
-                        return Err(SendError::Connect(error));
-                    }
+                    Err(error) => return Err(SendError::Connect(error)),
                 }
             }
         };
-        let mut error = match stream.send(request).await {
-            Ok(response) => {
-                stream.answered();
-                return Ok(response.map(|body| AnswerBody::Http2(body, stream)));
-            }
-            Err(error) => error,
-        };
-        match error.take_message() {
-            Some(unsent) if !fresh => {
-                request = unsent;
-                returns += 1;
-            }
-            Some(unsent) => {
-                let closed = io::Error::other("closed before the request was sent");
-                *given = Some(unharmed(unsent));
-                return Err(SendError::Connect(closed));
-            }
-            None => return Err(classify(error.into_error())),
+        match send_once(stream, addr, Scheme::HTTP, given).await? {
+            Some(answer) => return Ok(answer),
+            None if fresh => return Err(closed_at_once()),
+            None => returns += 1,
         }
     }
 }
 
-/// The request as it came: the next endpoint may speak HTTP/1.1.
-fn unharmed(mut request: Request<UploadBody>) -> Request<UploadBody> {
-    headers::to_http1(&mut request);
-    request
+/// A fresh connection that took nothing counts as none.
+pub(super) fn closed_at_once() -> SendError {
+    SendError::Connect(io::Error::other("closed before the request was sent"))
+}
+
+async fn dial(pool: &Pool, worker: usize, addr: SocketAddr, limit: Duration) -> io::Result<Stream> {
+    let all = pool.of(worker);
+    let make = async {
+        let stream = open(addr, limit).await?;
+        Ok(Made::<_, Infallible>::Shared(
+            start(stream, addr, all).await?,
+        ))
+    };
+    let Made::Shared(stream) = pool.dial(worker, make).await?;
+    Ok(stream)
+}
+
+/// Sends the request, which must be there and is one to an HTTP/1.1 endpoint,
+/// on `stream`. None: it was not sent, and is there again as it came.
+pub(super) async fn send_once(
+    mut stream: Stream,
+    addr: SocketAddr,
+    scheme: Scheme,
+    given: &mut Option<Request<UploadBody>>,
+) -> Result<Option<Answer>, SendError> {
+    let mut request = given.take().expect("the caller has a request to send");
+    headers::to_http2(&mut request, addr, scheme).map_err(SendError::Unfit)?;
+    request.body_mut().keep_beginning();
+    let mut error = match stream.send(request).await {
+        Ok(response) => {
+            stream.answered();
+            return Ok(Some(response.map(|body| AnswerBody::Http2(body, stream))));
+        }
+        Err(error) => error,
+    };
+    match error.take_message() {
+        Some(mut unsent) => {
+            // The next connection, or endpoint, may speak HTTP/1.1.
+            headers::to_http1(&mut unsent);
+            *given = Some(unsent);
+            Ok(None)
+        }
+        None => Err(classify(error.into_error())),
+    }
 }
 
 /// How far a request got that is gone. The peer says so itself where it did

@@ -2,7 +2,6 @@
 //! a list of one, since requests share it. Another connection is made when
 //! each has as many open streams as the endpoint allows.
 
-use super::dial::dial;
 use crate::http::UploadBody;
 use http::{Request, Response};
 use hyper::{
@@ -13,7 +12,6 @@ use parking_lot::Mutex;
 use std::{
     future::Future,
     io,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -29,7 +27,7 @@ pub(crate) struct Pool {
 
 /// One worker's connections.
 #[derive(Debug, Default)]
-pub(super) struct Connections {
+pub(in crate::upstream) struct Connections {
     open: Mutex<Vec<Connection>>,
     /// Held by the one who dials; the others wait for what comes of it.
     dialling: tokio::sync::Mutex<Dialled>,
@@ -38,20 +36,36 @@ pub(super) struct Connections {
 /// The last attempt to dial, if it failed.
 #[derive(Debug, Default)]
 struct Dialled {
-    failed: Option<(Instant, io::ErrorKind, String)>,
+    failed: Option<(Instant, io::Error)>,
+}
+
+/// What came of dialling: a connection for all, or something else.
+pub(in crate::upstream) enum Made<C, T> {
+    Shared(C),
+    Other(T),
 }
 
 impl Dialled {
     /// What went wrong while somebody waited since `begin`.
     fn failure_since(&self, begin: Instant) -> Option<io::Error> {
-        let (at, kind, text) = self.failed.as_ref()?;
-        (*at >= begin).then(|| io::Error::new(*kind, text.clone()))
+        let (at, error) = self.failed.as_ref()?;
+        (*at >= begin).then(|| copy(error))
+    }
+}
+
+/// The same error once more, for somebody else. What TLS has to say stays
+/// what it is: it decides whether it is worth trying again.
+fn copy(error: &io::Error) -> io::Error {
+    let inner = error.get_ref();
+    match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(tls) => io::Error::new(error.kind(), tls.clone()),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 
 /// An open connection.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(in crate::upstream) struct Connection {
     pub(super) sender: SendRequest<UploadBody>,
     pub(super) state: Arc<ConnectionState>,
 }
@@ -153,7 +167,7 @@ impl Connections {
         open.retain(|known| !Arc::ptr_eq(&known.state, state));
     }
 
-    fn add(&self, connection: Connection) -> Stream {
+    pub(in crate::upstream) fn add(&self, connection: Connection) -> Stream {
         let stream = Stream::of(&connection);
         self.open.lock().push(connection);
         stream
@@ -168,39 +182,42 @@ impl Pool {
     }
 
     /// A stream of an open connection, if one has room.
-    pub(super) fn claim(&self, worker: usize) -> Option<Stream> {
+    pub(in crate::upstream) fn claim(&self, worker: usize) -> Option<Stream> {
         self.of(worker).claim()
     }
 
-    /// A stream of a connection that is made now. Whoever comes while one is
-    /// being made waits for it, and shares its failure too.
+    /// A stream of a connection that `make` makes now. Whoever comes while one
+    /// is being made waits for it, and shares its failure too; if it came to
+    /// something else, the next one makes its own.
     ///
     /// Cancel safe: the next one who waits dials.
     ///
     /// # Errors
-    /// As dialling: what the operating system says, or `TimedOut`.
-    pub(super) async fn dial(
+    /// As `make`.
+    pub(in crate::upstream) async fn dial<T>(
         &self,
         worker: usize,
-        addr: SocketAddr,
-        limit: Duration,
-    ) -> io::Result<Stream> {
+        make: impl Future<Output = io::Result<Made<Connection, T>>>,
+    ) -> io::Result<Made<Stream, T>> {
         let all = self.of(worker);
         let begin = Instant::now();
         let mut dialled = all.dialling.lock().await;
         if let Some(stream) = all.claim() {
-            return Ok(stream);
+            return Ok(Made::Shared(stream));
         }
         if let Some(failed) = dialled.failure_since(begin) {
             return Err(failed);
         }
-        match dial(addr, limit, all).await {
-            Ok(connection) => {
+        match make.await {
+            Ok(made) => {
                 dialled.failed = None;
-                Ok(all.add(connection))
+                Ok(match made {
+                    Made::Shared(connection) => Made::Shared(all.add(connection)),
+                    Made::Other(other) => Made::Other(other),
+                })
             }
             Err(error) => {
-                dialled.failed = Some((Instant::now(), error.kind(), error.to_string()));
+                dialled.failed = Some((Instant::now(), copy(&error)));
                 Err(error)
             }
         }
@@ -233,7 +250,8 @@ impl Pool {
         }
     }
 
-    fn of(&self, worker: usize) -> &Arc<Connections> {
+    /// One worker's.
+    pub(in crate::upstream) fn of(&self, worker: usize) -> &Arc<Connections> {
         &self.workers[worker % self.workers.len()]
     }
 }
