@@ -389,8 +389,11 @@ impl Family<'_> {
         self.0.encode_family(labels)?.encode_gauge(&Count(value))
     }
 
-    fn counter(&mut self, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
+    fn counter<const N: usize>(&mut self, labels: &Labels<N>, value: u64) -> fmt::Result {
         let exemplar = None::<&prometheus_client::metrics::exemplar::Exemplar<NoLabelSet, f64>>;
+        if N == 0 {
+            return self.0.encode_counter(&Count(value), exemplar);
+        }
         self.0
             .encode_family(labels)?
             .encode_counter(&Count(value), exemplar)
