@@ -25,7 +25,7 @@ use crate::{forward::Tunnel, proxy::Shared};
 use bytes::BytesMut;
 use parking_lot::Mutex;
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
     mem::MaybeUninit,
     net::SocketAddr,
@@ -145,7 +145,8 @@ pub(crate) async fn serve(
     }
     let protocol = match known {
         Some(protocol) => protocol,
-        None => match first_bytes(&mut io, activity).await {
+        // Boxed: of no use once it is known.
+        None => match Box::pin(first_bytes(&mut io, activity)).await {
             Some(protocol) => protocol,
             None => return,
         },
@@ -164,12 +165,7 @@ pub(crate) async fn serve(
     }
     if ended.is_err() || client.is_sending.load(Ordering::Relaxed) {
         let io = ClientIo::new(client.socket.clone());
-        tokio::select! {
-            biased;
-            () = shared.drain.deadline() => {}
-            // Boxed, so that it costs other connections nothing.
-            () = Box::pin(linger(io, shared.config.clients.linger)) => {}
-        }
+        not_beyond_the_drain(shared, linger(io, shared.config.clients.linger)).await;
     }
 }
 
@@ -192,24 +188,35 @@ async fn serve_http1(
             },
             After::TooSlow(mut io) => {
                 tracing::debug!(%peer, "a request's head took too long");
-                refuse_slow(&mut io).await;
+                Box::pin(refuse_slow(&mut io)).await;
                 return Ok(());
             }
             After::Switched(io) => {
                 let tunnel = client.tunnel.lock().take();
                 client.activity.enter(Stage::Tunnel);
                 if let Some(tunnel) = tunnel {
-                    tokio::select! {
-                        biased;
-                        () = shared.drain.deadline() => {}
-                        // Boxed, so that it costs other connections nothing.
-                        () = Box::pin(tunnel.run(io)) => {}
-                    }
+                    not_beyond_the_drain(shared, tunnel.run(io)).await;
                 }
                 return Ok(());
             }
         };
     }
+}
+
+/// What seldom follows the requests of a connection, and ends with the drain.
+/// Boxed, so that it costs other connections nothing.
+fn not_beyond_the_drain<'a>(
+    shared: &Shared,
+    what: impl Future<Output = ()> + Send + 'a,
+) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    let deadline = shared.drain.deadline();
+    Box::pin(async {
+        tokio::select! {
+            biased;
+            () = deadline => {}
+            () = what => {}
+        }
+    })
 }
 
 /// The protocol that the client's first bytes tell. None: the connection is
@@ -228,7 +235,7 @@ async fn first_bytes(io: &mut ClientIo, activity: &Activity) -> Option<ClientPro
             Arrival::TooSlow => {
                 count_slow(activity);
                 if detect::may_be_http1(&bytes) {
-                    refuse_slow(io).await;
+                    Box::pin(refuse_slow(io)).await;
                 }
                 return None;
             }

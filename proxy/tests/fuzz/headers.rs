@@ -73,12 +73,14 @@ fn reference(fields: &[(&str, &str)]) -> Fields {
                 .push(value.trim().to_owned());
         }
     }
-    // Just one of these, and just this one, is for more than one hop.
-    if arrives
-        .get("te")
-        .is_some_and(|values| values[0] != "trailers")
-    {
-        arrives.remove("te");
+    // Just one of these is for more than one hop, and it is announced.
+    let accepts_trailers = arrives.remove("te").is_some_and(|values| {
+        let mut codings = values.iter().flat_map(|value| value.split(','));
+        codings.any(|coding| coding.trim() == "trailers")
+    });
+    if accepts_trailers {
+        arrives.insert("te".to_owned(), vec!["trailers".to_owned()]);
+        arrives.insert("connection".to_owned(), vec!["te".to_owned()]);
     }
     if let Some(crumbs) = arrives.get_mut("cookie") {
         *crumbs = vec![crumbs.join("; ").trim().to_owned()];

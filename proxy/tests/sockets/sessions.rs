@@ -1,7 +1,10 @@
 //! Sessions: one client stays with one endpoint, by a cookie.
 
 use crate::support::{Backend, Head, Setup, TestProxy, Wire, on_both_runtimes};
-use proxy::route::{Route, Session, SessionKey, StaticResponse};
+use proxy::{
+    TrustedProxies, parse_network,
+    route::{Route, Session, SessionKey, StaticResponse},
+};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -97,7 +100,13 @@ async fn an_endpoint_that_refuses_connections_loses_its_sessions() {
 
 #[tokio::test]
 async fn what_is_no_session_gets_a_new_one_and_the_cookie_says_little() {
-    let proxy = TestProxy::new().shape(with_sessions).start();
+    let proxy = TestProxy::new()
+        .shape(with_sessions)
+        .configure(|config| {
+            let here = parse_network("127.0.0.0/8").expect("a network");
+            config.client_address.trusted_proxies = TrustedProxies::new([here]);
+        })
+        .start();
     let backend = replica("a").await;
     proxy.serve(backend.addr());
     let mut client = proxy.client().await;

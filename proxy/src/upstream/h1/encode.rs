@@ -3,7 +3,7 @@
 
 use crate::{http::UploadBody, upstream::UpstreamError};
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use http_body::Body;
 use std::{
     cell::Cell,
@@ -36,6 +36,9 @@ enum Framing {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     framing: Framing,
+    /// Its trailers, as announced: others are not sent, as few readers of
+    /// HTTP/1.1 expect any.
+    announced: Option<HeaderValue>,
     /// What was taken and not yet written.
     pending: Pending,
     /// The socket took some of it.
@@ -59,11 +62,16 @@ impl Outgoing {
             let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
             Framing::Length(length.ok_or(UpstreamError::Malformed("a body of unknown length"))?)
         };
+        let announced = match framing {
+            Framing::Chunked => headers.get(header::TRAILER).cloned(),
+            Framing::None | Framing::Length(_) => None,
+        };
         let mut head = HEAD.take();
         head.clear();
         write_head(&mut head, request);
         Ok(Self {
             framing,
+            announced,
             pending: Pending {
                 prefix: head,
                 ..Pending::default()
@@ -161,8 +169,17 @@ impl Outgoing {
             Framing::Chunked => {
                 let out = &mut self.pending.prefix;
                 out.extend_from_slice(b"0\r\n");
-                if let Some(trailers) = trailers {
-                    write_fields(out, trailers);
+                let announced = self.announced.as_ref().map(HeaderValue::as_bytes);
+                if let (Some(trailers), Some(announced)) = (trailers, announced) {
+                    let is_announced = |name: &HeaderName| {
+                        let mut names = announced.split(|&byte| byte == b',');
+                        names.any(|known| {
+                            known
+                                .trim_ascii()
+                                .eq_ignore_ascii_case(name.as_str().as_bytes())
+                        })
+                    };
+                    write_fields(out, trailers.iter().filter(|(name, _)| is_announced(name)));
                 }
                 out.extend_from_slice(b"\r\n");
             }
@@ -238,7 +255,10 @@ fn write_head(out: &mut Vec<u8>, request: &Request<UploadBody>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
+fn write_fields<'f>(
+    out: &mut Vec<u8>,
+    fields: impl IntoIterator<Item = (&'f HeaderName, &'f HeaderValue)>,
+) {
     for (name, value) in fields {
         let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
         out.reserve(name.len() + value.len() + 4);
