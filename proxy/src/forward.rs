@@ -13,12 +13,14 @@
 mod budget;
 mod job;
 mod limits;
+mod timer;
 mod tunnel;
 mod upgrades;
 mod wait;
 
 pub(crate) use budget::RetryBudget;
 pub use budget::RetryConfig;
+pub(crate) use timer::PhaseTimer;
 pub(crate) use tunnel::Tunnel;
 pub(crate) use upgrades::UpgradeLimit;
 

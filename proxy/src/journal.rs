@@ -98,6 +98,7 @@ struct Entries {
 
     client: IpAddr,
     peer: SocketAddr,
+    scheme: &'static str,
     method: Method,
     uri: Uri,
     version: Version,
@@ -152,6 +153,7 @@ impl Journal {
             trace,
             client: client.peer.client(headers, trusted),
             peer: client.peer.addr,
+            scheme: client.peer.transport.scheme(),
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),

@@ -160,7 +160,7 @@ impl<'a> Job<'a> {
         let session = session.map(|session| SessionWish {
             wanted: session.read(request.headers()),
             is_full: false,
-            is_secure: headers::came_by_tls(request.headers()),
+            is_secure: headers::came_by_tls(request.headers(), &client.peer),
         });
         Self {
             shared,
@@ -448,6 +448,7 @@ impl<'a> Job<'a> {
         let asker = Asker {
             relay: self.relays_interim.then_some(&relay),
             is_on_http2: !self.may_leave_unseen,
+            stranger: (!client.peer.is_trusted).then_some(&client.peer),
         };
         let send = upstream::send(
             (lease.endpoint(), worker),
@@ -467,7 +468,7 @@ impl<'a> Job<'a> {
             else {
                 return Ok(send.await);
             };
-            if let Ok(outcome) = tokio::time::timeout_at(at, send.as_mut()).await {
+            if let Some(outcome) = client.timer.until(at, send.as_mut()).await {
                 return Ok(outcome);
             }
             match (refusal, self.upload.as_ref().map(Upload::state)) {

@@ -137,9 +137,12 @@ fn asks_upgrade<B>(request: &Request<B>) -> bool {
 }
 
 /// Does the client, as far as we are told, use TLS?
-pub(crate) fn came_by_tls(headers: &HeaderMap) -> bool {
-    let proto = headers.get(FORWARDED_PROTO);
-    proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+pub(crate) fn came_by_tls(headers: &HeaderMap, peer: &Peer) -> bool {
+    let proto = match headers.get(FORWARDED_PROTO) {
+        Some(proto) if peer.is_trusted => proto,
+        _ => peer.transport.scheme_value(),
+    };
+    proto.as_bytes().eq_ignore_ascii_case(b"https")
 }
 
 fn strip_named_by_connection(headers: &mut HeaderMap) {
@@ -191,7 +194,8 @@ pub(crate) fn frame_body<B>(request: &mut Request<B>) {
 
 /// Makes `request` one to an HTTP/1.1 endpoint: origin form, a Host header,
 /// no hop-by-hop headers but those that ask to switch protocols, and what
-/// `peer` is about. Says what it asks for.
+/// `peer` is about if it is trusted; for a stranger, see [`of_stranger`]. Says
+/// what it asks for.
 pub(crate) fn rewrite_request<B>(request: &mut Request<B>, peer: &Peer) -> Asked {
     let asks_upgrade = asks_upgrade(request);
     if let Some(authority) = request.uri().authority() {
@@ -214,31 +218,63 @@ pub(crate) fn rewrite_request<B>(request: &mut Request<B>, peer: &Peer) -> Asked
         headers.append(header::CONNECTION, HeaderValue::from_static("te"));
     }
     merge_cookies(headers);
-    forward_peer(headers, peer);
+    if peer.is_trusted {
+        forward_trusted(headers, peer);
+    } else {
+        forget_forwarded(headers);
+    }
     Asked {
         upgrade: asks_upgrade,
         trailers: asks_trailers,
     }
 }
 
-/// Tells the endpoint who asks. What a trusted peer says about earlier hops
-/// stays, with its own address appended; what anybody else says is replaced.
-/// `Forwarded` (RFC 7239) is not ours and passes through.
-fn forward_peer(headers: &mut HeaderMap, peer: &Peer) {
-    if !peer.is_trusted {
-        headers.insert(FORWARDED_FOR, peer.ip.clone());
-        if let Some(host) = headers.get(header::HOST).cloned() {
-            headers.insert(FORWARDED_HOST, host);
-        } else {
-            headers.remove(FORWARDED_HOST);
-        }
-        headers.insert(
+/// What a stranger says about earlier hops is not passed on.
+pub(crate) fn forget_forwarded(headers: &mut HeaderMap) {
+    // Nearly always, there is nothing of it.
+    let is_ours = |name: &HeaderName| {
+        let name = name.as_str();
+        (15..=17).contains(&name.len()) && name.starts_with("x-forwarded-")
+    };
+    if headers.keys().any(is_ours) {
+        for name in [
+            FORWARDED_FOR,
+            FORWARDED_HOST,
             FORWARDED_PROTO,
-            HeaderValue::from_static(peer.transport.scheme()),
-        );
-        headers.remove(FORWARDED_PORT);
-        return;
+            FORWARDED_PORT,
+        ] {
+            headers.remove(name);
+        }
     }
+}
+
+/// What the endpoint is told about a stranger's request, whose headers say
+/// nothing of it.
+pub(crate) fn of_stranger<'h>(
+    headers: &'h HeaderMap,
+    peer: &'h Peer,
+) -> impl Iterator<Item = (&'h HeaderName, &'h HeaderValue)> {
+    static FOR: HeaderName = FORWARDED_FOR;
+    static HOST: HeaderName = FORWARDED_HOST;
+    static PROTO: HeaderName = FORWARDED_PROTO;
+    let host = headers.get(header::HOST).map(|host| (&HOST, host));
+    let always: [(&'h HeaderName, &'h HeaderValue); 2] =
+        [(&FOR, &peer.ip), (&PROTO, peer.transport.scheme_value())];
+    always.into_iter().chain(host)
+}
+
+/// Likewise, in the headers themselves.
+pub(crate) fn name_stranger(headers: &mut HeaderMap, peer: &Peer) {
+    let fields: Vec<_> = of_stranger(headers, peer)
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    headers.extend(fields);
+}
+
+/// Tells the endpoint who asks through a trusted peer: what that says about
+/// earlier hops stays, with its own address appended. `Forwarded` (RFC 7239)
+/// is not ours and passes through.
+fn forward_trusted(headers: &mut HeaderMap, peer: &Peer) {
     match headers.entry(FORWARDED_FOR) {
         Entry::Vacant(entry) => {
             entry.insert(peer.ip.clone());
@@ -259,7 +295,7 @@ fn forward_peer(headers: &mut HeaderMap, peer: &Peer) {
         headers.insert(FORWARDED_HOST, host);
     }
     if let Entry::Vacant(entry) = headers.entry(FORWARDED_PROTO) {
-        entry.insert(HeaderValue::from_static(peer.transport.scheme()));
+        entry.insert(peer.transport.scheme_value().clone());
     }
 }
 
@@ -362,6 +398,15 @@ mod tests {
         }
     }
 
+    /// The request as an HTTP/1.1 endpoint gets it.
+    fn rewrite<B>(request: &mut Request<B>, peer: &Peer) -> Asked {
+        let asked = rewrite_request(request, peer);
+        if !peer.is_trusted {
+            name_stranger(request.headers_mut(), peer);
+        }
+        asked
+    }
+
     fn shown(headers: &HeaderMap) -> Vec<String> {
         let mut lines: Vec<String> = headers
             .iter()
@@ -444,7 +489,7 @@ mod tests {
     #[test]
     fn the_endpoint_learns_who_asked() {
         let mut request = request(&[("host", "a.test:8080")]);
-        rewrite_request(&mut request, &peer("10.0.0.9", false));
+        rewrite(&mut request, &peer("10.0.0.9", false));
         assert_eq!(
             shown(request.headers()),
             [
@@ -467,7 +512,7 @@ mod tests {
             ("x-forwarded-port", "8443"),
             ("forwarded", "for=1.1.1.1"),
         ]);
-        rewrite_request(&mut request, &peer("10.0.0.9", true));
+        rewrite(&mut request, &peer("10.0.0.9", true));
         assert_eq!(
             shown(request.headers()),
             [
@@ -493,7 +538,7 @@ mod tests {
             ("x-forwarded-port", "8443"),
             ("forwarded", "for=1.1.1.1"),
         ]);
-        rewrite_request(&mut request, &peer("10.0.0.9", false));
+        rewrite(&mut request, &peer("10.0.0.9", false));
         assert_eq!(
             shown(request.headers()),
             [
@@ -510,7 +555,7 @@ mod tests {
     fn absolute_form_becomes_origin_form_and_wins_over_host() {
         let mut request = request(&[("host", "other.test"), ("cookie", "a=1"), ("cookie", "b=2")]);
         *request.uri_mut() = Uri::from_static("http://a.test:81/x/y?z=1");
-        rewrite_request(&mut request, &peer("::1", false));
+        rewrite(&mut request, &peer("::1", false));
         assert_eq!(request.uri(), "/x/y?z=1");
         assert_eq!(request.headers()[header::HOST], "a.test:81");
         assert_eq!(request.headers()[header::COOKIE], "a=1; b=2");
@@ -523,7 +568,7 @@ mod tests {
         let mut there = request(&[("host", "a.test:81"), ("te", "trailers")])
             .map(|()| http_body_util::Full::new(bytes::Bytes::from_static(b"body")));
         *there.uri_mut() = Uri::from_static("/x/y?z=1");
-        rewrite_request(&mut there, &client);
+        rewrite(&mut there, &client);
         frame_body(&mut there);
         let before = (there.uri().clone(), shown(there.headers()));
         to_http2(&mut there, endpoint, Scheme::HTTP).expect("a good host");

@@ -196,7 +196,7 @@ impl Entries {
         let method = self.method_attribute();
         let mut all = vec![
             ("http.request.method", method.into()),
-            ("url.scheme", "http".into()),
+            ("url.scheme", self.scheme.into()),
             ("url.path", self.uri.path().into()),
             ("http.response.status_code", number(self.status().into())),
             ("client.address", self.client.to_string().into()),

@@ -21,7 +21,10 @@ use super::{
     resets::Resets,
     tls::{self, Transport},
 };
-use crate::{forward::Tunnel, proxy::Shared};
+use crate::{
+    forward::{PhaseTimer, Tunnel},
+    proxy::Shared,
+};
 use bytes::BytesMut;
 use parking_lot::Mutex;
 use std::{
@@ -66,6 +69,8 @@ pub(crate) struct ClientConnection {
     pub(super) resets: Resets,
     pub(super) activity: Arc<Activity>,
     pub(super) socket: Arc<ClientSocket>,
+    /// For the phases of its requests.
+    pub(crate) timer: PhaseTimer,
     /// Interim answers on their way to it (HTTP/1).
     pub(super) interim: Arc<InterimQueue>,
     /// The last answer came before the end of its request.
@@ -128,6 +133,7 @@ pub(crate) async fn serve(
         resets: Resets::default(),
         activity: activity.clone(),
         socket: socket.clone(),
+        timer: PhaseTimer::default(),
         interim: Arc::default(),
         is_sending: AtomicBool::new(false),
         tunnel: Mutex::default(),

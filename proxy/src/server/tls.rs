@@ -3,6 +3,7 @@
 
 use super::{client_io::ClientIo, detect::ClientProtocol};
 use crate::{proxy::Shared, tls::HandshakeFailure};
+use http::HeaderValue;
 use std::{io, net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
 /// What clients speak on a listener.
@@ -17,6 +18,16 @@ pub(crate) enum Transport {
 const DRAINING_LIMIT: Duration = Duration::from_secs(1);
 
 impl Transport {
+    /// The scheme as a header value.
+    pub(crate) fn scheme_value(self) -> &'static HeaderValue {
+        static HTTP: HeaderValue = HeaderValue::from_static("http");
+        static HTTPS: HeaderValue = HeaderValue::from_static("https");
+        match self {
+            Self::Clear => &HTTP,
+            Self::Tls => &HTTPS,
+        }
+    }
+
     /// As URIs name it.
     pub(crate) fn scheme(self) -> &'static str {
         match self {

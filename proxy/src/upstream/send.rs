@@ -2,7 +2,7 @@
 //! what may be tried again depends on how far the request got.
 
 use super::{AnswerBody, Connections, UpstreamError, h1, h2c, tls};
-use crate::{endpoint::Endpoint, http::UploadBody, journal::Journal};
+use crate::{endpoint::Endpoint, http::UploadBody, journal::Journal, server::Peer};
 use http::{Request, Response};
 use std::{io, sync::Arc, time::Duration};
 
@@ -41,6 +41,9 @@ pub(crate) struct Asker<'a> {
     pub(crate) relay: Option<&'a Relay<'a>>,
     /// It can be told that the rest of its request is of no use.
     pub(crate) is_on_http2: bool,
+    /// The peer, if what it says about earlier hops is not believed: then the
+    /// request does not say yet who asks.
+    pub(crate) stranger: Option<&'a Peer>,
 }
 
 /// Which connection a request may go on.
@@ -84,6 +87,7 @@ pub(crate) async fn send(
                 pool,
                 worker,
                 connect_limit,
+                asker,
                 request,
                 journal,
             ))

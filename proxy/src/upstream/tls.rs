@@ -97,7 +97,7 @@ pub(super) async fn send(
                 }
             }
             Claimed::H2(stream) => {
-                match h2c::send_once(stream, addr, Scheme::HTTPS, given).await? {
+                match h2c::send_once(stream, (addr, Scheme::HTTPS), asker, given).await? {
                     Some(answer) => return Ok(answer),
                     None if fresh => return Err(h2c::closed_at_once()),
                     None => {}

@@ -1,7 +1,11 @@
 //! Requests on their way out: the head from where it lies, the body as it
 //! comes, never more than one piece of it in hand.
 
-use crate::{http::UploadBody, upstream::UpstreamError};
+use crate::{
+    http::{UploadBody, headers},
+    server::Peer,
+    upstream::UpstreamError,
+};
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use http_body::Body;
@@ -51,7 +55,10 @@ impl Outgoing {
     ///
     /// # Errors
     /// A body that nothing frames: our own mistake.
-    pub(super) fn new(request: &Request<UploadBody>) -> Result<Self, UpstreamError> {
+    pub(super) fn new(
+        request: &Request<UploadBody>,
+        stranger: Option<&Peer>,
+    ) -> Result<Self, UpstreamError> {
         let headers = request.headers();
         let framing = if !request.body().is_some() {
             Framing::None
@@ -68,7 +75,7 @@ impl Outgoing {
         };
         let mut head = HEAD.take();
         head.clear();
-        write_head(&mut head, request);
+        write_head(&mut head, request, stranger);
         Ok(Self {
             framing,
             announced,
@@ -244,7 +251,7 @@ impl Pending {
     }
 }
 
-fn write_head(out: &mut Vec<u8>, request: &Request<UploadBody>) {
+fn write_head(out: &mut Vec<u8>, request: &Request<UploadBody>, stranger: Option<&Peer>) {
     out.extend_from_slice(request.method().as_str().as_bytes());
     out.push(b' ');
     let target = request.uri().path_and_query();
@@ -252,6 +259,9 @@ fn write_head(out: &mut Vec<u8>, request: &Request<UploadBody>) {
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     write_fields(out, request.headers());
+    if let Some(peer) = stranger {
+        write_fields(out, headers::of_stranger(request.headers(), peer));
+    }
     out.extend_from_slice(b"\r\n");
 }
 

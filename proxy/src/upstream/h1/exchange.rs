@@ -49,7 +49,7 @@ pub(super) async fn exchange(
     request: &mut Request<UploadBody>,
     asker: Asker<'_>,
 ) -> Result<(Answer, Next), Failure> {
-    let outgoing = Outgoing::new(request).map_err(Failure::Unsent)?;
+    let outgoing = Outgoing::new(request, asker.stranger).map_err(Failure::Unsent)?;
     let mut exchange = Exchange {
         connection,
         outgoing,

@@ -77,8 +77,9 @@ pub(super) fn parse(
         let at = field.value.as_ptr().addr() - bytes.as_ptr().addr();
         let value = HeaderValue::from_maybe_shared(all.slice(at..at + field.value.len()))
             .map_err(|_| "an answer with an invalid header value")?;
-        fields.look(&name, &value)?;
-        headers.append(name, value);
+        if fields.look(&name, &value)? == Scope::EndToEnd {
+            headers.append(name, value);
+        }
     }
     if fields.transfer_encoding.is_some() && fields.length.is_some() {
         // The former wins, and the latter must not be passed on.
@@ -100,6 +101,15 @@ fn unusual(status: StatusCode, reason: &str) -> Option<ReasonPhrase> {
     ReasonPhrase::try_from(reason.as_bytes()).ok()
 }
 
+/// How far a field goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    /// Further than this connection, or not known not to.
+    EndToEnd,
+    /// It has told us all that it has to tell.
+    ThisHop,
+}
+
 /// The fields that the framing depends on.
 #[derive(Default)]
 struct Fields {
@@ -111,7 +121,7 @@ struct Fields {
 }
 
 impl Fields {
-    fn look(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), &'static str> {
+    fn look(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<Scope, &'static str> {
         // Told apart by length first: most fields are none of them.
         let length = name.as_str().len();
         if length == 14 && name == header::CONTENT_LENGTH {
@@ -127,14 +137,22 @@ impl Fields {
             let last = value.as_bytes().rsplit(|&byte| byte == b',').next();
             let last = last.unwrap_or_default().trim_ascii();
             self.transfer_encoding = Some(last.eq_ignore_ascii_case(b"chunked"));
+            return Ok(Scope::ThisHop);
         } else if length == 10 && name == header::CONNECTION {
+            let mut names_others = false;
             for token in value.as_bytes().split(|&byte| byte == b',') {
                 let token = token.trim_ascii();
-                self.close |= token.eq_ignore_ascii_case(b"close");
-                self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                let close = token.eq_ignore_ascii_case(b"close");
+                let keep_alive = token.eq_ignore_ascii_case(b"keep-alive");
+                self.close |= close;
+                self.keep_alive |= keep_alive;
+                names_others |= !close && !keep_alive;
+            }
+            if !names_others {
+                return Ok(Scope::ThisHop);
             }
         }
-        Ok(())
+        Ok(Scope::EndToEnd)
     }
 
     fn framing(

@@ -8,7 +8,7 @@ pub(super) use dial::start;
 pub(super) use pool::Made;
 pub(crate) use pool::{Pool, Stream};
 
-use super::{Answer, AnswerBody, SendError, UpstreamError, dial::open, send::MOST_RETURNS};
+use super::{Answer, AnswerBody, Asker, SendError, UpstreamError, dial::open, send::MOST_RETURNS};
 use crate::{
     endpoint::Endpoint,
     http::{UploadBody, headers},
@@ -27,6 +27,7 @@ pub(super) async fn send(
     pool: &Pool,
     worker: usize,
     connect_limit: Duration,
+    asker: Asker<'_>,
     given: &mut Option<Request<UploadBody>>,
     journal: &mut Journal,
 ) -> Result<Answer, SendError> {
@@ -49,7 +50,7 @@ pub(super) async fn send(
                 }
             }
         };
-        match send_once(stream, addr, Scheme::HTTP, given).await? {
+        match send_once(stream, (addr, Scheme::HTTP), asker, given).await? {
             Some(answer) => return Ok(answer),
             None if fresh => return Err(closed_at_once()),
             None => returns += 1,
@@ -78,11 +79,14 @@ async fn dial(pool: &Pool, worker: usize, addr: SocketAddr, limit: Duration) -> 
 /// on `stream`. None: it was not sent, and is there again as it came.
 pub(super) async fn send_once(
     mut stream: Stream,
-    addr: SocketAddr,
-    scheme: Scheme,
+    (addr, scheme): (SocketAddr, Scheme),
+    asker: Asker<'_>,
     given: &mut Option<Request<UploadBody>>,
 ) -> Result<Option<Answer>, SendError> {
     let mut request = given.take().expect("the caller has a request to send");
+    if let Some(peer) = asker.stranger {
+        headers::name_stranger(request.headers_mut(), peer);
+    }
     headers::to_http2(&mut request, addr, scheme).map_err(SendError::Unfit)?;
     request.body_mut().keep_beginning();
     let mut error = match stream.send(request).await {
@@ -96,6 +100,9 @@ pub(super) async fn send_once(
         Some(mut unsent) => {
             // The next connection, or endpoint, may speak HTTP/1.1.
             headers::to_http1(&mut unsent);
+            if asker.stranger.is_some() {
+                headers::forget_forwarded(unsent.headers_mut());
+            }
             *given = Some(unsent);
             Ok(None)
         }
