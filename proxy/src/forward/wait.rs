@@ -5,6 +5,7 @@ use crate::{
     endpoint::Lease,
     error::Refusal,
     gate::{NotHeld, WaitsFor},
+    http::headers,
     in_flight::InFlight,
     journal::HoldEnd,
     route::Instead,
@@ -71,6 +72,11 @@ impl Job<'_> {
             self.waits_for = self.what_is_missing();
             Instant::now()
         });
+        if self.held_since.is_none()
+            && let Some(request) = &mut self.request
+        {
+            headers::let_go_of_buffer(request);
+        }
         self.held_since = Some(since);
         let limits = self.limits;
         let deadline = limits.phase(since, limits.readiness, Refusal::ReadinessTimeout);
