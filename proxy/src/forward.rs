@@ -6,13 +6,15 @@
 //! its own. Whatever ends the request, also a client that leaves (the future
 //! is dropped), ends its guards: in-flight count, lease, place in the queue.
 //!
-//! `job.rs` is the part that may have to be repeated: endpoint, connection,
-//! request. `wait.rs` is the cold path; `limits.rs` the deadlines; `tunnel.rs`
+//! `job.rs` is the part that may have to be repeated: endpoint (`choose.rs`),
+//! connection, request; `resend.rs` repeats it. `wait.rs` is the cold path; `limits.rs` the deadlines; `tunnel.rs`
 //! what comes after an answer that switches protocols.
 
 mod budget;
+mod choose;
 mod job;
 mod limits;
+mod resend;
 mod timer;
 mod tunnel;
 mod upgrades;

@@ -8,9 +8,9 @@
 //! broke its connection may be that too many were released. After the head of
 //! an answer, never.
 
-use super::{limits::Limits, upgrades::UpgradePlace};
+use super::{choose::SessionWish, limits::Limits, upgrades::UpgradePlace};
 use crate::{
-    endpoint::{Claimed, EjectReason, Endpoint, Lease, Strike},
+    endpoint::{EjectReason, Endpoint, Lease, Strike},
     error::Refusal,
     gate::{Pass, WaitsFor},
     http::{
@@ -22,7 +22,7 @@ use crate::{
     in_flight::InFlight,
     journal::Journal,
     proxy::Shared,
-    route::{ResponseMode, Route, SessionId, StaticResponse, StaticRoute},
+    route::{ResponseMode, Route, StaticResponse, StaticRoute},
     server::ClientConnection,
     tls,
     upstream::{self, Answer, AnswerBody, Asker, SendError, Switched, Use},
@@ -40,13 +40,6 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How often a request that an endpoint may have seen is sent again.
-const MOST_RESENDS: u32 = 2;
-/// Likewise, one that goes back to the queue each time.
-const MOST_RESENDS_QUEUED: u32 = 8;
-/// Before the second time: new connections broke as well, and a process that
-/// dies takes a moment until it refuses them.
-const RESEND_PAUSE: Duration = Duration::from_millis(25);
 /// How long one request may spend on connections that cannot be made; time in
 /// the queue does not count. The HTTP add-on's limit for dialling.
 const MOST_CONNECTING: Duration = Duration::from_secs(60);
@@ -59,17 +52,6 @@ pub(super) enum Outcome {
     /// It switches protocols, as the client asked it to; with the client's
     /// side of the connection.
     Switched(Response<Box<Switched>>, Lease, OnUpgrade),
-}
-
-/// What a request of a route with sessions says about its own.
-struct SessionWish {
-    /// The session that it goes on with.
-    wanted: Option<SessionId>,
-    /// Its endpoint has as many requests as it may; another one serves this
-    /// request, and the session stays.
-    is_full: bool,
-    /// The client came by TLS.
-    is_secure: bool,
 }
 
 /// One request on its way to an endpoint.
@@ -110,13 +92,13 @@ pub(super) struct Job<'a> {
     /// It goes back to the queue before it is sent again.
     pub(super) must_queue: bool,
     /// Whether an endpoint was asked for before.
-    has_picked: bool,
-    resends: u32,
+    pub(super) has_picked: bool,
+    pub(super) resends: u32,
     /// The endpoint that broke its connection last.
-    avoid: Option<Arc<Endpoint>>,
+    pub(super) avoid: Option<Arc<Endpoint>>,
     /// Spent on connections that could not be made.
     connecting: Duration,
-    session: Option<SessionWish>,
+    pub(super) session: Option<SessionWish>,
     /// The wait ran out and the route's fallback serves.
     pub(super) on_fallback: bool,
 }
@@ -288,47 +270,6 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Makes the request ready to be sent once more, if it may be. `copy`: of
-    /// its head, over HTTP/2; `is_unharmed`: the endpoint did nothing about it.
-    async fn send_again(&mut self, copy: Option<Request<()>>, is_unharmed: bool) -> bool {
-        let most = match self.pass {
-            Some(_) => MOST_RESENDS_QUEUED,
-            None => MOST_RESENDS,
-        };
-        if self.resends >= most || !self.renew(copy, is_unharmed).await {
-            return false;
-        }
-        let retries = &self.target_metrics().retries;
-        if is_unharmed {
-            retries.refused.fetch_add(1, Ordering::Relaxed);
-            return true;
-        }
-        let target = &self.route.target;
-        let now_us = target.clock().now_us();
-        let begun = target.totals().begun;
-        let config = &self.shared.config.endpoints.retries;
-        let may = target.retry_budget().take(now_us, begun, config);
-        let counter = if may {
-            &retries.reset
-        } else {
-            &retries.budget_exhausted
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        may
-    }
-
-    /// Where and when it is sent once more, after `lease`'s endpoint failed it.
-    async fn prepare_resend(&mut self, lease: &Lease) {
-        self.avoid = Some(lease.endpoint().clone());
-        if let Some(pass) = &mut self.pass {
-            pass.refused();
-            self.must_queue = true;
-        } else if self.resends > 0 {
-            tokio::time::sleep(RESEND_PAUSE).await;
-        }
-        self.resends += 1;
-    }
-
     /// The head of an answer came from `lease`'s endpoint.
     fn answered(&mut self, lease: &Lease, response: &mut Answer) {
         let status = response.status();
@@ -349,24 +290,6 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// What the client must be told to stay with `lease`'s endpoint, unless it
-    /// knows.
-    fn session_cookie(&self, lease: &Lease) -> Option<HeaderValue> {
-        let wish = self.session.as_ref().filter(|_| !self.on_fallback)?;
-        let session = self.route.session.as_ref()?;
-        let endpoint = lease.endpoint();
-        if wish.is_full || wish.wanted == Some(session.id_of(endpoint)) {
-            return None;
-        }
-        let sessions = &self.target_metrics().sessions;
-        let counter = match wish.wanted {
-            None => &sessions.started,
-            Some(_) => &sessions.moved,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        Some(session.set_cookie(endpoint, wish.is_secure))
-    }
-
     /// What the route answers itself.
     pub(super) fn fixed_answer(&self, response: &Arc<StaticResponse>) -> Refusal {
         let request = self.request.as_ref();
@@ -377,59 +300,6 @@ impl<'a> Job<'a> {
     fn struck(&self, lease: &Lease, strike: Strike) {
         let limits = &self.shared.config.endpoints.outliers;
         self.route.target.struck(lease.endpoint(), strike, limits);
-    }
-
-    /// Step 3, warm: an endpoint at once, unless others wait for one.
-    fn pick(&mut self) -> Option<Lease> {
-        if self.on_fallback {
-            return self.pick_fallback();
-        }
-        // A static route's request never waits, so it overtakes nobody.
-        let gate = self.route.target.gate();
-        let may_pass = gate.is_clear() || self.pass.is_some() || self.fixed.is_some();
-        if !may_pass || self.must_queue {
-            return None;
-        }
-        self.choose()
-    }
-
-    /// The endpoint that is best for this request, if any has a place.
-    pub(super) fn choose(&mut self) -> Option<Lease> {
-        let target = &self.route.target;
-        let now_us = if self.has_picked {
-            target.clock().now_us()
-        } else {
-            self.in_flight.begun_us()
-        };
-        self.has_picked = true;
-        let limit = target.place_limit();
-        let endpoints = target.endpoints_guard();
-        if let Some(wish) = &mut self.session
-            && let Some(session) = &self.route.session
-            // Its connection may just have been an old one; twice is enough.
-            && self.resends < MOST_RESENDS
-            && let Some(index) = wish.wanted.and_then(|id| session.find(&endpoints, id))
-        {
-            match endpoints.claim(index, now_us, limit) {
-                Claimed::Lease(lease) => {
-                    wish.is_full = false;
-                    return Some(lease);
-                }
-                Claimed::Full => wish.is_full = true,
-                Claimed::Gone => wish.is_full = false,
-            }
-        }
-        if let Some(avoid) = &self.avoid
-            && let Some(other) = endpoints.pick_other(now_us, limit, avoid)
-        {
-            return Some(other);
-        }
-        endpoints.pick(now_us, limit)
-    }
-
-    pub(super) fn pick_fallback(&self) -> Option<Lease> {
-        let fallback = self.route.cold_start.fallback.as_ref()?;
-        fallback.pick(self.route.target.clock().now_us())
     }
 
     /// Steps 4 to 6 under the deadline for an answer's head, which counts from
@@ -513,17 +383,6 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    /// Is there nobody else to try now?
-    fn is_last_choice(&self, lease: &Lease) -> bool {
-        let target = &self.route.target;
-        let (endpoint, now_us) = (lease.endpoint(), target.clock().now_us());
-        let has_other = match self.route.cold_start.fallback.as_ref() {
-            Some(fallback) if self.on_fallback => fallback.has_other_than(endpoint, now_us),
-            _ => target.endpoints_guard().has_other_than(endpoint, now_us),
-        };
-        !has_other
-    }
-
     /// The endpoint is there, but it and we do not agree about TLS: it would be
     /// no use to wait for another handshake. Nothing was sent.
     #[cold]
@@ -541,62 +400,6 @@ impl<'a> Job<'a> {
             );
         }
         Refusal::Handshake(error)
-    }
-
-    /// A connection also breaks because the client's body did: that is not
-    /// the endpoint's failure.
-    fn check_upload(&self) -> Result<(), Refusal> {
-        match self.upload.as_ref().map(Upload::state) {
-            Some(UploadState::ClientLeft) => Err(Refusal::ClientGone),
-            Some(UploadState::Malformed) => Err(Refusal::BadRequest("a malformed body")),
-            Some(UploadState::Running | UploadState::Complete(_)) | None => Ok(()),
-        }
-    }
-
-    /// A copy of the head, to be sent again if an HTTP/2 endpoint says that it
-    /// did nothing about the request, or breaks the connection where that is
-    /// safe: HTTP/2 takes the original. Over HTTP/1.1 it stays with us.
-    fn copy_for_http2(&self, lease: &Lease) -> Option<Request<()>> {
-        if !lease.endpoint().may_speak_h2() {
-            return None;
-        }
-        let request = self.request.as_ref()?;
-        let mut copy = Request::new(());
-        *copy.method_mut() = request.method().clone();
-        *copy.uri_mut() = request.uri().clone();
-        *copy.headers_mut() = request.headers().clone();
-        Some(copy)
-    }
-
-    /// Makes a request ready to be sent again that an endpoint may have seen:
-    /// only where that is safe (RFC 9110 section 9.2.2), or where the endpoint
-    /// did nothing about it; and only if all of its body is there. False: it
-    /// cannot be sent again.
-    async fn renew(&mut self, copy: Option<Request<()>>, is_unharmed: bool) -> bool {
-        let Some(copy) = copy else {
-            let request = self.request.as_ref();
-            return request.is_some_and(|request| {
-                request.method().is_idempotent() && request.body().is_untouched()
-            });
-        };
-        if !is_unharmed && (self.has_body || !copy.method().is_idempotent()) {
-            return false;
-        }
-        let mut body = UploadBody::none();
-        if self.has_body {
-            let Some(upload) = &self.upload else {
-                return false;
-            };
-            let Some(unsent) = upload.unsent().await else {
-                return false;
-            };
-            let (again, upload) = UploadBody::again(unsent);
-            body = again;
-            self.journal.upload(&upload);
-            self.upload = Some(upload);
-        }
-        self.request = Some(copy.map(|()| body));
-        true
     }
 
     /// Did it wait for an endpoint? Who waited for a place on one that was
@@ -619,7 +422,7 @@ impl<'a> Job<'a> {
         Some(HeaderValue::from_static(waited))
     }
 
-    fn target_metrics(&self) -> &'a crate::metrics::TargetMetrics {
+    pub(super) fn target_metrics(&self) -> &'a crate::metrics::TargetMetrics {
         self.route.target.metrics()
     }
 }

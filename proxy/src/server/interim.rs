@@ -19,6 +19,10 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// Most bytes of heads that wait for a client that does not read. More are
+/// dropped: an endpoint could send them without end.
+const MOST_BYTES: usize = 64 * 1024;
+
 /// Heads that wait to be written.
 #[derive(Debug, Default)]
 pub(crate) struct InterimQueue {
@@ -30,8 +34,11 @@ impl InterimQueue {
     /// Queues whole heads. To be called in the task of the connection, before
     /// the final head of the answer under way.
     pub(crate) fn push(&self, heads: &[u8]) {
-        self.heads.lock().extend_from_slice(heads);
-        self.is_filled.store(true, Ordering::Relaxed);
+        let mut waiting = self.heads.lock();
+        if waiting.len() + heads.len() <= MOST_BYTES {
+            waiting.extend_from_slice(heads);
+            self.is_filled.store(true, Ordering::Relaxed);
+        }
     }
 
     fn take(&self) -> Vec<u8> {
@@ -72,7 +79,7 @@ impl<S: AsyncWrite + Unpin> InterimIo<S> {
     fn poll_queue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.queue.is_filled.load(Ordering::Relaxed) {
             let heads = self.queue.take();
-            if !self.is_inside_message {
+            if !self.is_inside_message && self.owed.len() + heads.len() <= MOST_BYTES {
                 self.owed.extend(heads);
             }
         }
@@ -172,6 +179,21 @@ mod tests {
         queue.push(b"[105]");
         io.flush().await.expect("open");
         assert_eq!(all(client, io).await, "[103][104][200][105]");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_gets_only_so_many() {
+        let (client, mut io, queue) = pair(4);
+        let head = [b'1'; 1000];
+        for _ in 0..10 {
+            for _ in 0..100 {
+                queue.push(&head);
+            }
+            let mut flush = std::pin::pin!(io.flush());
+            assert!(futures_util::poll!(flush.as_mut()).is_pending());
+        }
+        assert!(io.owed.len() <= MOST_BYTES, "{}", io.owed.len());
+        drop(client);
     }
 
     #[tokio::test]
