@@ -155,10 +155,9 @@ fn spans_of_a_cold_start_arrive_with_parents_attributes_and_times() {
     assert_eq!(upstream.kind(), SpanKind::Client);
     assert!(hold.end_time_unix_nano <= connect.start_time_unix_nano);
     assert!(connect.end_time_unix_nano <= upstream.start_time_unix_nano);
-    assert_eq!(
-        values(&upstream.attributes)["reveille.endpoint"],
-        "default/web-0"
-    );
+    // Number 0 may still be on its way out.
+    let endpoint = &values(&upstream.attributes)["reveille.endpoint"];
+    assert!(endpoint.starts_with("default/web-"), "{endpoint}");
 
     let (request, tenant) = collector.kept.0.lock()[0].clone();
     assert_eq!(tenant.as_deref(), Some("a b"));
