@@ -30,7 +30,7 @@ use crate::{
     endpoint::Lease,
     error::Refusal,
     http::{
-        AtDeadline, ProxyBody, TrackedBody,
+        AtDeadline, ProxyBody, RequestBody, TrackedBody,
         body::Upload,
         grpc,
         headers::{self, COLD_START},
@@ -41,23 +41,24 @@ use crate::{
     journal::Journal,
     proxy::Shared,
     route::{Route, StaticRoute},
-    server::{ClientConnection, RefusedFor, ResetWatch},
+    server::{Caller, ClientConnection, RefusedFor, ResetWatch},
     upstream::Answer,
 };
 use http::{Method, Request, Response, StatusCode, Version};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use job::{Job, Outcome};
 use limits::Limits;
 
-/// Serves one request of `client`.
+/// Serves one request of `caller`.
 ///
 /// Cancel safe: dropped, the request is counted as abandoned (499), its place
 /// in a queue is free, and its upstream connection is closed.
 pub(crate) async fn forward(
     shared: &Shared,
-    client: &ClientConnection,
-    request: Request<Incoming>,
+    caller: Caller<'_>,
+    request: Request<RequestBody>,
 ) -> Response<ProxyBody> {
+    let client = caller.connection();
     let begun_us = shared.clock.now_us();
     let is_grpc = grpc::is_call(&request);
     let is_connect = request.method() == Method::CONNECT;
@@ -100,7 +101,7 @@ pub(crate) async fn forward(
 
     // 3. to 6. Pick an endpoint (or wait for one), rewrite the head, send.
     let records = (&in_flight, &mut journal);
-    let mut job = Job::new(shared, client, &route, fixed, records, &limits, request);
+    let mut job = Job::new(shared, caller, &route, fixed, records, &limits, request);
     let outcome = job.run().await;
     let cold_start = job.cold_start_header();
     let place = job.place.take();
@@ -125,7 +126,7 @@ pub(crate) async fn forward(
             }
             response
         }
-        Ok(Outcome::Switched(answer, lease, client_side)) => {
+        Ok(Outcome::Switched(answer, lease)) => {
             let status = if is_connect {
                 StatusCode::OK
             } else {
@@ -137,12 +138,8 @@ pub(crate) async fn forward(
             let (tunnel, mut response) = Tunnel::open(answer, claims, limits.request, in_flight);
             if is_connect {
                 websocket::opened(&mut response);
-                // One stream of many: it cannot be the rest of the connection.
-                tokio::spawn(tunnel.run_on_stream(client_side, shared.drain.deadline()));
-            } else {
-                // The client's side is all of its connection.
-                client.switch_to(tunnel);
             }
+            caller.switch_to(tunnel);
             response
         }
         Err(refusal) => {
@@ -217,7 +214,7 @@ fn pass_on(
 /// Step 1: the route of a request, from the present table.
 fn find_route(
     shared: &Shared,
-    request: &Request<Incoming>,
+    request: &Request<RequestBody>,
 ) -> Result<std::sync::Arc<Route>, Refusal> {
     if request.method() == Method::CONNECT {
         match websocket::asked(request) {
@@ -233,7 +230,7 @@ fn find_route(
     route.cloned().ok_or(Refusal::NoRoute)
 }
 
-fn static_route<'r>(route: &'r Route, request: &Request<Incoming>) -> Option<&'r StaticRoute> {
+fn static_route<'r>(route: &'r Route, request: &Request<RequestBody>) -> Option<&'r StaticRoute> {
     if route.static_routes.is_empty() {
         return None;
     }
@@ -244,7 +241,7 @@ fn static_route<'r>(route: &'r Route, request: &Request<Incoming>) -> Option<&'r
 fn refuse_unrouted(
     shared: &Shared,
     client: &ClientConnection,
-    request: &Request<Incoming>,
+    request: &Request<RequestBody>,
     (begun_us, is_grpc): (u64, bool),
     refusal: &Refusal,
 ) -> Response<ProxyBody> {

@@ -13,6 +13,7 @@ mod error;
 mod forward;
 mod gate;
 mod http;
+mod http2;
 mod in_flight;
 mod journal;
 pub mod metrics;

@@ -14,7 +14,7 @@ use crate::{
     error::Refusal,
     gate::{Pass, WaitsFor},
     http::{
-        UploadBody,
+        RequestBody, UploadBody,
         body::{Upload, UploadState},
         grpc, headers, trailers,
         websocket::Handshake,
@@ -23,15 +23,12 @@ use crate::{
     journal::Journal,
     proxy::Shared,
     route::{ResponseMode, Route, StaticResponse, StaticRoute},
-    server::ClientConnection,
+    server::{Caller, ClientConnection},
     tls,
     upstream::{self, Answer, AnswerBody, Asker, SendError, Switched, Use},
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use hyper::{
-    body::{Body, Incoming},
-    upgrade::OnUpgrade,
-};
+use hyper::body::Body;
 use std::{
     io::ErrorKind,
     pin::pin,
@@ -49,14 +46,14 @@ const LEAST_CONNECTING: Duration = Duration::from_millis(50);
 /// What an endpoint made of a request, with the claim on it.
 pub(super) enum Outcome {
     Answered(Answer, Upload, Lease),
-    /// It switches protocols, as the client asked it to; with the client's
-    /// side of the connection.
-    Switched(Response<Box<Switched>>, Lease, OnUpgrade),
+    /// It switches protocols, as the client asked it to.
+    Switched(Response<Box<Switched>>, Lease),
 }
 
 /// One request on its way to an endpoint.
 pub(super) struct Job<'a> {
     pub(super) shared: &'a Shared,
+    pub(super) caller: Caller<'a>,
     pub(super) client: &'a ClientConnection,
     pub(super) route: &'a Route,
     /// The static route that it falls under.
@@ -69,12 +66,12 @@ pub(super) struct Job<'a> {
     pub(super) upload: Option<Upload>,
     pub(super) has_body: bool,
     /// The client asked to switch protocols.
-    pub(super) upgrade: Option<OnUpgrade>,
+    pub(super) asks_upgrade: bool,
     /// Its place among those that did.
     pub(super) place: Option<UpgradePlace>,
     /// It did so over HTTP/2, for a WebSocket.
     pub(super) websocket: Option<Handshake>,
-    /// The client is on HTTP/1.1: it can be told interim answers.
+    /// The client can be told interim answers: it is not on HTTP/1.0.
     pub(super) relays_interim: bool,
     /// The client is on HTTP/1.1 and understands trailers: an answer with a
     /// body may need room for them.
@@ -106,13 +103,14 @@ pub(super) struct Job<'a> {
 impl<'a> Job<'a> {
     pub(super) fn new(
         shared: &'a Shared,
-        client: &'a ClientConnection,
+        caller: Caller<'a>,
         route: &'a Route,
         fixed: Option<&'a StaticRoute>,
         (in_flight, journal): (&'a InFlight, &'a mut Journal),
         limits: &'a Limits,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     ) -> Self {
+        let client = caller.connection();
         let has_body = !request.body().is_end_stream();
         let version = request.version();
         let may_leave_unseen = version < Version::HTTP_2;
@@ -131,7 +129,6 @@ impl<'a> Job<'a> {
             upgrade: asks_upgrade,
             trailers: asks_trailers,
         } = headers::rewrite_request(&mut request, &client.peer);
-        let upgrade = asks_upgrade.then(|| hyper::upgrade::on(&mut request));
         if has_body {
             if version == Version::HTTP_2 && request.headers().contains_key(header::TRAILER) {
                 trailers::make_room(request.headers_mut());
@@ -146,6 +143,7 @@ impl<'a> Job<'a> {
         });
         Self {
             shared,
+            caller,
             client,
             route,
             fixed,
@@ -155,10 +153,10 @@ impl<'a> Job<'a> {
             request: Some(request),
             upload: Some(upload),
             has_body,
-            upgrade,
+            asks_upgrade,
             place: None,
             websocket,
-            relays_interim: version == Version::HTTP_11,
+            relays_interim: version >= Version::HTTP_11,
             makes_room: asks_trailers && version == Version::HTTP_11 && !is_head,
             may_leave_unseen,
             held_since: None,
@@ -183,7 +181,7 @@ impl<'a> Job<'a> {
         {
             return Err(self.fixed_answer(&fixed.response));
         }
-        if self.upgrade.is_some() {
+        if self.asks_upgrade {
             let place = self.shared.upgrades.take();
             self.place = Some(place.ok_or(Refusal::TooManyUpgrades)?);
         }
@@ -229,9 +227,11 @@ impl<'a> Job<'a> {
                     let (head, body) = answer.into_parts();
                     return match body {
                         AnswerBody::Switched(switched) => {
-                            let client = self.upgrade.take().ok_or(Refusal::SwitchedProtocols)?;
+                            if !self.asks_upgrade {
+                                return Err(Refusal::SwitchedProtocols);
+                            }
                             let answer = Response::from_parts(head, switched);
-                            Ok(Outcome::Switched(answer, lease, client))
+                            Ok(Outcome::Switched(answer, lease))
                         }
                         body => {
                             let answer = Response::from_parts(head, body);
@@ -314,7 +314,8 @@ impl<'a> Job<'a> {
         let request = &mut self.request;
         let journal = &mut *self.journal;
         let client = self.client;
-        let relay = |heads: &[u8]| client.send_interim(heads);
+        let caller = self.caller;
+        let relay = |interim| caller.send_interim(interim);
         let asker = Asker {
             relay: self.relays_interim.then_some(&relay),
             is_on_http2: !self.may_leave_unseen,

@@ -7,11 +7,11 @@
 //!
 //! Over HTTP/1.1, the tunnel is the rest of the client connection's life:
 //! `forward` leaves it with the connection, which runs it once hyper has
-//! written the 101. So it needs no task and no tracking of its own. Over HTTP/2
-//! (RFC 8441) it is one stream of many and has a task; the connection, which
-//! the drain tracks, lives until that stream has ended.
+//! written the 101. Over HTTP/2 (RFC 8441) it is the rest of its stream. So it
+//! needs no task and no tracking of its own: the drain tracks connections.
 
 use super::upgrades::UpgradePlace;
+use crate::http2::StreamIo;
 use crate::{
     endpoint::Lease,
     http::{ProxyBody, headers},
@@ -21,8 +21,6 @@ use crate::{
 };
 use futures_util::TryFutureExt;
 use http::{Response, header};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use std::{
     future::Future,
     io,
@@ -86,24 +84,20 @@ impl Tunnel {
         (Box::new(tunnel), response)
     }
 
-    /// As [`Tunnel::run`] for a client's HTTP/2 stream, once that is open, but
-    /// not beyond `deadline`.
-    pub(super) async fn run_on_stream(
-        mut self: Box<Self>,
-        client: OnUpgrade,
-        deadline: impl Future<Output = ()>,
-    ) {
-        let run = async {
-            match client.await {
-                Ok(client) => self.run(TokioIo::new(client)).await,
-                Err(_gone) => self.in_flight.journal.ended_by(Blame::Client),
+    /// As [`Tunnel::run`] for a client's HTTP/2 stream, but not beyond
+    /// `deadline`. Boxed, so that it costs other streams nothing.
+    pub(crate) fn run_on_stream(
+        self: Box<Self>,
+        client: StreamIo,
+        deadline: impl Future<Output = ()> + Send + 'static,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                () = deadline => {}
+                () = self.run(client) => {}
             }
-        };
-        tokio::select! {
-            biased;
-            () = deadline => {}
-            () = run => {}
-        }
+        })
     }
 
     /// Copies until both directions have ended, or the request's time is up.

@@ -1,7 +1,7 @@
 //! Bodies on their way through: never buffered, never copied, always
 //! accounted for.
 
-use super::{grpc, resend::Beginning, trailers};
+use super::{RequestBody, RequestBodyError, grpc, resend::Beginning, trailers};
 use crate::{
     endpoint::Lease,
     in_flight::InFlight,
@@ -10,11 +10,9 @@ use crate::{
 };
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use pin_project::{pin_project, pinned_drop};
 use std::{
-    error::Error,
     future::Future,
     pin::Pin,
     sync::{
@@ -37,7 +35,7 @@ const DROPPED_WITHIN: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct UploadBody {
     #[pin]
-    inner: Option<Incoming>,
+    inner: Option<RequestBody>,
     /// Something of it was taken.
     begun: bool,
     /// All that was taken, while it can be sent again.
@@ -68,7 +66,7 @@ impl UploadOutside {
 /// All of a request's body, to be sent again.
 #[derive(Debug)]
 pub(crate) struct Unsent {
-    inner: Incoming,
+    inner: RequestBody,
     beginning: Option<Box<Beginning>>,
 }
 
@@ -84,7 +82,7 @@ impl UploadBody {
     }
 
     /// The client's body, and what tells how and when it ended.
-    pub(crate) fn stream(inner: Incoming) -> (Self, Upload) {
+    pub(crate) fn stream(inner: RequestBody) -> (Self, Upload) {
         Self::again(Unsent {
             inner,
             beginning: None,
@@ -206,27 +204,23 @@ impl Upload {
 
 impl UploadState {
     /// The end that this error is.
-    fn of(error: &hyper::Error) -> Self {
-        use std::io::ErrorKind::{InvalidData, InvalidInput};
-        let cause = error.source();
-        let kind = cause
-            .and_then(|cause| cause.downcast_ref::<std::io::Error>())
-            .map(std::io::Error::kind);
-        match kind {
-            Some(InvalidData | InvalidInput) => Self::Malformed,
-            _ => Self::ClientLeft,
+    fn of(error: &RequestBodyError) -> Self {
+        if error.is_malformed() {
+            Self::Malformed
+        } else {
+            Self::ClientLeft
         }
     }
 }
 
 impl Body for UploadBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = RequestBodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let this = self.project();
         let Some(mut inner) = this.inner.as_pin_mut() else {
             return Poll::Ready(None);
@@ -299,7 +293,7 @@ impl PinnedDrop for UploadBody {
         };
         if !outside.answered.load(Ordering::Relaxed) {
             beginning.rewind();
-            // `Incoming` is `Unpin`, so it may leave.
+            // The body is `Unpin`, so it may leave.
             *outside.unsent.lock() = this.inner.take().map(|inner| Unsent {
                 inner,
                 beginning: Some(beginning),

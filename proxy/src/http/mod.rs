@@ -1,12 +1,14 @@
 //! What the hot path does to HTTP messages: `headers.rs` rewrites heads,
-//! `body.rs` wraps bodies, `respond.rs` turns refusals into answers,
+//! `body.rs` wraps bodies, `request_body.rs` being what clients send, `respond.rs` turns refusals into answers,
 //! `grpc.rs` into those that gRPC clients expect; `resend.rs` keeps the beginning
 //! of a body; `validate.rs` refuses what is ambiguous; `trailers.rs` and
-//! `websocket.rs` are what HTTP/1.1 and HTTP/2 say in different ways.
+//! `websocket.rs`, and `interim.rs` are what HTTP/1.1 and HTTP/2 say in different ways.
 
 pub(crate) mod body;
 pub(crate) mod grpc;
 pub(crate) mod headers;
+mod interim;
+mod request_body;
 mod resend;
 pub(crate) mod respond;
 pub(crate) mod trailers;
@@ -14,3 +16,5 @@ pub(crate) mod validate;
 pub(crate) mod websocket;
 
 pub(crate) use body::{AtDeadline, BodyError, ProxyBody, TrackedBody, UploadBody};
+pub(crate) use interim::Interim;
+pub(crate) use request_body::{RequestBody, RequestBodyError};

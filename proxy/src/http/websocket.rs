@@ -6,6 +6,7 @@
 //! 5), so the proxy makes the one and checks the other, as any client must.
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use h2::ext::Protocol;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{
@@ -13,7 +14,6 @@ use http::{
         UPGRADE,
     },
 };
-use hyper::ext::Protocol;
 use sha1::{Digest, Sha1};
 
 /// RFC 6455 section 1.3.
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "hyper's way to say it")]
+    #[expect(clippy::disallowed_methods, reason = "h2's way to say it")]
     fn a_connect_becomes_a_handshake_that_only_its_proof_ends() {
         let mut request = Request::connect("http://a.test/chat").body(()).expect("ok");
         assert_eq!(asked(&request), Connect::Plain);

@@ -6,7 +6,7 @@
 //! that a request pays a handful of instructions for all limits in time
 //! together. Nothing here may lock or ask the system for the time.
 
-use super::sweep::Sweep;
+use super::{http2::PING_INTERVAL, sweep::Sweep};
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -90,6 +90,8 @@ pub(crate) struct Activity {
     mark: AtomicU64,
     /// Requests in progress: from their head to the end of their answer.
     in_progress: AtomicU32,
+    /// When HTTP/2 was last heard of, in the sweep's milliseconds.
+    heard_ms: AtomicU64,
     /// Requests so far.
     begun: AtomicU64,
     /// The client does not take what was written.
@@ -106,6 +108,7 @@ impl Activity {
             sweep,
             mark: AtomicU64::new(0),
             in_progress: AtomicU32::new(0),
+            heard_ms: AtomicU64::new(0),
             begun: AtomicU64::new(0),
             unsent: AtomicBool::new(false),
             orders: AtomicU8::new(0),
@@ -123,6 +126,25 @@ impl Activity {
     pub(crate) fn enter(&self, stage: Stage) {
         let mark = (self.sweep.now_ms() << 8) | u64::from(stage as u8);
         self.mark.store(mark, Ordering::Relaxed);
+        if stage == Stage::NoStream {
+            self.heard();
+        }
+    }
+
+    fn heard(&self) {
+        self.heard_ms.store(self.sweep.now_ms(), Ordering::Relaxed);
+    }
+
+    /// For how long nothing came over HTTP/2, late by at most two of the
+    /// sweep's periods.
+    pub(super) fn silence(&self) -> Duration {
+        let heard = self.heard_ms.load(Ordering::Relaxed);
+        Duration::from_millis(self.sweep.now_ms().saturating_sub(heard))
+    }
+
+    /// Must it be asked whether it is still there?
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self.stage(), Stage::NoStream | Stage::Leaving) && self.silence() >= PING_INTERVAL
     }
 
     /// It does this, for as long as it did what it did before.
@@ -147,7 +169,8 @@ impl Activity {
         match self.stage() {
             Stage::Silent | Stage::Idle | Stage::Parked => self.enter(Stage::Head),
             Stage::Uploading => self.enter(Stage::Uploading),
-            Stage::Head | Stage::NoStream | Stage::Leaving | Stage::Tunnel => {}
+            Stage::NoStream | Stage::Leaving => self.heard(),
+            Stage::Head | Stage::Tunnel => {}
         }
     }
 

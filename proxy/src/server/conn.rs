@@ -56,6 +56,15 @@ const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
     content-length: 16\r\n\r\n\
     Request Timeout\n";
 
+/// Why a connection ended that a client broke.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectionError {
+    #[error(transparent)]
+    Http1(hyper::Error),
+    #[error(transparent)]
+    Http2(h2::Error),
+}
+
 /// What requests need to know about their connection.
 #[derive(Debug)]
 pub(crate) struct ClientConnection {
@@ -158,8 +167,12 @@ pub(crate) async fn serve(
         },
     };
     let ended = match protocol {
-        ClientProtocol::Http1 => serve_http1(&served, io, peer).await,
-        ClientProtocol::Http2 => Box::pin(http2::serve(&served, io)).await,
+        ClientProtocol::Http1 => serve_http1(&served, io, peer)
+            .await
+            .map_err(ConnectionError::Http1),
+        ClientProtocol::Http2 => Box::pin(http2::serve(&served, io))
+            .await
+            .map_err(ConnectionError::Http2),
     };
     let (shared, client) = &*served;
     if let Err(error) = &ended {

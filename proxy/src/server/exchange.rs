@@ -1,14 +1,14 @@
-//! One request and its answer as the connection sees them: in progress from
+//! One request and its answer as an HTTP/1 connection sees them: in progress from
 //! the head until the answer's last byte, whatever ends it.
 
-use super::conn::ClientConnection;
+use super::{caller::Caller, conn::ClientConnection};
 use crate::{
     forward::forward,
-    http::{BodyError, ProxyBody},
+    http::{BodyError, ProxyBody, RequestBody},
     proxy::Shared,
 };
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project::{pin_project, pinned_drop};
@@ -35,9 +35,9 @@ pub(super) fn exchange(
     };
     async move {
         let (shared, client) = &*exchange.served;
-        let is_http1 = request.version() < Version::HTTP_2;
-        let mut response = forward(shared, client, request).await;
-        if is_last && is_http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let request = request.map(RequestBody::Http1);
+        let mut response = forward(shared, Caller::Http1(client), request).await;
+        if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }

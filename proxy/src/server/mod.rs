@@ -3,6 +3,7 @@
 
 mod accept;
 mod activity;
+mod caller;
 mod client_address;
 mod client_io;
 mod client_socket;
@@ -25,6 +26,7 @@ mod tls;
 mod turn_away;
 
 pub(crate) use accept::{accept_loop, bind};
+pub(crate) use caller::Caller;
 pub(crate) use client_address::{FORWARDED_FOR, Peer};
 pub use client_address::{TrustedProxies, parse_network};
 pub(crate) use conn::ClientConnection;

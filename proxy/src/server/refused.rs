@@ -1,6 +1,7 @@
 //! Counts of what clients were refused because of how they asked, whatever
 //! route it was for. Control shows them as `reveille_refused_total`.
 
+use super::conn::ConnectionError;
 use crate::error::Refusal;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -56,25 +57,19 @@ impl RefusedFor {
         }
     }
 
-    /// The one that the end of a connection is counted under. hyper answers by
-    /// itself where there is an answer to give.
-    pub(super) fn of_connection(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
-        let error = error.downcast_ref::<hyper::Error>()?;
-        if error.is_parse_too_large() {
-            return Some(Self::HeadTooLarge);
-        }
-        if error.is_parse() {
-            return Some(Self::Malformed);
-        }
-        let cause = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
-        // What the client says is its own affair, and so is that it left.
-        if cause.is_remote() || cause.is_io() {
-            return None;
-        }
-        match cause.reason() {
-            Some(h2::Reason::ENHANCE_YOUR_CALM) => Some(Self::Resets),
-            Some(h2::Reason::NO_ERROR) | None => None,
-            Some(_) => Some(Self::Protocol),
+    /// The one that the end of a connection is counted under. hyper and h2
+    /// answer by themselves where there is an answer to give.
+    pub(super) fn of_connection(error: &ConnectionError) -> Option<Self> {
+        match error {
+            ConnectionError::Http1(error) if error.is_parse_too_large() => Some(Self::HeadTooLarge),
+            ConnectionError::Http1(error) => error.is_parse().then_some(Self::Malformed),
+            // What the client says is its own affair, and so is that it left.
+            ConnectionError::Http2(error) if error.is_remote() || error.is_io() => None,
+            ConnectionError::Http2(error) => match error.reason() {
+                Some(h2::Reason::ENHANCE_YOUR_CALM) => Some(Self::Resets),
+                Some(h2::Reason::NO_ERROR) | None => None,
+                Some(_) => Some(Self::Protocol),
+            },
         }
     }
 }

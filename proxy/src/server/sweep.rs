@@ -138,7 +138,7 @@ impl Sweep {
         self.tick();
         let mut connections = self.connections.lock();
         for (_, activity) in &connections.open {
-            if activity.verdict().is_some() {
+            if activity.verdict().is_some() || activity.is_silent() {
                 activity.order(order::LOOK);
             }
         }

@@ -1,5 +1,6 @@
 //! How an exchange with an endpoint broke.
 
+use crate::http::RequestBodyError;
 use std::io;
 
 /// Why an endpoint gave no answer, a broken one, or something else.
@@ -17,7 +18,7 @@ pub(crate) enum UpstreamError {
     /// The request's own body ended in an error: the client's, not the
     /// endpoint's.
     #[error("the request's body broke off: {0}")]
-    Upload(hyper::Error),
+    Upload(RequestBodyError),
     /// What HTTP/2 says about a stream or its connection.
     #[error(transparent)]
     Http2(hyper::Error),

@@ -2,7 +2,12 @@
 //! what may be tried again depends on how far the request got.
 
 use super::{AnswerBody, Connections, UpstreamError, h1, h2c, tls};
-use crate::{endpoint::Endpoint, http::UploadBody, journal::Journal, server::Peer};
+use crate::{
+    endpoint::Endpoint,
+    http::{Interim, UploadBody},
+    journal::Journal,
+    server::Peer,
+};
 use http::{Request, Response};
 use std::{io, sync::Arc, time::Duration};
 
@@ -31,8 +36,8 @@ pub(crate) enum SendError {
 /// went out until that counts as a connection that cannot be made.
 pub(super) const MOST_RETURNS: u32 = 3;
 
-/// Takes interim answers (1xx): whole heads, as an HTTP/1.1 client gets them.
-pub(crate) type Relay<'a> = dyn Fn(&[u8]) + Sync + 'a;
+/// Takes interim answers (1xx) on their way to the client.
+pub(crate) type Relay<'a> = dyn Fn(Interim) + Sync + 'a;
 
 /// Whose request it is.
 #[derive(Clone, Copy)]

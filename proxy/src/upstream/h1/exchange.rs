@@ -249,7 +249,7 @@ fn look_for_head(
             Some(Parsed::Interim(_status, count)) => {
                 let head = unseen.get(..count).and_then(interim::passed_on);
                 if let (Some(relay), Some(head)) = (relay, head) {
-                    relay(&head);
+                    relay(head);
                 }
                 passed += count;
             }

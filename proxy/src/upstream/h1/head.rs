@@ -94,7 +94,7 @@ pub(super) fn parse(
     Ok(Some(Parsed::Final(head, all.slice(end..))))
 }
 
-fn unusual(status: StatusCode, reason: &str) -> Option<ReasonPhrase> {
+pub(super) fn unusual(status: StatusCode, reason: &str) -> Option<ReasonPhrase> {
     if reason.is_empty() || status.canonical_reason() == Some(reason) {
         return None;
     }
