@@ -381,17 +381,28 @@ fn tls(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
         "reveille_tls_handshakes",
         "TLS handshakes with clients that succeeded",
         MetricType::Counter,
-        |family| family.counter(&NONE, count(&metrics.handshakes)),
+        |family| {
+            tls.listeners().iter().try_for_each(|listener| {
+                let labels = [("listener", listener.name().to_owned())];
+                family.counter(&labels, count(&listener.metrics().handshakes))
+            })
+        },
     )?;
     page.family(
         "reveille_tls_handshake_failures",
         "TLS handshakes with clients that failed, by reason",
         MetricType::Counter,
         |family| {
-            HandshakeFailure::ALL.iter().try_for_each(|&reason| {
-                let labels = [("reason", reason.as_str().to_owned())];
-                family.counter(&labels, metrics.failures(reason))
-            })
+            for listener in tls.listeners() {
+                for reason in HandshakeFailure::ALL {
+                    let labels = [
+                        ("listener", listener.name().to_owned()),
+                        ("reason", reason.as_str().to_owned()),
+                    ];
+                    family.counter(&labels, listener.metrics().failures(reason))?;
+                }
+            }
+            Ok(())
         },
     )?;
     page.family(
