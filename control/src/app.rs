@@ -6,7 +6,7 @@
 use crate::{
     admin::{self, Admin},
     autoscaler::{self, Autoscaler},
-    cli,
+    cli::{self, grpc::GrpcSettings},
     local::{
         World,
         connectors::{self, Connectors},
@@ -17,9 +17,13 @@ use crate::{
 use anyhow::{Context, anyhow};
 use proxy::{
     AccessLog, AccessLogFormat, AccessLogTarget, Clock, ObserveConfig, Proxy, ProxyConfig, Traces,
-    tls::{Tls, TlsConfig},
+    tls::{Listener, Offers, Tls, TlsConfig},
 };
-use scaler::{Ledger, LedgerConfig, keda, sampler};
+use scaler::{
+    Ledger, LedgerConfig,
+    grpc::{self, GrpcMetrics},
+    keda, sampler,
+};
 use serde::Serialize;
 use std::{
     net::{SocketAddr, TcpListener},
@@ -40,6 +44,8 @@ pub struct Settings {
     pub tls: TlsConfig,
     /// Where KEDA connects.
     pub grpc_addr: SocketAddr,
+    /// How it is served there.
+    pub grpc: GrpcSettings,
     /// Where operators connect.
     pub admin_addr: SocketAddr,
     /// The data plane.
@@ -119,7 +125,8 @@ impl App {
     /// bound, together; workers that cannot be
     /// started. Nothing is left running.
     pub fn start(settings: Settings, manifests: Manifests) -> anyhow::Result<Self> {
-        let (tls, connectors, tls_problems) = load_tls(settings.tls.clone(), &manifests);
+        let (tls, connectors, mut tls_problems) = load_tls(settings.tls.clone(), &manifests);
+        let grpc_tls = load_grpc_tls(&settings.grpc, &tls, &mut tls_problems);
         let has_tls = settings.tls.server.is_some();
         let bound = bind_all([
             ("proxy", Some(settings.proxy_addr)),
@@ -162,11 +169,25 @@ impl App {
         let world = Arc::new(world);
 
         let keda_metrics = Arc::new(keda::KedaMetrics::default());
-        let keda = serve_keda(grpc_listener, &ledger, &keda_metrics, &stops.keda)?;
+        let grpc_metrics = Arc::new(GrpcMetrics::default());
+        let (in_process, from_process) = grpc::in_process();
+        let keda = keda::Keda::new(ledger.clone(), keda_metrics.clone());
+        let services = move |connection: &grpc::Connection| {
+            keda.add_to(tonic::service::Routes::default(), connection)
+        };
+        let server = grpc::Server::new(
+            tokio::net::TcpListener::from_std(grpc_listener)?,
+            Arc::new(services),
+        )
+        .config(settings.grpc.limits)
+        .metrics(grpc_metrics.clone())
+        .tls(grpc_tls)
+        .in_process(from_process);
+        let keda = serve_grpc(server, &ledger, &stops.keda);
         let autoscaler = Autoscaler::spawn(
             autoscaler::Config {
                 hpa_sync_period: settings.hpa_sync_period,
-                ..autoscaler::Config::new(reachable(addresses.grpc))
+                ..autoscaler::Config::new(in_process.channel())
             },
             world.scaled(),
             &stops.autoscaler,
@@ -178,6 +199,7 @@ impl App {
             ledger,
             world,
             keda: keda_metrics,
+            grpc: grpc_metrics,
             autoscaler: autoscaler.status_reader(),
             access_log: telemetry.access_log.clone(),
             traces: telemetry.traces.clone(),
@@ -360,6 +382,18 @@ fn load_tls(config: TlsConfig, manifests: &Manifests) -> (Arc<Tls>, Connectors, 
     (Arc::new(tls), connectors, problems)
 }
 
+/// Loads the gRPC port's side of TLS, if it is to speak it.
+fn load_grpc_tls(
+    settings: &GrpcSettings,
+    tls: &Tls,
+    problems: &mut Vec<String>,
+) -> Option<Arc<Listener>> {
+    let loaded = tls.listener("grpc", settings.tls.as_ref()?, Offers::Http2Only);
+    loaded
+        .map_err(|found| problems.extend(found.iter().map(cli::grpc::describe)))
+        .ok()
+}
+
 /// Binds all that are wanted, or says why each of them cannot be bound.
 fn bind_all<const N: usize>(
     wanted: [(&str, Option<SocketAddr>); N],
@@ -395,38 +429,21 @@ fn all_or_every_problem<T>(
     Err(anyhow!(parts.join("\n")))
 }
 
-/// Where a client on this machine finds a server bound to `addr`.
-fn reachable(mut addr: SocketAddr) -> SocketAddr {
-    if addr.ip().is_unspecified() {
-        addr.set_ip(match addr {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    addr
-}
-
-fn serve_keda(
-    listener: TcpListener,
+/// Samples the ledger and serves gRPC until `stop`.
+fn serve_grpc(
+    server: grpc::Server,
     ledger: &Arc<Ledger>,
-    metrics: &Arc<keda::KedaMetrics>,
     stop: &CancellationToken,
-) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+) -> JoinSet<anyhow::Result<()>> {
     let mut tasks = JoinSet::new();
     let sampled = sampler::run(ledger.clone(), stop.clone().cancelled_owned());
     tasks.spawn(async move {
         sampled.await;
         Ok(())
     });
-    let served = keda::serve(
-        listener,
-        ledger.clone(),
-        metrics.clone(),
-        stop.clone().cancelled_owned(),
-    );
+    let served = server.serve(stop.clone().cancelled_owned());
     tasks.spawn(async move { Ok(served.await?) });
-    Ok(tasks)
+    tasks
 }
 
 fn serve_admin(

@@ -8,12 +8,14 @@ pub use connections::ConnectionArgs;
 mod client_address;
 mod clients;
 mod endpoints;
+pub mod grpc;
 mod keda_env;
 mod observe;
 
 pub use client_address::ClientAddressArgs;
 pub use clients::ClientArgs;
 pub use endpoints::EndpointArgs;
+pub use grpc::GrpcArgs;
 pub use keda_env::Notes;
 pub use observe::ObserveArgs;
 
@@ -96,6 +98,10 @@ pub struct LocalArgs {
     /// TLS
     #[command(flatten)]
     pub tls: TlsArgs,
+
+    /// The gRPC port
+    #[command(flatten)]
+    pub grpc: GrpcArgs,
 
     /// Most requests held for one target
     #[arg(long, env = "REVEILLE_MAX_HELD_PER_TARGET", default_value = "1000")]
@@ -226,6 +232,7 @@ impl LocalArgs {
             proxy_tls_addr: self.tls.proxy_tls_addr,
             tls: self.tls.config(),
             grpc_addr: self.grpc_addr,
+            grpc: self.grpc.settings(),
             admin_addr: self.admin_addr,
             proxy: ProxyConfig {
                 workers: self.workers.map_or(cores, NonZeroUsize::get),

@@ -1,6 +1,6 @@
 //! The admin server: health, metrics, and what the targets are doing.
 //!
-//! Read-only. `metrics.rs` renders `/metrics`, `targets.rs` answers
+//! Read-only. `metrics/` renders `/metrics`, `targets.rs` answers
 //! `/api/v1/targets`.
 
 mod metrics;
@@ -17,7 +17,7 @@ use axum::{
     routing::get,
 };
 use proxy::{AccessLog, Proxy};
-use scaler::{Ledger, keda::KedaMetrics};
+use scaler::{Ledger, grpc::GrpcMetrics, keda::KedaMetrics};
 use std::{
     io,
     sync::{
@@ -39,6 +39,8 @@ pub struct Admin {
     pub world: Arc<World>,
     /// What KEDA asked.
     pub keda: Arc<KedaMetrics>,
+    /// Who is connected to the gRPC port.
+    pub grpc: Arc<GrpcMetrics>,
     /// What the embedded autoscaler thinks.
     pub autoscaler: StatusReader,
     /// The access log, if there is one.

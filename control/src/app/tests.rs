@@ -47,6 +47,7 @@ fn settings() -> Settings {
         proxy_tls_addr: any,
         tls: TlsConfig::default(),
         grpc_addr: any,
+        grpc: GrpcSettings::default(),
         admin_addr: any,
         proxy: ProxyConfig::default(),
         ledger: LedgerConfig::default(),

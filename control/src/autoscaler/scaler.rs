@@ -9,10 +9,9 @@ use futures_util::{Stream, StreamExt};
 use scaler::externalscaler::external_scaler_client::ExternalScalerClient;
 use scaler::externalscaler::{GetMetricsRequest, ScaledObjectRef};
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 /// One metric of a trigger and its target, which is never zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,30 +75,16 @@ pub(super) trait ScalerApi: Send + Sync + 'static {
     ) -> impl Future<Output = Result<ActivityStream, ScalerError>> + Send;
 }
 
-/// Half-open connections are noticed by pings, as streams have no deadline.
-const PING_EVERY: Duration = Duration::from_secs(20);
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-
-/// A scaler behind gRPC. One connection, made at the first call and again
-/// after it broke, carries everything.
+/// A scaler behind gRPC. One channel carries everything.
 #[derive(Debug, Clone)]
 pub(super) struct GrpcScaler {
     channel: Channel,
 }
 
 impl GrpcScaler {
-    /// A client for the scaler that listens on `address`; an unspecified one
-    /// (0.0.0.0, ::) means loopback. Connects at the first call. Must be
-    /// called within a Tokio runtime.
-    pub(super) fn new(address: SocketAddr) -> Self {
-        let endpoint = Endpoint::from_shared(format!("http://{}", reachable(address)))
-            .expect("a socket address is a valid authority")
-            .connect_timeout(CONNECT_WITHIN)
-            .http2_keep_alive_interval(PING_EVERY)
-            .tcp_nodelay(true);
-        Self {
-            channel: endpoint.connect_lazy(),
-        }
+    /// A client of the scaler behind `channel`.
+    pub(super) fn new(channel: Channel) -> Self {
+        Self { channel }
     }
 
     /// The generated methods want `&mut self`; a clone shares the connection.
@@ -181,15 +166,6 @@ fn status(call: &'static str) -> impl Fn(tonic::Status) -> ScalerError {
         code: status.code(),
         message: status.message().to_owned(),
     }
-}
-
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        specific => specific,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 #[cfg(test)]

@@ -10,28 +10,27 @@ use super::object::{ScaledObject, Workload};
 use super::scaler::{GrpcScaler, ScalerApi};
 use super::status::{ObjectStatus, StatusReader};
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
 
 /// Where the scaler is, and how often the HPA looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the scaler's gRPC service listens (without TLS). An unspecified
-    /// address (0.0.0.0) means loopback.
-    pub scaler: SocketAddr,
+    /// To the scaler's gRPC service, with which it is in one process.
+    pub scaler: Channel,
     /// How often the HPA reads metrics while there are replicas. A cluster's
     /// default is 15 s; at least 100 ms.
     pub hpa_sync_period: Duration,
 }
 
 impl Config {
-    /// For the scaler at `scaler`, with an HPA that looks every second: on a
+    /// For the scaler behind `scaler`, with an HPA that looks every second: on a
     /// laptop one watches, and processes start fast.
     #[must_use]
-    pub fn new(scaler: SocketAddr) -> Self {
+    pub fn new(scaler: Channel) -> Self {
         Self {
             scaler,
             hpa_sync_period: Duration::from_secs(1),

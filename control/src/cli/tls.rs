@@ -144,6 +144,16 @@ impl From<VersionArg> for TlsVersion {
     }
 }
 
+impl From<ClientAuthArg> for ClientAuth {
+    fn from(wanted: ClientAuthArg) -> Self {
+        match wanted {
+            ClientAuthArg::None => Self::None,
+            ClientAuthArg::Optional => Self::Optional,
+            ClientAuthArg::Required => Self::Required,
+        }
+    }
+}
+
 impl TlsArgs {
     /// The settings.
     #[must_use]
@@ -163,15 +173,10 @@ impl TlsArgs {
     }
 
     fn server(&self) -> Option<ServerTls> {
-        let client_auth = match self.tls_client_auth {
-            ClientAuthArg::None => ClientAuth::None,
-            ClientAuthArg::Optional => ClientAuth::Optional,
-            ClientAuthArg::Required => ClientAuth::Required,
-        };
         let settings = ServerTls {
-            certificates: self.certificates(),
+            certificates: pairs(&self.tls_cert, &self.tls_key, &self.tls_cert_dir),
             client_ca: self.tls_client_ca.clone(),
-            client_auth,
+            client_auth: self.tls_client_auth.into(),
             min_version: self.tls_min_version.into(),
             max_version: Some(self.tls_max_version.into()),
             cipher_suites: self.tls_cipher_suites.clone(),
@@ -183,20 +188,25 @@ impl TlsArgs {
             || !settings.cipher_suites.is_empty();
         is_meant.then_some(settings)
     }
+}
 
-    /// A key that has no chain is reported as one that holds none.
-    fn certificates(&self) -> Vec<CertificateSource> {
-        let count = self.tls_cert.len().max(self.tls_key.len());
-        let pairs = (0..count).filter_map(|index| {
-            let (cert, key) = (self.tls_cert.get(index), self.tls_key.get(index));
-            Some(CertificateSource::Pair {
-                cert: cert.or(key)?.clone(),
-                key: key.or(cert)?.clone(),
-            })
-        });
-        let dirs = self.tls_cert_dir.iter().cloned();
-        pairs.chain(dirs.map(CertificateSource::Dir)).collect()
-    }
+/// Where the certificates of a listener come from. A key that has no chain is
+/// reported as one that holds none.
+pub(super) fn pairs(
+    certs: &[PathBuf],
+    keys: &[PathBuf],
+    dirs: &[PathBuf],
+) -> Vec<CertificateSource> {
+    let count = certs.len().max(keys.len());
+    let pairs = (0..count).filter_map(|index| {
+        let (cert, key) = (certs.get(index), keys.get(index));
+        Some(CertificateSource::Pair {
+            cert: cert.or(key)?.clone(),
+            key: key.or(cert)?.clone(),
+        })
+    });
+    let dirs = dirs.iter().cloned();
+    pairs.chain(dirs.map(CertificateSource::Dir)).collect()
 }
 
 /// A problem in the words of the command line.

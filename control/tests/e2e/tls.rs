@@ -188,8 +188,9 @@ fn openssl_is_held_to_the_versions_and_protocols() {
     );
     wait_until("it is counted", || {
         let page = reveille.ask("/metrics").body;
-        page.contains("reveille_tls_handshake_failures_total{reason=\"incompatible\"} 1\n")
-            && page.contains("reveille_tls_handshakes_total 1\n")
+        page.contains(
+            "reveille_tls_handshake_failures_total{listener=\"proxy\",reason=\"incompatible\"} 1\n",
+        ) && page.contains("reveille_tls_handshakes_total{listener=\"proxy\"} 1\n")
     });
     reveille.stop();
 
@@ -255,7 +256,7 @@ fn curl_must_show_a_certificate_where_that_is_required() {
     assert!(!without.is_content, "{without:?}");
     wait_until("it is counted", || {
         let page = reveille.ask("/metrics").body;
-        page.contains("reveille_tls_handshake_failures_total{reason=\"client_certificate\"} 1\n")
+        page.contains("reveille_tls_handshake_failures_total{listener=\"proxy\",reason=\"client_certificate\"} 1\n")
     });
     reveille.stop();
 }

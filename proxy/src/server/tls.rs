@@ -4,7 +4,7 @@
 use super::{client_io::ClientIo, detect::ClientProtocol};
 use crate::{proxy::Shared, tls::HandshakeFailure};
 use http::HeaderValue;
-use std::{io, net::SocketAddr, sync::atomic::Ordering, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 /// What clients speak on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,55 +45,25 @@ pub(super) async fn handshake(
     peer: SocketAddr,
 ) -> Option<(ClientIo, Option<ClientProtocol>)> {
     // There is a TLS listener only where there is something to serve with.
-    let acceptor = shared.tls.acceptor()?;
+    let listener = shared.tls.proxy_listener()?;
     let raw = io.into_raw()?;
     let drained = async {
         shared.drain.begun().await;
         tokio::time::sleep(DRAINING_LIMIT).await;
     };
-    let limited = tokio::time::timeout(shared.tls.handshake_timeout(), acceptor.accept(raw));
-    let shaken = tokio::select! {
+    let stream = tokio::select! {
         biased;
-        shaken = limited => shaken.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into())),
-        () = drained => Err(io::ErrorKind::TimedOut.into()),
+        shaken = listener.accept(raw, peer) => shaken.ok()?,
+        () = drained => {
+            listener.metrics().count_failure(HandshakeFailure::Timeout);
+            return None;
+        }
         () = shared.drain.deadline() => return None,
     };
-    let metrics = shared.tls.metrics();
-    match shaken {
-        Ok(stream) => {
-            metrics.handshakes.fetch_add(1, Ordering::Relaxed);
-            let agreed = match stream.get_ref().1.alpn_protocol() {
-                Some(b"h2") => Some(ClientProtocol::Http2),
-                Some(_) => Some(ClientProtocol::Http1),
-                None => None,
-            };
-            Some((ClientIo::over_tls(stream), agreed))
-        }
-        Err(error) => {
-            let reason = classify(&error);
-            metrics.count_failure(reason);
-            tracing::debug!(%peer, reason = reason.as_str(), %error, "TLS handshake failed");
-            None
-        }
-    }
-}
-
-fn classify(error: &io::Error) -> HandshakeFailure {
-    use rustls::Error as Tls;
-    if error.kind() == io::ErrorKind::TimedOut {
-        return HandshakeFailure::Timeout;
-    }
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    match inner {
-        None => HandshakeFailure::Closed,
-        Some(Tls::NoCertificatesPresented | Tls::InvalidCertificate(_)) => {
-            HandshakeFailure::ClientCertificate
-        }
-        Some(Tls::AlertReceived(_)) => HandshakeFailure::RefusedByClient,
-        Some(Tls::InvalidMessage(_) | Tls::InappropriateMessage { .. }) => HandshakeFailure::NotTls,
-        Some(Tls::PeerIncompatible(_) | Tls::NoApplicationProtocol) => {
-            HandshakeFailure::Incompatible
-        }
-        Some(_) => HandshakeFailure::Other,
-    }
+    let agreed = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Some(ClientProtocol::Http2),
+        Some(_) => Some(ClientProtocol::Http1),
+        None => None,
+    };
+    Some((ClientIo::over_tls(stream), agreed))
 }

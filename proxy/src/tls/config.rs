@@ -26,7 +26,7 @@ impl Default for TlsConfig {
     }
 }
 
-/// Settings of the listener.
+/// Settings of a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerTls {
     /// Where its certificates come from. The first one found is the default:
@@ -43,6 +43,26 @@ pub struct ServerTls {
     /// The cipher suites that may be used, by their IANA names, in order of
     /// preference; none: the safe defaults.
     pub cipher_suites: Vec<String>,
+}
+
+/// What a listener speaks inside of TLS (ALPN, RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offers {
+    /// HTTP/2 and HTTP/1.1.
+    Http,
+    /// HTTP/2 alone, as gRPC needs it. Who offers only something else is
+    /// refused; who offers nothing at all is let in.
+    Http2Only,
+}
+
+impl Offers {
+    pub(super) fn protocols(self) -> Vec<Vec<u8>> {
+        let all: &[&[u8]] = match self {
+            Self::Http => &[b"h2", b"http/1.1"],
+            Self::Http2Only => &[b"h2"],
+        };
+        all.iter().map(|protocol| protocol.to_vec()).collect()
+    }
 }
 
 /// Where certificates come from.

@@ -1,11 +1,13 @@
 //! All of TLS in one process: loads it, looks at its files again and again,
-//! says when certificates expire, and counts what goes wrong.
+//! says when certificates expire, and counts what goes wrong. It renews every
+//! listener and every connector that it has made, whoever uses them.
 
 use super::{
     certificate::{CertificateFacts, CertificateRole},
-    config::{TlsConfig, TlsProblem, UpstreamTls},
+    config::{Offers, ServerTls, TlsConfig, TlsProblem, UpstreamTls},
     expiry::{self, Notice},
-    inbound::{Inbound, Look},
+    inbound::Look,
+    listener::Listener,
     metrics::TlsMetrics,
     outbound::Connector,
 };
@@ -14,9 +16,8 @@ use std::{
     collections::{BTreeSet, HashMap},
     path::PathBuf,
     sync::{Arc, Weak, atomic::Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
-use tokio_rustls::TlsAcceptor;
 
 /// Everything about TLS in one process.
 #[derive(Debug)]
@@ -24,7 +25,9 @@ pub struct Tls {
     config: TlsConfig,
     /// The global settings towards endpoints are not usable: reported once.
     upstream_is_bad: bool,
-    inbound: Option<Inbound>,
+    /// The proxy's own.
+    proxy_listener: Option<Arc<Listener>>,
+    listeners: Mutex<Vec<Weak<Listener>>>,
     connectors: Mutex<Vec<Weak<Connector>>>,
     metrics: TlsMetrics,
     seen: Mutex<Seen>,
@@ -50,10 +53,12 @@ impl Tls {
     #[must_use]
     pub fn load(config: TlsConfig) -> (Self, Vec<TlsProblem>) {
         let mut problems = Vec::new();
-        let inbound = config.server.as_ref().and_then(|settings| {
-            let loaded = Inbound::load(settings);
+        let proxy_listener = config.server.as_ref().and_then(|settings| {
+            let limit = config.handshake_timeout;
+            let loaded = Listener::load("proxy", settings, Offers::Http, limit);
             loaded.map_err(|found| problems.extend(found)).ok()
         });
+        let proxy_listener = proxy_listener.map(Arc::new);
         let upstream = &config.upstream;
         let is_set = *upstream != UpstreamTls::default();
         let tried =
@@ -65,12 +70,44 @@ impl Tls {
         let tls = Self {
             config,
             upstream_is_bad,
-            inbound,
+            listeners: Mutex::new(proxy_listener.iter().map(Arc::downgrade).collect()),
+            proxy_listener,
             connectors: Mutex::default(),
             metrics: TlsMetrics::default(),
             seen: Mutex::default(),
         };
         (tls, problems)
+    }
+
+    /// What shakes hands with the clients of a port beside the proxy's. `name`
+    /// is for metrics and logs.
+    ///
+    /// # Errors
+    /// All problems with the settings.
+    pub fn listener(
+        &self,
+        name: &'static str,
+        settings: &ServerTls,
+        offers: Offers,
+    ) -> Result<Arc<Listener>, Vec<TlsProblem>> {
+        let limit = self.config.handshake_timeout;
+        let listener = Arc::new(Listener::load(name, settings, offers, limit)?);
+        self.listeners.lock().push(Arc::downgrade(&listener));
+        Ok(listener)
+    }
+
+    /// What shakes hands with servers that are no endpoints, such as other
+    /// replicas: nothing is taken from the settings towards endpoints. Use it
+    /// with [`Connector::connect_h2`].
+    ///
+    /// # Errors
+    /// All problems with the settings.
+    pub fn client(&self, settings: &UpstreamTls) -> Result<Arc<Connector>, Vec<TlsProblem>> {
+        // Each connection says whom it wants, unless the settings do.
+        let limit = self.config.handshake_timeout;
+        let connector = Arc::new(Connector::load(settings, "unnamed", false, limit)?);
+        self.connectors.lock().push(Arc::downgrade(&connector));
+        Ok(connector)
     }
 
     /// What shakes hands with the endpoints of one service. What `settings`
@@ -111,13 +148,19 @@ impl Tls {
         Ok(connector)
     }
 
-    /// Is there anything for a TLS listener to serve with?
+    /// Is there anything for the proxy's TLS listener to serve with?
     #[must_use]
     pub fn serves(&self) -> bool {
-        self.inbound.is_some()
+        self.proxy_listener.is_some()
     }
 
-    /// What is counted.
+    /// All listeners that there are now, the proxy's first.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<Arc<Listener>> {
+        alive(&self.listeners)
+    }
+
+    /// What is counted, beside the handshakes of each listener.
     #[must_use]
     pub fn metrics(&self) -> &TlsMetrics {
         &self.metrics
@@ -127,8 +170,8 @@ impl Tls {
     #[must_use]
     pub fn certificates(&self) -> Vec<CertificateFacts> {
         let mut all: Vec<CertificateFacts> = Vec::new();
-        let connectors = self.connectors();
-        let mut lists: Vec<_> = self.inbound.iter().map(Inbound::facts).collect();
+        let (listeners, connectors) = (self.listeners(), self.connectors());
+        let mut lists: Vec<_> = listeners.iter().map(|listener| listener.facts()).collect();
         lists.extend(connectors.iter().map(|connector| connector.facts()));
         for facts in lists.iter().flat_map(|list| list.iter()) {
             let is_it = |known: &&mut CertificateFacts| {
@@ -143,18 +186,12 @@ impl Tls {
         all
     }
 
-    pub(crate) fn acceptor(&self) -> Option<TlsAcceptor> {
-        self.inbound.as_ref().map(Inbound::acceptor)
-    }
-
-    pub(crate) fn handshake_timeout(&self) -> Duration {
-        self.config.handshake_timeout
+    pub(crate) fn proxy_listener(&self) -> Option<&Listener> {
+        self.proxy_listener.as_deref()
     }
 
     fn connectors(&self) -> Vec<Arc<Connector>> {
-        let mut known = self.connectors.lock();
-        known.retain(|connector| connector.strong_count() > 0);
-        known.iter().filter_map(Weak::upgrade).collect()
+        alive(&self.connectors)
     }
 
     /// Looks at everything every few seconds, for ever.
@@ -167,7 +204,7 @@ impl Tls {
         every.tick().await;
         loop {
             every.tick().await;
-            if self.inbound.is_none() && self.connectors().is_empty() {
+            if self.listeners().is_empty() && self.connectors().is_empty() {
                 continue;
             }
             let this = self.clone();
@@ -182,10 +219,15 @@ impl Tls {
         }
     }
 
-    /// Takes over what has changed in the files, and says what cannot be.
-    pub(crate) fn refresh(&self) {
-        let mut looks: Vec<Look> = self.inbound.iter().map(Inbound::refresh).collect();
-        let connectors = self.connectors();
+    /// Takes over what has changed in the files, and logs what cannot be. The
+    /// proxy does it every [`TlsConfig::reload_interval`]. Reads files: not for
+    /// a worker's thread.
+    pub fn refresh(&self) {
+        let (listeners, connectors) = (self.listeners(), self.connectors());
+        let mut looks: Vec<Look> = listeners
+            .iter()
+            .map(|listener| listener.refresh())
+            .collect();
         looks.extend(connectors.iter().map(|connector| connector.refresh()));
         let reloads = looks.iter().filter(|look| look.is_changed).count();
         if reloads > 0 {
@@ -231,6 +273,13 @@ impl Tls {
         }
         seen.expiry = looked_at;
     }
+}
+
+/// Those that somebody still uses; the others are forgotten.
+fn alive<T>(known: &Mutex<Vec<Weak<T>>>) -> Vec<Arc<T>> {
+    let mut known = known.lock();
+    known.retain(|one| one.strong_count() > 0);
+    known.iter().filter_map(Weak::upgrade).collect()
 }
 
 fn unix_now() -> i64 {

@@ -1,12 +1,13 @@
-//! The listener's side: its certificates, whom it lets in, and the versions
-//! that it speaks, as one configuration that is replaced as a whole.
+//! A listener's configuration: its certificates, whom it lets in, and the
+//! versions that it speaks, as one that is replaced as a whole. `listener.rs`
+//! shakes hands with it.
 //!
 //! A new one also forgets the sessions of the old one, so that nobody resumes
 //! what a changed authority would not let in.
 
 use super::{
     certificate::{CertificateFacts, CertificateRole},
-    config::{CertificateSource, ClientAuth, ServerTls, Setting, TlsProblem},
+    config::{CertificateSource, ClientAuth, Offers, ServerTls, Setting, TlsProblem},
     crypto,
     loaded::{Authorities, FileError, Identity, Loaded},
     sni::ByName,
@@ -22,7 +23,7 @@ use rustls::{
 use std::{path::PathBuf, sync::Arc};
 use tokio_rustls::TlsAcceptor;
 
-/// The listener's configuration and the files behind it.
+/// A listener's configuration and the files behind it.
 #[derive(Debug)]
 pub(super) struct Inbound {
     config: ArcSwap<ServerConfig>,
@@ -34,6 +35,7 @@ pub(super) struct Inbound {
 #[derive(Debug)]
 struct Material {
     settings: ServerTls,
+    offers: Offers,
     crypto: Arc<CryptoProvider>,
     /// In order: the first one is the default.
     pairs: Vec<Loaded<Identity>>,
@@ -54,7 +56,7 @@ impl Inbound {
     ///
     /// # Errors
     /// All problems at once.
-    pub(super) fn load(settings: &ServerTls) -> Result<Self, Vec<TlsProblem>> {
+    pub(super) fn load(settings: &ServerTls, offers: Offers) -> Result<Self, Vec<TlsProblem>> {
         let mut problems = Vec::new();
         let crypto = crypto::with_suites_of(settings, &mut problems);
         let mut pairs = Vec::new();
@@ -76,6 +78,7 @@ impl Inbound {
         }
         let material = Material {
             settings: settings.clone(),
+            offers,
             crypto,
             pairs,
             client_ca,
@@ -196,7 +199,7 @@ impl Material {
             .with_cert_resolver(Arc::new(by_name));
         // A list is an order of preference.
         config.ignore_client_order = !self.settings.cipher_suites.is_empty();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = self.offers.protocols();
         // Sessions are kept by the clients: no table that workers share.
         config.ticketer =
             rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;

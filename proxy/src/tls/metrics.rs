@@ -48,19 +48,24 @@ impl HandshakeFailure {
     }
 }
 
-/// What is counted about TLS.
+/// What is counted about the files of TLS.
 #[derive(Debug, Default)]
 pub struct TlsMetrics {
-    /// Handshakes with clients that succeeded.
-    pub handshakes: AtomicU64,
-    failures: [AtomicU64; HandshakeFailure::ALL.len()],
     /// Changes of files that were taken over.
     pub reloads: AtomicU64,
     /// Changes of files that were not: what was in use before still is.
     pub reload_failures: AtomicU64,
 }
 
-impl TlsMetrics {
+/// What is counted about the handshakes of one listener.
+#[derive(Debug, Default)]
+pub struct HandshakeMetrics {
+    /// Handshakes with clients that succeeded.
+    pub handshakes: AtomicU64,
+    failures: [AtomicU64; HandshakeFailure::ALL.len()],
+}
+
+impl HandshakeMetrics {
     /// Handshakes with clients that failed for this reason.
     #[must_use]
     pub fn failures(&self, reason: HandshakeFailure) -> u64 {

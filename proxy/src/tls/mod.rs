@@ -1,10 +1,11 @@
 //! TLS: the settings of both sides, the files behind them, and their renewal.
 //!
-//! `inbound.rs` makes the listener's configuration (certificates by SNI,
-//! client certificates), `outbound.rs` the one of a service whose endpoints
-//! speak TLS. Both are made from files (`loaded.rs`, `stores.rs`), looked at
+//! `inbound.rs` makes a listener's configuration (certificates by SNI, client
+//! certificates), with which `listener.rs` shakes hands; `outbound.rs` makes the
+//! one of whoever we connect to: a service whose endpoints speak TLS, a peer. Both are made from files (`loaded.rs`, `stores.rs`), looked at
 //! again every few seconds by `hub.rs`, and never replaced by something
-//! broken. `server/tls.rs` and `upstream/tls.rs` shake hands with them.
+//! broken. The proxy's listener is one of several: whoever else opens a port
+//! gets its own from [`Tls::listener`].
 //!
 //! The cryptography is aws-lc-rs's, given explicitly everywhere: nothing here
 //! depends on a default of the process.
@@ -15,6 +16,7 @@ mod crypto;
 mod expiry;
 mod hub;
 mod inbound;
+mod listener;
 mod loaded;
 mod metrics;
 mod outbound;
@@ -24,10 +26,11 @@ mod trust;
 
 pub use certificate::{CertificateFacts, CertificateRole};
 pub use config::{
-    CertificateSource, ClientAuth, ServerTls, Setting, TlsConfig, TlsProblem, TlsVersion,
+    CertificateSource, ClientAuth, Offers, ServerTls, Setting, TlsConfig, TlsProblem, TlsVersion,
     UpstreamTls,
 };
 pub use hub::Tls;
-pub use metrics::{HandshakeFailure, TlsMetrics};
-pub use outbound::Connector;
-pub(crate) use outbound::{Spoken, UpstreamStream, is_verdict};
+pub use listener::{Listener, ServerStream};
+pub use metrics::{HandshakeFailure, HandshakeMetrics, TlsMetrics};
+pub use outbound::{Connector, UpstreamStream};
+pub(crate) use outbound::{Spoken, is_verdict};

@@ -1,5 +1,5 @@
-//! The side of the endpoints: whom a service's connections trust, what they
-//! show, and which protocol was agreed on.
+//! The connecting side: whom the connections to a service, or to a peer, trust,
+//! what they show, and which protocol was agreed on.
 
 use super::{
     certificate::{CertificateFacts, CertificateRole},
@@ -16,8 +16,8 @@ use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// A connection to an endpoint over TLS.
-pub(crate) type UpstreamStream = tokio_rustls::client::TlsStream<TcpStream>;
+/// A connection that we opened, over TLS.
+pub type UpstreamStream = tokio_rustls::client::TlsStream<TcpStream>;
 
 /// What both sides agreed on (ALPN, RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ const SESSIONS: usize = 256;
 /// again for as long as it exists.
 pub struct Connector {
     name: ServerName<'static>,
+    /// The settings give that name.
+    is_named: bool,
     handshake_timeout: Duration,
     /// Never offers HTTP/2.
     http1_only: bool,
@@ -95,6 +97,7 @@ impl Connector {
         match (name, configs) {
             (Ok(name), Ok(configs)) if problems.is_empty() => Ok(Self {
                 name,
+                is_named: settings.server_name.is_some(),
                 handshake_timeout,
                 http1_only,
                 skip_verify: settings.insecure_skip_verify,
@@ -131,7 +134,41 @@ impl Connector {
                 configs.any.clone()
             }
         };
-        let shaken = connector.connect(self.name.clone(), stream);
+        self.shake(&connector, self.name.clone(), stream).await
+    }
+
+    /// Shakes hands on a fresh connection with the server `host`, a DNS name or
+    /// an IP address, and insists on HTTP/2. A name in the settings beats
+    /// `host`.
+    ///
+    /// # Errors
+    /// A `host` that is no name; what the operating system says; `TimedOut`;
+    /// what one side has against the other; no HTTP/2.
+    ///
+    /// Cancel safe: the connection is closed.
+    pub async fn connect_h2(&self, host: &str, stream: TcpStream) -> io::Result<UpstreamStream> {
+        let name = if self.is_named {
+            self.name.clone()
+        } else {
+            ServerName::try_from(host.to_owned()).map_err(|_invalid| {
+                let message = format!("{host:?} is neither a DNS name nor an IP address");
+                io::Error::new(io::ErrorKind::InvalidInput, message)
+            })?
+        };
+        let connector = self.configs.load().any.clone();
+        match self.shake(&connector, name, stream).await? {
+            (stream, Spoken::H2) => Ok(stream),
+            _ => Err(io::Error::other("the server does not speak HTTP/2 (ALPN)")),
+        }
+    }
+
+    async fn shake(
+        &self,
+        connector: &TlsConnector,
+        name: ServerName<'static>,
+        stream: TcpStream,
+    ) -> io::Result<(UpstreamStream, Spoken)> {
+        let shaken = connector.connect(name, stream);
         let stream = tokio::time::timeout(self.handshake_timeout, shaken)
             .await
             .map_err(|_elapsed| {

@@ -31,7 +31,8 @@ fn listener() -> (TempDir, Ca, TlsConfig) {
 }
 
 fn failures(proxy: &TestProxy, reason: HandshakeFailure) -> u64 {
-    proxy.proxy.tls().metrics().failures(reason)
+    let listeners = proxy.proxy.tls().listeners();
+    listeners[0].metrics().failures(reason)
 }
 
 async fn until_failures(proxy: &TestProxy, reason: HandshakeFailure, count: u64) {
@@ -78,7 +79,8 @@ async fn alpn_chooses_the_protocol(setup: Setup) {
         assert_eq!(proto, Some(expected), "{}", received.head.path());
         assert_eq!(received.head.get("x-forwarded-for"), Some("127.0.0.1"));
     }
-    let metrics = proxy.proxy.tls().metrics();
+    let listeners = proxy.proxy.tls().listeners();
+    let metrics = listeners[0].metrics();
     assert_eq!(metrics.handshakes.load(Ordering::Relaxed), 3);
     proxy.finish().await;
 }

@@ -1,6 +1,6 @@
 //! KEDA's external scaler contract, version v2.21: five RPCs.
 //!
-//! [`serve()`] is called by the composition root; everything else is its inside.
+//! [`Keda`] is made by the composition root; everything else is its inside.
 //! All answers come from the ledger's memory. A trigger's metadata is parsed
 //! anew in each RPC, so there is no registry here that could be stale.
 
@@ -14,5 +14,6 @@ mod spec;
 mod spec_stream;
 mod stream;
 
+pub use crate::grpc::ServeError;
 pub use metrics::{CallCount, KedaMetrics, KedaMetricsSnapshot, OpenStreams};
-pub use serve::{ServeError, serve};
+pub use serve::{Keda, serve};

@@ -1,81 +1,65 @@
-//! The gRPC server on its listener.
+//! KEDA's service on the gRPC port.
 //!
-//! Started by the composition root with a bound listener. Its one order that
-//! matters: on shutdown the streams end with OK *before* their connection
-//! closes, because KEDA comes back after 2 s from a clean end and after up to a
-//! minute from any other.
+//! [`Keda`] is made once by the composition root and added to the services of
+//! every connection. [`serve()`] is the short way for who wants nothing else.
 
-use super::{metrics::KedaMetrics, service::KedaService};
-use crate::{externalscaler::external_scaler_server::ExternalScalerServer, ledger::Ledger};
+use super::{
+    metrics::KedaMetrics,
+    service::{KedaService, Memory},
+};
+use crate::{
+    externalscaler::external_scaler_server::ExternalScalerServer,
+    grpc::{AnswerWithin, Connection, ServeError, Server},
+    ledger::Ledger,
+};
 use std::{future::Future, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::watch};
-use tonic::transport::{Server, server::TcpIncoming};
+use tokio::net::TcpListener;
+use tonic::service::Routes;
 
-/// KEDA opens two streams per ScaledObject on one connection, and streams above
-/// the limit queue inside its client without a deadline: enough for 10,000
-/// routes with several triggers each.
-const MAX_STREAMS: u32 = 65_536;
-
-/// From the head of a request to the head of its answer. Answers come from
-/// memory, so only a client that does not send its message ever meets it.
+/// From the head of a request to the head of its answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-
-/// Pings free the streams of a client that vanished: KEDA itself never pings.
-const PING_EACH: Duration = Duration::from_secs(20);
 
 /// The largest request: a ScaledObject's metadata is a few hundred bytes.
 const MAX_MESSAGE: usize = 64 * 1024;
 
-/// After shutdown began, so long for clients to take the end of their streams.
-const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+/// KEDA's external scaler. One serves all ScaledObjects on all connections.
+#[derive(Clone, Debug)]
+pub struct Keda(Arc<Memory>);
 
-/// The server could not go on.
-#[derive(Debug, thiserror::Error)]
-#[error("the gRPC server for KEDA failed")]
-pub struct ServeError(#[from] tonic::transport::Error);
+impl Keda {
+    /// Answers from `ledger`, counts into `metrics`.
+    #[must_use]
+    pub fn new(ledger: Arc<Ledger>, metrics: Arc<KedaMetrics>) -> Self {
+        Self(Arc::new(Memory::new(ledger, metrics)))
+    }
 
-/// Serves KEDA on `listener` until `shutdown` is ready, then ends the streams
-/// with OK, lets the connections close and returns, at the latest 5 s later. A
-/// connection whose client does not react by then is left to the runtime.
+    /// Adds the service to those of one connection, with which its streams
+    /// end.
+    #[must_use]
+    pub fn add_to(&self, routes: Routes, connection: &Connection) -> Routes {
+        let service = KedaService::new(self.0.clone(), connection.closing.clone());
+        let server = ExternalScalerServer::new(service).max_decoding_message_size(MAX_MESSAGE);
+        routes.add_service(AnswerWithin::new(ANSWER_WITHIN, server))
+    }
+}
+
+/// Serves KEDA alone on `listener`, in the clear and with the default limits,
+/// until `shutdown` is ready, then ends the streams with OK, lets the
+/// connections close and returns, at the latest 5 s later.
 ///
 /// # Errors
 ///
 /// When the listener fails for good.
 ///
-/// Cancellation: dropping the future closes the listener and ends the streams
-/// with OK, without waiting for the connections.
+/// Cancellation: dropping the future cuts all connections off.
 pub async fn serve(
     listener: TcpListener,
     ledger: Arc<Ledger>,
     metrics: Arc<KedaMetrics>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    let (close, closing) = watch::channel(false);
-    let mut overdue = closing.clone();
-    let service = KedaService::new(ledger, metrics, closing);
-    let server = Server::builder()
-        .max_concurrent_streams(MAX_STREAMS)
-        .timeout(ANSWER_WITHIN)
-        .http2_keepalive_interval(Some(PING_EACH))
-        .http2_keepalive_timeout(Some(PING_EACH))
-        .add_service(ExternalScalerServer::new(service).max_decoding_message_size(MAX_MESSAGE))
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            async {
-                shutdown.await;
-                close.send_replace(true);
-            },
-        );
-    tokio::select! {
-        served = server => Ok(served?),
-        () = async {
-            // Err: the sender is gone, which it is not before this function returns.
-            if overdue.wait_for(|closing| *closing).await.is_ok() {
-                tokio::time::sleep(DRAIN_WITHIN).await;
-            }
-        } => {
-            tracing::warn!("some KEDA connections did not close in time");
-            Ok(())
-        }
-    }
+    let keda = Keda::new(ledger, metrics);
+    let services =
+        Arc::new(move |connection: &Connection| keda.add_to(Routes::default(), connection));
+    Server::new(listener, services).serve(shutdown).await
 }

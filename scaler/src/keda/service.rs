@@ -25,12 +25,28 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status};
 
-/// The service. One serves all ScaledObjects.
+/// What the service knows and remembers, on all connections.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) metrics: Arc<KedaMetrics>,
+    unknown_keys: UnknownKeys,
+}
+
+impl Memory {
+    pub(crate) fn new(ledger: Arc<Ledger>, metrics: Arc<KedaMetrics>) -> Self {
+        Self {
+            ledger,
+            metrics,
+            unknown_keys: UnknownKeys::default(),
+        }
+    }
+}
+
+/// The service of one connection.
 #[derive(Debug)]
 pub(crate) struct KedaService {
-    ledger: Arc<Ledger>,
-    metrics: Arc<KedaMetrics>,
-    unknown_keys: UnknownKeys,
+    memory: Arc<Memory>,
     /// True, or without a sender: streams end.
     closing: watch::Receiver<bool>,
 }
@@ -43,23 +59,15 @@ struct Asked {
 }
 
 impl KedaService {
-    pub(crate) fn new(
-        ledger: Arc<Ledger>,
-        metrics: Arc<KedaMetrics>,
-        closing: watch::Receiver<bool>,
-    ) -> Self {
-        Self {
-            ledger,
-            metrics,
-            unknown_keys: UnknownKeys::default(),
-            closing,
-        }
+    pub(crate) fn new(memory: Arc<Memory>, closing: watch::Receiver<bool>) -> Self {
+        Self { memory, closing }
     }
 
     fn resolve(&self, reference: &ScaledObjectRef) -> Result<Asked, KedaError> {
-        self.unknown_keys.log(reference);
+        self.memory.unknown_keys.log(reference);
         let trigger = Trigger::parse(reference)?;
         let tracked = self
+            .memory
             .ledger
             .find(&trigger.target)
             .map_err(|why| KedaError::missing(&trigger.target, why))?;
@@ -77,7 +85,7 @@ impl KedaService {
         method: Method,
         answer: Result<T, KedaError>,
     ) -> Result<Response<T>, Status> {
-        self.metrics.ended(
+        self.memory.metrics.ended(
             method,
             answer.as_ref().map_or_else(KedaError::code, |_| Code::Ok),
         );
@@ -93,9 +101,9 @@ impl KedaService {
         open: impl FnOnce(Asked, watch::Receiver<bool>, OpenStream) -> S,
     ) -> Result<Response<S>, Status> {
         let asked = self.resolve(reference).inspect_err(|error| {
-            self.metrics.ended(method, error.code());
+            self.memory.metrics.ended(method, error.code());
         })?;
-        let guard = OpenStream::new(Arc::clone(&self.metrics), method);
+        let guard = OpenStream::new(Arc::clone(&self.memory.metrics), method);
         Ok(Response::new(open(asked, self.closing.clone(), guard)))
     }
 }
@@ -111,7 +119,7 @@ impl ExternalScaler for KedaService {
     ) -> Result<Response<IsActiveResponse>, Status> {
         let asked = self.resolve(request.get_ref());
         let answer = asked.map(|asked| IsActiveResponse {
-            result: asked.tracked.answer_active(self.ledger.now_us()),
+            result: asked.tracked.answer_active(self.memory.ledger.now_us()),
         });
         self.answer(Method::IsActive, answer)
     }
@@ -125,7 +133,7 @@ impl ExternalScaler for KedaService {
             request.get_ref(),
             |asked, closing, open| {
                 // The first message is the state of now, not of the last sample.
-                asked.tracked.observe(self.ledger.now_us());
+                asked.tracked.observe(self.memory.ledger.now_us());
                 activity(asked.tracked, closing, open)
             },
         )
@@ -153,7 +161,7 @@ impl ExternalScaler for KedaService {
             .ok_or(KedaError::NoReference)
             .and_then(|reference| self.resolve(reference))
             .and_then(|asked| {
-                let demand = asked.tracked.demand(self.ledger.now_us());
+                let demand = asked.tracked.demand(self.memory.ledger.now_us());
                 spec::value(&asked.offers, &request.metric_name, &demand)
             })
             .map(|value| GetMetricsResponse {

@@ -5,7 +5,10 @@ use super::*;
 use crate::{
     externalscaler::{ScaledObjectRef, external_scaler_server::ExternalScaler},
     fake::Fake,
-    keda::{KedaMetrics, KedaMetricsSnapshot, OpenStreams, service::KedaService},
+    keda::{
+        KedaMetrics, KedaMetricsSnapshot, OpenStreams,
+        service::{KedaService, Memory},
+    },
     ledger::{Ledger, LedgerConfig},
     sampler,
     source::TargetScaling,
@@ -39,7 +42,10 @@ impl Fixture {
         tokio::spawn(sampler::run(Arc::clone(&ledger), pending()));
         let metrics = Arc::new(KedaMetrics::default());
         let (close, closing) = watch::channel(false);
-        let service = KedaService::new(Arc::clone(&ledger), Arc::clone(&metrics), closing);
+        let service = KedaService::new(
+            Arc::new(Memory::new(Arc::clone(&ledger), Arc::clone(&metrics))),
+            closing,
+        );
         Self {
             ledger,
             source,

@@ -1,0 +1,273 @@
+//! The server: takes connections and gives each a task of its own.
+
+use super::{
+    config::GrpcConfig,
+    connection::{self, Client, Services, Shared},
+    in_process::InProcessListener,
+    metrics::{Ended, GrpcMetrics},
+};
+use proxy::tls::Listener;
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::{
+    io::DuplexStream,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::Instant,
+};
+
+/// How long to pause when the process has no file descriptor left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// How often to log the same trouble.
+const WARN_EACH: Duration = Duration::from_secs(60);
+
+/// The listener is of no use any more.
+#[derive(Debug, thiserror::Error)]
+#[error("the gRPC listener failed")]
+pub struct ServeError(#[from] io::Error);
+
+/// A gRPC server on its listener.
+pub struct Server {
+    listener: TcpListener,
+    services: Services,
+    config: GrpcConfig,
+    metrics: Arc<GrpcMetrics>,
+    tls: Option<Arc<Listener>>,
+    in_process: Option<InProcessListener>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// In the clear on `listener`, with the default limits.
+    #[must_use]
+    pub fn new(listener: TcpListener, services: Services) -> Self {
+        Self {
+            listener,
+            services,
+            config: GrpcConfig::default(),
+            metrics: Arc::default(),
+            tls: None,
+            in_process: None,
+        }
+    }
+
+    /// With other limits.
+    #[must_use]
+    pub fn config(mut self, config: GrpcConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Counts into `metrics`.
+    #[must_use]
+    pub fn metrics(mut self, metrics: Arc<GrpcMetrics>) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// With TLS, which must offer HTTP/2 (`proxy::tls::Offers::Http2Only`):
+    /// KEDA's client insists on it.
+    #[must_use]
+    pub fn tls(mut self, tls: Option<Arc<Listener>>) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Takes connections of this process, too.
+    #[must_use]
+    pub fn in_process(mut self, listener: InProcessListener) -> Self {
+        self.in_process = Some(listener);
+        self
+    }
+
+    /// Serves until `shutdown` is ready, then closes the listener, ends all
+    /// connections in order and returns, at the latest after
+    /// [`GrpcConfig::drain_within`].
+    ///
+    /// # Errors
+    /// A listener that failed for good. Running out of file descriptors only
+    /// slows it down.
+    ///
+    /// Cancellation: dropping the future cuts all connections off.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
+        let Self {
+            listener,
+            services,
+            config,
+            metrics,
+            tls,
+            mut in_process,
+        } = self;
+        let (stop, stopping) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            config,
+            services,
+            metrics,
+            stopping,
+        });
+        let mut connections = Connections {
+            shared,
+            tls,
+            tasks: JoinSet::new(),
+            warned: None,
+        };
+        let mut shutdown = pin!(shutdown);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => connections.from_network(stream, peer),
+                    Err(error) => connections.not_accepted(error).await?,
+                },
+                stream = local(&mut in_process) => connections.from_process(stream),
+                // Forgets those that ended.
+                Some(_ended) = connections.tasks.join_next() => {}
+            }
+        }
+        drop(listener);
+        drop(in_process);
+        stop.send_replace(true);
+        while connections.tasks.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+async fn local(listener: &mut Option<InProcessListener>) -> DuplexStream {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Connections {
+    shared: Arc<Shared>,
+    tls: Option<Arc<Listener>>,
+    tasks: JoinSet<()>,
+    warned: Option<Instant>,
+}
+
+impl Connections {
+    fn from_network(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let shared = self.shared.clone();
+        if shared.metrics.open().load(Ordering::Relaxed) >= shared.config.max_connections {
+            shared.metrics.ended(Ended::TooMany);
+            if self.may_warn() {
+                tracing::warn!(
+                    limit = shared.config.max_connections,
+                    "too many connections on the gRPC port; new ones are closed \
+                     (raise --grpc-max-connections?)"
+                );
+            }
+            return;
+        }
+        let open = Open::new(&shared);
+        let tls = self.tls.clone();
+        self.tasks.spawn(async move {
+            let ended = over_network(stream, peer, tls, &shared).await;
+            shared.metrics.ended(ended);
+            drop(open);
+        });
+    }
+
+    fn from_process(&mut self, stream: DuplexStream) {
+        let shared = self.shared.clone();
+        let client = Client {
+            address: None,
+            is_authenticated: true,
+            age: None,
+        };
+        self.tasks.spawn(async move {
+            connection::serve(stream, client, shared).await;
+        });
+    }
+
+    async fn not_accepted(&mut self, error: io::Error) -> io::Result<()> {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, InvalidInput};
+        match error.kind() {
+            ConnectionAborted | ConnectionReset | Interrupted => Ok(()),
+            // No listening socket any more.
+            InvalidInput => Err(error),
+            _ => {
+                if self.may_warn() {
+                    tracing::warn!(
+                        %error,
+                        "cannot accept gRPC connections now; trying on (raise the limit of open \
+                         files?)"
+                    );
+                }
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                Ok(())
+            }
+        }
+    }
+
+    fn may_warn(&mut self) -> bool {
+        let may = self.warned.is_none_or(|at| at.elapsed() > WARN_EACH);
+        if may {
+            self.warned = Some(Instant::now());
+        }
+        may
+    }
+}
+
+async fn over_network(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Arc<Listener>>,
+    shared: &Arc<Shared>,
+) -> Ended {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "gRPC connection lost before it was served");
+        return Ended::ByClient;
+    }
+    let mut client = Client {
+        address: Some(peer),
+        is_authenticated: false,
+        age: shared.config.age_of_one(),
+    };
+    let Some(tls) = tls else {
+        return connection::serve(stream, client, shared.clone()).await;
+    };
+    let mut stopping = shared.stopping.clone();
+    let shaken = tokio::select! {
+        biased;
+        shaken = tls.accept(stream, peer) => shaken,
+        _ = stopping.wait_for(|stopping| *stopping) => return Ended::Shutdown,
+    };
+    let Ok(stream) = shaken else {
+        return Ended::Handshake; // counted with its reason, and logged
+    };
+    client.is_authenticated = stream.get_ref().1.peer_certificates().is_some();
+    connection::serve(stream, client, shared.clone()).await
+}
+
+/// A connection that counts as open until it is dropped.
+struct Open(Arc<GrpcMetrics>);
+
+impl Open {
+    fn new(shared: &Shared) -> Self {
+        shared.metrics.open().fetch_add(1, Ordering::Relaxed);
+        Self(shared.metrics.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open().fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,6 @@
+//! The gRPC port over loopback sockets: TLS, ages, limits, and how connections
+//! end.
+
+mod lifetime;
+mod support;
+mod tls;

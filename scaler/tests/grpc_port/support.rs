@@ -1,0 +1,123 @@
+//! A server with one target and everything that can be seen of it from outside.
+
+use proxy::{Clock, Demand, TargetId, Totals, tls::Listener};
+use scaler::{
+    DemandSource, Ledger, LedgerConfig, TargetEntry, TargetScaling,
+    externalscaler::{ScaledObjectRef, external_scaler_client::ExternalScalerClient},
+    grpc::{self, Connect, Connection, GrpcConfig, GrpcMetrics, ServeError, Services},
+    keda::{Keda, KedaMetrics},
+};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::mpsc, sync::oneshot, task::JoinHandle};
+use tonic::{
+    service::Routes,
+    transport::{Channel, Endpoint},
+};
+
+struct Nothing(Clock, Demand);
+
+impl DemandSource for Nothing {
+    fn totals(&self) -> Totals {
+        self.1.totals(self.0.now_us())
+    }
+    fn held(&self) -> u64 {
+        0
+    }
+    fn ready_endpoints(&self) -> usize {
+        1
+    }
+}
+
+/// A running server that knows the idle target `ns/web`.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) metrics: Arc<GrpcMetrics>,
+    /// Every connection as its services saw it.
+    pub(crate) seen: mpsc::UnboundedReceiver<Connection>,
+    pub(crate) in_process: grpc::InProcess,
+    pub(crate) stop: oneshot::Sender<()>,
+    pub(crate) served: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Running {
+    pub(crate) async fn start(config: GrpcConfig, tls: Option<Arc<Listener>>) -> Self {
+        let clock = Clock::start();
+        let ledger = Arc::new(Ledger::new(LedgerConfig::default(), clock));
+        ledger.set_targets(vec![TargetEntry {
+            id: TargetId::new("ns", "web"),
+            source: Arc::new(Nothing(clock, Demand::new(1))),
+            scaling: TargetScaling::default(),
+        }]);
+        let keda = Keda::new(ledger, Arc::new(KedaMetrics::default()));
+        let (told, seen) = mpsc::unbounded_channel();
+        let services: Services = Arc::new(move |connection| {
+            told.send(connection.clone()).ok();
+            keda.add_to(Routes::default(), connection)
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let metrics = Arc::new(GrpcMetrics::default());
+        let (in_process, from_process) = grpc::in_process();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = grpc::Server::new(listener, services)
+            .config(config)
+            .metrics(metrics.clone())
+            .tls(tls)
+            .in_process(from_process);
+        let served = tokio::spawn(server.serve(async {
+            stopped.await.ok();
+        }));
+        Self {
+            address,
+            metrics,
+            seen,
+            in_process,
+            stop,
+            served,
+        }
+    }
+
+    /// A client that connects at its first call.
+    pub(crate) fn client(&self, connect: Connect) -> ExternalScalerClient<Channel> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address));
+        let endpoint = endpoint
+            .expect("an address")
+            .connect_timeout(Duration::from_secs(20));
+        ExternalScalerClient::new(endpoint.connect_with_connector_lazy(connect))
+    }
+
+    /// In the clear.
+    pub(crate) fn plain_client(&self) -> ExternalScalerClient<Channel> {
+        self.client(Connect::default())
+    }
+
+    /// How many connections ended for this reason.
+    pub(crate) fn ended(&self, reason: &str) -> u64 {
+        let ended = self.metrics.snapshot().ended;
+        let found = ended.iter().find(|(name, _)| *name == reason);
+        found.expect("a reason").1
+    }
+
+    pub(crate) async fn connection(&mut self) -> Connection {
+        self.seen.recv().await.expect("a connection")
+    }
+}
+
+pub(crate) fn web() -> ScaledObjectRef {
+    ScaledObjectRef {
+        name: "web".into(),
+        namespace: "ns".into(),
+        scaler_metadata: [("interceptorRoute".to_owned(), "web".to_owned())].into(),
+    }
+}
+
+/// Waits for what another task is about to do.
+pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..100_000 {
+        if is_so() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("waited in vain for: {what}");
+}
