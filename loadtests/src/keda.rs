@@ -1,16 +1,55 @@
 //! A client that listens as KEDA does.
 //!
 //! One gRPC channel, one `StreamIsActive` per ScaledObject. Each message is
-//! stamped when it arrives.
+//! stamped when it arrives. Also the `StreamMetricSpec` that KEDA opens beside
+//! it, which need only be there.
 
 use crate::{clock::monotonic_ns, manifest::NAMESPACE};
 use anyhow::{Context as _, Result, bail};
-use scaler::externalscaler::{ScaledObjectRef, external_scaler_client::ExternalScalerClient};
+use scaler::externalscaler::{
+    GetMetricSpecResponse, ScaledObjectRef, external_scaler_client::ExternalScalerClient,
+};
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 use tokio::sync::mpsc;
-use tonic::transport::Endpoint;
+use tonic::{
+    Streaming,
+    transport::{Channel, Endpoint},
+};
 
 const FIRST_WITHIN: Duration = Duration::from_secs(10);
+
+/// One connection.
+pub(crate) async fn connect(scaler: SocketAddr) -> Result<ExternalScalerClient<Channel>> {
+    let endpoint = Endpoint::from_shared(format!("http://{scaler}"))?.tcp_nodelay(true);
+    let channel = endpoint.connect().await.context("the scaler's gRPC port")?;
+    Ok(ExternalScalerClient::new(channel))
+}
+
+/// What calls about the target `name` carry.
+pub(crate) fn reference(name: &str) -> ScaledObjectRef {
+    ScaledObjectRef {
+        name: name.to_owned(),
+        namespace: NAMESPACE.to_owned(),
+        scaler_metadata: HashMap::from([("interceptorRoute".to_owned(), name.to_owned())]),
+    }
+}
+
+/// Opens one `StreamMetricSpec` per target and takes its first message. They
+/// are open until they are dropped.
+pub(crate) async fn open_spec_streams(
+    client: &mut ExternalScalerClient<Channel>,
+    names: &[String],
+) -> Result<Vec<Streaming<GetMetricSpecResponse>>> {
+    let mut streams = Vec::with_capacity(names.len());
+    for name in names {
+        let opened = client.stream_metric_spec(reference(name)).await;
+        let mut stream = opened.with_context(|| name.clone())?.into_inner();
+        let first = tokio::time::timeout(FIRST_WITHIN, stream.message()).await;
+        first.context("no first message")??.context("it ended")?;
+        streams.push(stream);
+    }
+    Ok(streams)
+}
 
 /// All open streams.
 pub(crate) struct Streams {
@@ -27,17 +66,17 @@ impl Streams {
     /// Opens one stream per target and takes its first message, which must say
     /// that nobody asks for it.
     pub(crate) async fn open(scaler: SocketAddr, names: &[String]) -> Result<Self> {
-        let endpoint = Endpoint::from_shared(format!("http://{scaler}"))?;
-        let channel = endpoint.connect().await.context("the scaler's gRPC port")?;
-        let mut client = ExternalScalerClient::new(channel);
+        Self::open_on(&mut connect(scaler).await?, names).await
+    }
+
+    /// The same on a connection that is there.
+    pub(crate) async fn open_on(
+        client: &mut ExternalScalerClient<Channel>,
+        names: &[String],
+    ) -> Result<Self> {
         let mut inboxes = Vec::new();
         for name in names {
-            let reference = ScaledObjectRef {
-                name: name.clone(),
-                namespace: NAMESPACE.to_owned(),
-                scaler_metadata: HashMap::from([("interceptorRoute".to_owned(), name.clone())]),
-            };
-            let opened = client.stream_is_active(reference).await;
+            let opened = client.stream_is_active(reference(name)).await;
             let mut stream = opened.with_context(|| name.clone())?.into_inner();
             let (outbox, inbox) = mpsc::unbounded_channel();
             tokio::spawn(async move {

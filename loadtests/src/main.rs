@@ -14,6 +14,7 @@ mod http1;
 mod instructions;
 mod interrupt;
 mod keda;
+mod keda_scale;
 mod keep_alive;
 mod manifest;
 mod open_loop;
@@ -47,6 +48,8 @@ enum Command {
     ColdStart(cold_start::Args),
     /// How soon KEDA hears of a request to a sleeping target
     Signal(signal::Args),
+    /// Thousands of ScaledObjects on one connection: latency, CPU, memory
+    KedaScale(keda_scale::Args),
     /// Cost per request and per idle connection beside other proxies
     Compare(compare::Args),
     /// What changed between two runs of compare
@@ -83,6 +86,7 @@ async fn run(command: Command, started: u64) -> Result<()> {
     match command {
         Command::ColdStart(args) => or_interrupted(cold_start::run(args)).await,
         Command::Signal(args) => or_interrupted(signal::run(args)).await,
+        Command::KedaScale(args) => or_interrupted(keda_scale::run(args)).await,
         // Reports what it has when it is told to end.
         Command::Compare(args) => compare::run(args).await,
         Command::Diff(args) => compare::diff(&args),

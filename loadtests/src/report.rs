@@ -17,6 +17,7 @@ pub(crate) struct Goal {
 enum Of {
     P50,
     P99,
+    Max,
 }
 
 impl Goal {
@@ -38,10 +39,20 @@ impl Goal {
         }
     }
 
+    pub(crate) fn max(below: f64) -> Self {
+        let (percentile, of) = ("max", Of::Max);
+        Self {
+            percentile,
+            below,
+            of,
+        }
+    }
+
     fn is_met(&self, measured: &Percentiles) -> bool {
         let value = match self.of {
             Of::P50 => measured.p50,
             Of::P99 => measured.p99,
+            Of::Max => measured.max,
         };
         value < self.below
     }
