@@ -7,6 +7,7 @@ mod activation;
 pub mod keda;
 mod ledger;
 pub mod sampler;
+pub mod series;
 mod source;
 mod tracked;
 mod window;
