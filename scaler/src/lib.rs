@@ -6,6 +6,7 @@
 mod activation;
 pub mod keda;
 mod ledger;
+pub mod query;
 pub mod sampler;
 pub mod series;
 mod source;
