@@ -14,7 +14,7 @@ use super::{
     Answer, EvalError, Sample, Selector, Value,
     expr::{Aggregation, Each, Expr, Grouping, OverTime},
 };
-use crate::series::{Labels, Point, Select};
+use crate::series::{Labels, Point, Points, Select};
 use std::collections::HashSet;
 
 pub(super) fn answer(expr: &Expr, from: &dyn Select, now_ms: i64) -> Result<Answer, EvalError> {
@@ -33,6 +33,14 @@ pub(super) fn answer(expr: &Expr, from: &dyn Select, now_ms: i64) -> Result<Answ
         matched: run.matched,
         newest_ms: run.newest_ms,
     })
+}
+
+/// A series that a selector found, with its points in `(from_ms, to_ms]`.
+struct Found<'a> {
+    labels: &'a Labels,
+    points: Points<'a>,
+    from_ms: i64,
+    to_ms: i64,
 }
 
 /// One evaluation.
@@ -144,7 +152,7 @@ impl Run<'_> {
     /// The newest point of each series, unless it says that the series ended.
     fn instant(&mut self, selector: &Selector) -> Vec<Sample> {
         let mut samples = Vec::new();
-        self.points(selector, &mut |labels, points, _| {
+        self.points(selector, &mut |Found { labels, points, .. }| {
             let last = points.last().filter(|point| !point.is_stale())?;
             samples.push(sample(labels.clone(), last.value));
             Some(())
@@ -155,7 +163,12 @@ impl Run<'_> {
     fn over_time(&mut self, function: OverTime, param: f64, selector: &Selector) -> Vec<Sample> {
         let mut samples = Vec::new();
         let mut alive: Vec<Point> = Vec::new();
-        self.points(selector, &mut |labels, points, (from_ms, to_ms)| {
+        self.points(selector, &mut |Found {
+                                        labels,
+                                        points,
+                                        from_ms,
+                                        to_ms,
+                                    }| {
             if function == OverTime::SimpleLast && points.last()?.is_stale() {
                 return None;
             }
@@ -182,18 +195,20 @@ impl Run<'_> {
         samples
     }
 
-    /// Hands the points of each series to `found`, which says whether it used
+    /// Hands the points of each series to `use_it`, which says whether it used
     /// them.
-    fn points(
-        &mut self,
-        selector: &Selector,
-        found: &mut dyn FnMut(&Labels, crate::series::Points<'_>, (i64, i64)) -> Option<()>,
-    ) {
+    fn points(&mut self, selector: &Selector, use_it: &mut dyn FnMut(Found<'_>) -> Option<()>) {
         let (from_ms, to_ms) = selector.window(self.now_ms);
         let (mut matched, mut newest) = (0, None);
         self.from
             .select(&selector.matchers, from_ms, to_ms, &mut |labels, points| {
-                if found(labels, points, (from_ms, to_ms)).is_some() {
+                let found = Found {
+                    labels,
+                    points,
+                    from_ms,
+                    to_ms,
+                };
+                if use_it(found).is_some() {
                     matched += 1;
                     let alive = points.iter().rev().find(|point| !point.is_stale());
                     newest = newest.max(alive.map(|point| point.at_ms));
