@@ -9,7 +9,6 @@ use http::{
     header::{self, Entry},
     uri::{self, Authority, PathAndQuery, Scheme},
 };
-use http_body::Body;
 use std::{net::SocketAddr, str::FromStr};
 
 /// Set on each answer whose request went through the wait for an endpoint:
@@ -334,26 +333,6 @@ pub(crate) fn to_http2<B>(
     Ok(())
 }
 
-/// Takes back [`to_http2`].
-#[cold]
-pub(crate) fn to_http1<B: Body>(request: &mut Request<B>) {
-    if let Some(authority) = request.uri().authority()
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        request.headers_mut().insert(header::HOST, host);
-    }
-    let path = request.uri().path_and_query().cloned();
-    *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
-    *request.version_mut() = Version::HTTP_11;
-    let headers = request.headers_mut();
-    if headers.contains_key(header::TE) {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
-    }
-    if !request.body().is_end_stream() {
-        frame_body(request);
-    }
-}
-
 /// Copies what of `request` lies in the buffer that its head was read into: a
 /// request that waits would keep 8 KiB alive for some hundred bytes.
 #[cold]
@@ -613,7 +592,7 @@ mod tests {
     }
 
     #[test]
-    fn to_an_http2_endpoint_and_back() {
+    fn to_an_http2_endpoint() {
         let endpoint = ([10, 0, 0, 1], 50051).into();
         let client = peer("::1", false);
         let mut there = request(&[("host", "a.test:81"), ("te", "trailers")])
@@ -621,7 +600,6 @@ mod tests {
         *there.uri_mut() = Uri::from_static("/x/y?z=1");
         rewrite(&mut there, &client);
         frame_body(&mut there);
-        let before = (there.uri().clone(), shown(there.headers()));
         to_http2(&mut there, endpoint, Scheme::HTTP).expect("a good host");
         assert_eq!(there.uri(), "http://a.test:81/x/y?z=1");
         assert_eq!(there.version(), Version::HTTP_2);
@@ -634,9 +612,6 @@ mod tests {
                 "x-forwarded-proto: http"
             ]
         );
-        to_http1(&mut there);
-        assert_eq!((there.uri().clone(), shown(there.headers())), before);
-        assert_eq!(there.version(), Version::HTTP_11);
 
         let mut nobody = request(&[]);
         *nobody.uri_mut() = Uri::from_static("*");

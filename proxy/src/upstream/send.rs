@@ -42,7 +42,7 @@ pub(crate) type Relay<'a> = dyn Fn(Interim) + Sync + 'a;
 /// Whose request it is.
 #[derive(Clone, Copy)]
 pub(crate) struct Asker<'a> {
-    /// Where interim answers go; those of HTTP/2 endpoints go nowhere.
+    /// Where interim answers go; None: nowhere.
     pub(crate) relay: Option<&'a Relay<'a>>,
     /// It can be told that the rest of its request is of no use.
     pub(crate) is_on_http2: bool,
