@@ -43,11 +43,23 @@ fn has_repetitions(headers: &HeaderMap) -> bool {
     headers.len() != headers.keys_len()
 }
 
+/// Does the client, which speaks `version`, wait to be asked for the body of its
+/// request? HTTP/1.0 knows nothing of that, so an endpoint must not be told
+/// otherwise (RFC 9110 section 10.1.1).
+pub(crate) fn expects_continue<B>(request: &mut Request<B>, version: Version) -> bool {
+    let headers = request.headers_mut();
+    if version < Version::HTTP_11 {
+        headers.remove(header::EXPECT);
+        return false;
+    }
+    headers.contains_key(header::EXPECT)
+}
+
 /// Can the request's expectations be met? There is just one that has a meaning
 /// (RFC 9110 section 10.1.1), which HTTP/1.0 does not have: there, it is ignored.
 ///
-/// `100-continue` itself is hyper's to answer: it asks for the body when that is
-/// first wanted, which is when the request goes out to an endpoint.
+/// When `100-continue` is met is up to the endpoint; over HTTP/1.1, hyper tells
+/// the client when its body is first wanted.
 pub(crate) fn check_expectation<B>(request: &Request<B>) -> Result<(), ()> {
     if !request.headers().contains_key(header::EXPECT) || request.version() < Version::HTTP_11 {
         return Ok(());

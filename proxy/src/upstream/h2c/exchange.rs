@@ -4,10 +4,10 @@ use super::pool::Stream;
 use crate::{
     http::{Interim, UploadBody},
     http2::{Broken, SendBody},
-    upstream::{Asker, Relay, UpstreamError},
+    upstream::{Asker, UpstreamError, expect},
 };
 use h2::{RecvStream, client::ResponseFuture};
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use std::{
     future::{Future, poll_fn},
@@ -49,11 +49,12 @@ pub(super) async fn exchange(
         })?;
     let mut exchange = Exchange {
         is_queued: stream.is_queued(),
+        is_unasked: has_body,
         stream,
         answer,
         sending: has_body.then(|| SendBody::new(body, send)),
     };
-    let answer = poll_fn(|cx| exchange.poll(cx, asker.relay)).await?;
+    let answer = poll_fn(|cx| exchange.poll(cx, asker)).await?;
     if let Some(mut sending) = exchange.sending.take() {
         // It ends with the body, or when either side gives it up.
         tokio::spawn(async move { poll_fn(|cx| sending.poll(cx)).await.ok() });
@@ -73,6 +74,9 @@ struct Exchange<'a> {
     stream: &'a mut Stream,
     /// The peer does not allow it to begin yet.
     is_queued: bool,
+    /// The client was not asked for the body. Many servers of HTTP/2 know no
+    /// expectations, so these are not waited for.
+    is_unasked: bool,
     answer: ResponseFuture,
     /// What is left of the request's body.
     sending: Option<SendBody<UploadBody>>,
@@ -82,7 +86,7 @@ impl Exchange<'_> {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        relay: Option<&Relay<'_>>,
+        asker: Asker<'_>,
     ) -> Poll<Result<Response<RecvStream>, Failure>> {
         let mut is_unsent = false;
         if self.is_queued {
@@ -90,6 +94,10 @@ impl Exchange<'_> {
             is_unsent = !matches!(begun, Poll::Ready(Ok(())));
             // A connection that takes no more requests may still let it begin.
             self.is_queued = begun.is_pending();
+        }
+        if !self.is_queued && self.is_unasked {
+            self.is_unasked = false;
+            expect::ask(asker);
         }
         if !self.is_queued
             && let Some(sending) = &mut self.sending
@@ -108,7 +116,9 @@ impl Exchange<'_> {
         }
         while let Poll::Ready(Some(Ok(interim))) = self.answer.poll_informational(cx) {
             let (head, ()) = interim.into_parts();
-            if let Some(relay) = relay {
+            if let Some(relay) = asker.relay
+                && head.status != StatusCode::CONTINUE
+            {
                 relay(Interim::new(head.status, None, head.headers));
             }
         }
