@@ -27,6 +27,9 @@ pub struct ProxyConfig {
     pub readiness_timeout: Duration,
     /// For one attempt to connect to an endpoint.
     pub connect_timeout: Duration,
+    /// A client that waits to be asked for its body (`Expect: 100-continue`) is
+    /// asked when its endpoint asks, or after this.
+    pub continue_timeout: Duration,
     /// Idle connections to endpoints are closed after this.
     pub upstream_idle_timeout: Duration,
     /// Whether answers carry `X-KEDA-HTTP-Cold-Start`.
@@ -55,6 +58,8 @@ impl Default for ProxyConfig {
             response_header_timeout: Duration::from_secs(300),
             readiness_timeout: Duration::ZERO,
             connect_timeout: Duration::from_millis(500),
+            // As long as curl waits.
+            continue_timeout: Duration::from_secs(1),
             upstream_idle_timeout: Duration::from_secs(90),
             cold_start_header: true,
             connections: ConnectionConfig::default(),

@@ -44,7 +44,7 @@ use crate::{
     server::{Caller, ClientConnection, RefusedFor, ResetWatch},
     upstream::Answer,
 };
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Body;
 use job::{Job, Outcome};
 use limits::Limits;
@@ -220,6 +220,10 @@ fn find_route(
         match websocket::asked(request) {
             Connect::Plain => return Err(Refusal::Connect),
             Connect::Other => return Err(Refusal::ConnectProtocol),
+            // What follows is no body of any length.
+            Connect::WebSocket if request.headers().contains_key(header::CONTENT_LENGTH) => {
+                return Err(Refusal::BadRequest("a CONNECT with a Content-Length"));
+            }
             Connect::WebSocket => {}
         }
     }

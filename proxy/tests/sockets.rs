@@ -10,6 +10,7 @@ mod sockets {
     mod concurrency;
     mod connections;
     mod drain;
+    mod expect;
     mod failures;
     mod forwarding;
     mod grpc;

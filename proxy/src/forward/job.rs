@@ -71,6 +71,8 @@ pub(super) struct Job<'a> {
     pub(super) place: Option<UpgradePlace>,
     /// It did so over HTTP/2, for a WebSocket.
     pub(super) websocket: Option<Handshake>,
+    /// The client waits to be asked for its body.
+    pub(super) expects_continue: bool,
     /// The client can be told interim answers: it is not on HTTP/1.0.
     pub(super) relays_interim: bool,
     /// The client is on HTTP/1.1 and understands trailers: an answer with a
@@ -129,7 +131,9 @@ impl<'a> Job<'a> {
             upgrade: asks_upgrade,
             trailers: asks_trailers,
         } = headers::rewrite_request(&mut request, &client.peer);
+        let mut expects_continue = false;
         if has_body {
+            expects_continue = headers::expects_continue(&mut request, version);
             if version == Version::HTTP_2 && request.headers().contains_key(header::TRAILER) {
                 trailers::make_room(request.headers_mut());
             }
@@ -156,6 +160,7 @@ impl<'a> Job<'a> {
             asks_upgrade,
             place: None,
             websocket,
+            expects_continue,
             relays_interim: version >= Version::HTTP_11,
             makes_room: asks_trailers && version == Version::HTTP_11 && !is_head,
             may_leave_unseen,
@@ -318,6 +323,9 @@ impl<'a> Job<'a> {
         let relay = |interim| caller.send_interim(interim);
         let asker = Asker {
             relay: self.relays_interim.then_some(&relay),
+            continue_within: self
+                .expects_continue
+                .then_some(self.shared.config.continue_timeout),
             is_on_http2: !self.may_leave_unseen,
             stranger: (!client.peer.is_trusted).then_some(&client.peer),
         };

@@ -9,7 +9,6 @@ use http::{
     header::{self, Entry},
     uri::{self, Authority, PathAndQuery, Scheme},
 };
-use http_body::Body;
 use std::{net::SocketAddr, str::FromStr};
 
 /// Set on each answer whose request went through the wait for an endpoint:
@@ -44,11 +43,23 @@ fn has_repetitions(headers: &HeaderMap) -> bool {
     headers.len() != headers.keys_len()
 }
 
+/// Does the client, which speaks `version`, wait to be asked for the body of its
+/// request? HTTP/1.0 knows nothing of that, so an endpoint must not be told
+/// otherwise (RFC 9110 section 10.1.1).
+pub(crate) fn expects_continue<B>(request: &mut Request<B>, version: Version) -> bool {
+    let headers = request.headers_mut();
+    if version < Version::HTTP_11 {
+        headers.remove(header::EXPECT);
+        return false;
+    }
+    headers.contains_key(header::EXPECT)
+}
+
 /// Can the request's expectations be met? There is just one that has a meaning
 /// (RFC 9110 section 10.1.1), which HTTP/1.0 does not have: there, it is ignored.
 ///
-/// `100-continue` itself is hyper's to answer: it asks for the body when that is
-/// first wanted, which is when the request goes out to an endpoint.
+/// When `100-continue` is met is up to the endpoint; over HTTP/1.1, hyper tells
+/// the client when its body is first wanted.
 pub(crate) fn check_expectation<B>(request: &Request<B>) -> Result<(), ()> {
     if !request.headers().contains_key(header::EXPECT) || request.version() < Version::HTTP_11 {
         return Ok(());
@@ -334,26 +345,6 @@ pub(crate) fn to_http2<B>(
     Ok(())
 }
 
-/// Takes back [`to_http2`].
-#[cold]
-pub(crate) fn to_http1<B: Body>(request: &mut Request<B>) {
-    if let Some(authority) = request.uri().authority()
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        request.headers_mut().insert(header::HOST, host);
-    }
-    let path = request.uri().path_and_query().cloned();
-    *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
-    *request.version_mut() = Version::HTTP_11;
-    let headers = request.headers_mut();
-    if headers.contains_key(header::TE) {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
-    }
-    if !request.body().is_end_stream() {
-        frame_body(request);
-    }
-}
-
 /// Copies what of `request` lies in the buffer that its head was read into: a
 /// request that waits would keep 8 KiB alive for some hundred bytes.
 #[cold]
@@ -613,7 +604,7 @@ mod tests {
     }
 
     #[test]
-    fn to_an_http2_endpoint_and_back() {
+    fn to_an_http2_endpoint() {
         let endpoint = ([10, 0, 0, 1], 50051).into();
         let client = peer("::1", false);
         let mut there = request(&[("host", "a.test:81"), ("te", "trailers")])
@@ -621,7 +612,6 @@ mod tests {
         *there.uri_mut() = Uri::from_static("/x/y?z=1");
         rewrite(&mut there, &client);
         frame_body(&mut there);
-        let before = (there.uri().clone(), shown(there.headers()));
         to_http2(&mut there, endpoint, Scheme::HTTP).expect("a good host");
         assert_eq!(there.uri(), "http://a.test:81/x/y?z=1");
         assert_eq!(there.version(), Version::HTTP_2);
@@ -634,9 +624,6 @@ mod tests {
                 "x-forwarded-proto: http"
             ]
         );
-        to_http1(&mut there);
-        assert_eq!((there.uri().clone(), shown(there.headers())), before);
-        assert_eq!(there.version(), Version::HTTP_11);
 
         let mut nobody = request(&[]);
         *nobody.uri_mut() = Uri::from_static("*");

@@ -25,8 +25,8 @@ pub(crate) enum RequestBody {
 pub(crate) enum RequestBodyError {
     #[error(transparent)]
     Http1(hyper::Error),
-    #[error(transparent)]
-    Http2(h2::Error),
+    #[error("{0}")]
+    Http2(#[source] h2::Error),
 }
 
 impl RequestBodyError {

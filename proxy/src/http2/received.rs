@@ -34,7 +34,6 @@ impl ReceivedBody {
     }
 
     /// The body of the answer with these headers.
-    #[expect(dead_code, reason = "endpoints' answers still come through hyper")]
     pub(crate) fn of_answer(stream: RecvStream, headers: &HeaderMap) -> Self {
         Self::new(stream, headers, Whose::Answer)
     }

@@ -4,6 +4,7 @@
 
 use super::conn::ClientConnection;
 use crate::{forward::Tunnel, http::Interim};
+use http::StatusCode;
 use parking_lot::Mutex;
 use std::{
     mem,
@@ -32,6 +33,8 @@ pub(crate) struct StreamCaller {
 #[derive(Debug, Default)]
 struct Waiting {
     heads: Vec<Interim>,
+    /// The client was asked for its body.
+    has_asked: bool,
     /// Of all that were ever taken.
     bytes: usize,
 }
@@ -48,9 +51,13 @@ impl<'a> Caller<'a> {
     /// told nothing: these are only hints.
     pub(crate) fn send_interim(self, interim: Interim) {
         match self {
+            // hyper says it when the body is first wanted, which is now.
+            Self::Http1(_) if interim.status == StatusCode::CONTINUE => {}
             Self::Http1(connection) => connection.send_interim(&interim.to_http1()),
             Self::Http2(connection, stream) => {
-                if connection.activity.is_flushed() {
+                if interim.status == StatusCode::CONTINUE {
+                    stream.ask(interim);
+                } else if connection.activity.is_flushed() {
                     stream.push(interim);
                 }
             }
@@ -68,6 +75,13 @@ impl<'a> Caller<'a> {
 }
 
 impl StreamCaller {
+    /// Once: a request that is sent again has been asked for.
+    fn ask(&self, interim: Interim) {
+        if !mem::replace(&mut self.interim.lock().has_asked, true) {
+            self.push(interim);
+        }
+    }
+
     fn push(&self, interim: Interim) {
         let mut waiting = self.interim.lock();
         waiting.bytes += interim.size();

@@ -5,9 +5,9 @@ use super::{
     h1::{ResponseBody, Switched},
     h2c::Stream,
 };
+use crate::http2::ReceivedBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -19,7 +19,7 @@ pub(crate) enum AnswerBody {
     Http1(ResponseBody),
     /// With the claim on its stream, which ends with the body.
     Http2(
-        Incoming,
+        ReceivedBody,
         #[expect(dead_code, reason = "held for its drop")] Stream,
     ),
     /// No body: the connection is no longer HTTP.

@@ -18,8 +18,8 @@ pub(crate) enum UpstreamError {
     /// The request's own body ended in an error: the client's, not the
     /// endpoint's.
     #[error("the request's body broke off: {0}")]
-    Upload(RequestBodyError),
+    Upload(#[source] RequestBodyError),
     /// What HTTP/2 says about a stream or its connection.
-    #[error(transparent)]
-    Http2(hyper::Error),
+    #[error("{0}")]
+    Http2(#[source] h2::Error),
 }

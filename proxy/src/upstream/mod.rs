@@ -7,6 +7,7 @@
 mod answer;
 mod dial;
 mod error;
+mod expect;
 mod h1;
 mod h2c;
 mod pool;

@@ -42,8 +42,10 @@ pub(crate) type Relay<'a> = dyn Fn(Interim) + Sync + 'a;
 /// Whose request it is.
 #[derive(Clone, Copy)]
 pub(crate) struct Asker<'a> {
-    /// Where interim answers go; those of HTTP/2 endpoints go nowhere.
+    /// Where interim answers go; None: nowhere.
     pub(crate) relay: Option<&'a Relay<'a>>,
+    /// It waits to be asked for its body. An endpoint has so long to do it.
+    pub(crate) continue_within: Option<Duration>,
     /// It can be told that the rest of its request is of no use.
     pub(crate) is_on_http2: bool,
     /// The peer, if what it says about earlier hops is not believed: then the

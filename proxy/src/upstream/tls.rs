@@ -198,7 +198,7 @@ impl TlsPool {
             (stream, Spoken::H2) => {
                 let all = self.h2.of(worker);
                 let connection = h2c::start(stream, addr, all).await?;
-                Claimed::H2(all.add(connection))
+                Claimed::H2(all.add(connection)?)
             }
         })
     }

@@ -1,8 +1,8 @@
 //! Clients that speak HTTP/2 without TLS, to endpoints that speak HTTP/1.1.
 
 use crate::support::{
-    Backend, H2Client, ScriptedBackend, Setup, TestProxy, Upload, complete, h2_request,
-    on_both_runtimes, within,
+    Backend, FrameClient, H2Client, ScriptedBackend, Setup, TestProxy, Upload, complete,
+    h2_request, on_both_runtimes, within,
 };
 use http_body_util::BodyExt;
 
@@ -167,5 +167,49 @@ async fn refusals_are_answers_of_one_stream_only() {
     proxy.serve(backend.addr());
     let answer = held.await.expect("no panic").expect("an answer");
     assert_eq!(complete(answer).await.0, 200);
+    proxy.finish().await;
+}
+
+#[tokio::test]
+async fn what_has_no_body_ends_with_its_head() {
+    let proxy = TestProxy::new().start();
+    let backend = ScriptedBackend::start().await;
+    proxy.serve(backend.addr());
+    let mut client = FrameClient::connect(proxy.addr()).await;
+    let mut endpoint = None;
+    for (method, answer, length) in [
+        ("HEAD", "200 OK\r\ncontent-length: 5", Some("5")),
+        ("GET", "304 Not Modified\r\ncontent-length: 5", Some("5")),
+        ("GET", "204 No Content", None),
+        ("GET", "200 OK\r\ncontent-length: 0", Some("0")),
+    ] {
+        let asked = client.ask(method, &[], true).await;
+        let endpoint = match &mut endpoint {
+            Some(endpoint) => endpoint,
+            none => none.insert(backend.accept().await),
+        };
+        endpoint.head().await;
+        endpoint.send(format!("HTTP/1.1 {answer}\r\n\r\n")).await;
+        let (head, body, trailers) = asked.answer().await;
+        let declared = head.headers().get("content-length");
+        let declared = declared.map(|length| length.to_str().expect("ASCII"));
+        assert_eq!((declared, body.len()), (length, 0), "{answer}");
+        assert!(trailers.is_none());
+        let date = head.headers()["date"].to_str().expect("ASCII");
+        assert!(date.ends_with(" GMT"), "{date}");
+    }
+    proxy.finish().await;
+}
+
+#[tokio::test]
+async fn our_own_words_to_head_are_a_head_alone() {
+    let proxy = TestProxy::new()
+        .route("web", crate::support::rule(&[], &["/web"], &[]))
+        .start();
+    let mut client = FrameClient::connect(proxy.addr()).await;
+    let (head, body, _) = client.ask("HEAD", &[], true).await.answer().await;
+    assert_eq!((head.status().as_u16(), body.len()), (404, 0));
+    let length = head.headers()["content-length"].to_str().expect("ASCII");
+    assert_ne!(length, "0", "what GET would get");
     proxy.finish().await;
 }

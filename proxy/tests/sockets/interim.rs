@@ -1,15 +1,18 @@
-//! Interim answers (1xx): those of endpoints on their way to HTTP/1.1 clients,
-//! and the one that asks for a body (`Expect: 100-continue`).
+//! Interim answers (1xx) of endpoints on their way to clients, whatever either
+//! speaks (RFC 9110 section 15.2, RFC 9113 section 8.1).
 
 use crate::support::{
-    Backend, H2Backend, H2Client, ScriptedBackend, Setup, TestProxy, Upload, Wire, complete,
-    h2_request, on_both_runtimes, within,
+    Backend, FrameBackend, FrameClient, H2Client, ScriptedBackend, Setup, TestProxy, Wire,
+    h2_frames::{finish, say},
+    on_both_runtimes,
 };
-use std::time::Duration;
 
 on_both_runtimes!(
     hints_arrive_before_the_answer,
     hints_that_come_with_the_answer_arrive_before_it,
+    http2_clients_get_the_hints_of_http1_endpoints,
+    http1_clients_get_the_hints_of_http2_endpoints,
+    http2_clients_get_the_hints_of_http2_endpoints,
 );
 
 const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n";
@@ -67,6 +70,121 @@ async fn hints_that_come_with_the_answer_arrive_before_it(setup: Setup) {
         assert_eq!(client.head().await.status(), 103);
         assert_eq!(client.response().await.text(), "ok");
     }
+    proxy.finish().await;
+}
+
+async fn http2_clients_get_the_hints_of_http1_endpoints(setup: Setup) {
+    let proxy = setup.start();
+    let backend = ScriptedBackend::start().await;
+    proxy.serve(backend.addr());
+    let mut client = FrameClient::connect(proxy.addr()).await;
+    let mut asked = client.ask("GET", &[], true).await;
+    let mut endpoint = backend.accept().await;
+    for _ in 0..3 {
+        endpoint.head().await;
+        endpoint.send(HINTS).await;
+        let hints = asked.interim().await.expect("hints");
+        assert_eq!(hints.status(), 103);
+        assert_eq!(hints.headers()["link"], "</style.css>; rel=preload");
+        assert_eq!(hints.headers().len(), 1);
+        // Behind another one, with what no HTTP/2 head may have, and with the
+        // answer.
+        let processing = "HTTP/1.1 102 Processing\r\nConnection: x-mine\r\nX-Mine: 1\r\n\
+            Keep-Alive: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
+        endpoint
+            .send(format!(
+                "{processing}HTTP/1.1 100 Continue\r\n\r\n{HINTS}{OK}"
+            ))
+            .await;
+        let processing = asked.interim().await.expect("another");
+        assert_eq!(
+            (processing.status().as_u16(), processing.headers().len()),
+            (102, 0)
+        );
+        assert_eq!(asked.interim().await.expect("hints").status(), 103);
+        let (head, body, _) = asked.answer().await;
+        assert_eq!((head.status().as_u16(), &body[..]), (200, &b"ok"[..]));
+        asked = client.ask("GET", &[], true).await;
+    }
+    endpoint.head().await;
+    endpoint.send(OK).await;
+    assert_eq!(asked.answer().await.1, "ok");
+    proxy.finish().await;
+}
+
+async fn http1_clients_get_the_hints_of_http2_endpoints(setup: Setup) {
+    let proxy = setup.start();
+    let mut backend = FrameBackend::start().await;
+    proxy.serve_h2c(backend.addr());
+    let mut client = proxy.client().await;
+    for _ in 0..3 {
+        client.send_get("/").await;
+        let (_request, mut answer) = backend.call().await;
+        say(&mut answer, 103, &[("link", "</style.css>; rel=preload")]);
+        let hints = client.head().await;
+        assert_eq!(hints.first, "HTTP/1.1 103 Early Hints");
+        assert_eq!(hints.get("link"), Some("</style.css>; rel=preload"));
+        assert_eq!(hints.fields.len(), 1);
+        // What nobody asked for is not passed on: 100.
+        say(&mut answer, 100, &[]);
+        say(&mut answer, 102, &[]);
+        finish(&mut answer, "ok");
+        let processing = client.head().await;
+        assert_eq!(processing.first, "HTTP/1.1 102 Processing");
+        assert!(processing.fields.is_empty(), "{processing:?}");
+        assert_eq!(client.response().await.text(), "ok");
+    }
+    let mut old = proxy.client().await;
+    old.send("GET / HTTP/1.0\r\nhost: a.test\r\n\r\n").await;
+    let (_request, mut answer) = backend.call().await;
+    say(&mut answer, 103, &[]);
+    finish(&mut answer, "old");
+    assert_eq!(old.response().await.text(), "old");
+    proxy.finish().await;
+}
+
+async fn http2_clients_get_the_hints_of_http2_endpoints(setup: Setup) {
+    let proxy = setup.start();
+    let mut backend = FrameBackend::start().await;
+    proxy.serve_h2c(backend.addr());
+    let mut client = FrameClient::connect(proxy.addr()).await;
+    for _ in 0..3 {
+        let mut asked = client.ask("GET", &[], true).await;
+        let (_request, mut answer) = backend.call().await;
+        say(&mut answer, 103, &[("link", "</a>")]);
+        assert_eq!(
+            asked.interim().await.expect("hints").headers()["link"],
+            "</a>"
+        );
+        say(&mut answer, 103, &[("link", "</b>")]);
+        assert_eq!(
+            asked.interim().await.expect("hints").headers()["link"],
+            "</b>"
+        );
+        finish(&mut answer, "ok");
+        assert_eq!(asked.answer().await.1, "ok");
+    }
+    proxy.finish().await;
+}
+
+#[tokio::test]
+async fn hints_without_end_are_cut_off_and_the_answer_is_not() {
+    let proxy = TestProxy::new().start();
+    let backend = Backend::answering(|_| {
+        let mut all = HINTS.repeat(4_000);
+        all.push_str(OK);
+        all.into_bytes()
+    })
+    .await;
+    proxy.serve(backend.addr());
+    let mut client = FrameClient::connect(proxy.addr()).await;
+    let mut asked = client.ask("GET", &[], true).await;
+    let mut hints = 0;
+    while asked.interim().await.is_some() {
+        hints += 1;
+    }
+    assert!((1..=1_000).contains(&hints), "{hints}");
+    assert_eq!(asked.answer().await.1, "ok");
     proxy.finish().await;
 }
 
@@ -130,7 +248,7 @@ async fn who_cannot_understand_hints_gets_none() {
     let (mut client, _backend, mut endpoint) = asked(&proxy, "HTTP/1.0").await;
     endpoint.send(format!("{HINTS}{OK}")).await;
     assert_eq!(client.response().await.text(), "ok");
-    // There is no way through the HTTP/2 library.
+    // Over HTTP/2 they do not disturb who does not look at them.
     let backend = Backend::answering(|_| format!("{HINTS}{OK}").into_bytes()).await;
     proxy.serve(backend.addr());
     let mut modern = H2Client::connect(proxy.addr()).await;
@@ -176,110 +294,6 @@ async fn hints_are_no_answer_when_the_connection_breaks_after_them() {
     endpoint.head().await;
     endpoint.send(format!("{HINTS}{OK}")).await;
     assert_eq!(client.head().await.status(), 103);
-    assert_eq!(client.response().await.text(), "ok");
-    proxy.finish().await;
-}
-
-const EXPECTING: &str =
-    "POST / HTTP/1.1\r\nhost: a.test\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n";
-
-#[tokio::test]
-async fn a_body_is_asked_for_when_the_request_goes_on_and_not_before() {
-    let proxy = TestProxy::new().start();
-    let mut client = proxy.client().await;
-    client.send(EXPECTING).await;
-    proxy.until_held(1).await;
-    let early = tokio::time::timeout(Duration::from_millis(50), client.fill()).await;
-    early.expect_err("nothing is asked for while it is held");
-    let backend = ScriptedBackend::start().await;
-    proxy.serve(backend.addr());
-    assert_eq!(client.head().await.first, "HTTP/1.1 100 Continue");
-    let mut endpoint = backend.accept().await;
-    let head = endpoint.head().await;
-    assert_eq!(head.get("expect"), Some("100-continue"));
-    // The endpoint's own 100 is not a second one for the client.
-    endpoint.send("HTTP/1.1 100 Continue\r\n\r\n").await;
-    client.send("body").await;
-    assert_eq!(endpoint.body(&head).await.expect("the body"), b"body");
-    endpoint.send(OK).await;
-    assert_eq!(client.response().await.text(), "ok");
-    proxy.finish().await;
-}
-
-#[tokio::test]
-async fn a_refused_request_is_not_asked_for_its_body() {
-    let proxy = TestProxy::new()
-        .route("web", crate::support::rule(&[], &["/web"], &[]))
-        .configure(|config| config.max_held_per_target = 1)
-        .start();
-    let mut holder = proxy.client().await;
-    holder.send(EXPECTING.replace(" / ", " /web ")).await;
-    proxy.until_held(1).await;
-    for (path, status) in [("/nowhere", 404), ("/web", 503)] {
-        let mut client = proxy.client().await;
-        client
-            .send(EXPECTING.replace(" / ", &format!(" {path} ")))
-            .await;
-        // The first thing that comes is the answer.
-        assert_eq!(client.response().await.status(), status, "{path}");
-        assert_eq!(client.rest().await, b"", "what follows could be a body");
-    }
-    holder.reset();
-    proxy.finish().await;
-}
-
-#[tokio::test]
-async fn other_expectations_cannot_be_met() {
-    let proxy = TestProxy::new().start();
-    let backend = Backend::saying("hello").await;
-    proxy.serve(backend.addr());
-    for expect in ["200-ok", "100-continue, x", "100-continue\r\nexpect: y", ""] {
-        let mut client = proxy.client().await;
-        client
-            .send(format!(
-                "POST / HTTP/1.1\r\nhost: a.test\r\nexpect: {expect}\r\ncontent-length: 4\r\n\r\nbody"
-            ))
-            .await;
-        let answer = client.response().await;
-        assert_eq!(answer.status(), 417, "{expect}");
-        assert_eq!(
-            answer.text(),
-            "an expectation other than 100-continue\n",
-            "{expect}"
-        );
-    }
-    let mut modern = H2Client::connect(proxy.addr()).await;
-    let mut request = h2_request("POST", "/", Upload::full("body"));
-    let headers = request.headers_mut();
-    headers.insert("expect", "x".parse().expect("a value"));
-    let answer = within("an answer", modern.send(request)).await;
-    assert_eq!(complete(answer.expect("an answer")).await.0, 417);
-    assert!(backend.received().is_empty());
-    // HTTP/1.0 has no expectations; without a body there is nothing to ask for.
-    let mut old = proxy.client().await;
-    old.send("POST / HTTP/1.0\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\nbody")
-        .await;
-    assert_eq!(old.response().await.text(), "hello");
-    let mut client = proxy.client().await;
-    client
-        .send("GET / HTTP/1.1\r\nhost: a.test\r\nexpect: 100-CONTINUE\r\n\r\n")
-        .await;
-    assert_eq!(client.response().await.text(), "hello");
-    proxy.finish().await;
-}
-
-#[tokio::test]
-async fn an_http_2_endpoint_gets_the_body_of_a_client_that_waits_to_be_asked() {
-    let proxy = TestProxy::new().start();
-    let mut backend = H2Backend::start().await;
-    proxy.serve_h2c(backend.addr());
-    let mut client = proxy.client().await;
-    client.send(EXPECTING).await;
-    assert_eq!(client.head().await.first, "HTTP/1.1 100 Continue");
-    let mut call = backend.call().await;
-    client.send("body").await;
-    assert_eq!(call.rest().await.0, "body");
-    call.say("ok");
     assert_eq!(client.response().await.text(), "ok");
     proxy.finish().await;
 }

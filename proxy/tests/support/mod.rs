@@ -1,6 +1,6 @@
 //! Doubles for tests through real sockets: a proxy with its targets
 //! (`proxy.rs`), backends (`backend.rs`, `bounded.rs`, `h2_backend.rs`), and clients that see
-//! exact bytes (`wire.rs`), speak HTTP/2 (`h2.rs`), also over TLS (`tls.rs`), or are many
+//! exact bytes (`wire.rs`), speak HTTP/2 (`h2.rs`, and `h2_frames.rs` for what comes before an answer), also over TLS (`tls.rs`), or are many
 //! (`crowd.rs`).
 //!
 //! Nothing here sleeps. Whatever waits has a deadline that only a broken test
@@ -11,6 +11,7 @@ mod bounded;
 mod crowd;
 mod h2;
 mod h2_backend;
+pub(crate) mod h2_frames;
 mod proxy;
 mod tls;
 mod wire;
@@ -20,6 +21,7 @@ pub(crate) use bounded::BoundedBackend;
 pub(crate) use crowd::Crowd;
 pub(crate) use h2::{H2Client, Upload, complete, request as h2_request};
 pub(crate) use h2_backend::H2Backend;
+pub(crate) use h2_frames::{FrameBackend, FrameClient};
 pub(crate) use proxy::{Setup, TestProxy, rule};
 pub(crate) use tls::{Ca, Pair, serving, trusting, watching};
 pub(crate) use wire::{Head, Wire};

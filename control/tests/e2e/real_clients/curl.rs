@@ -11,6 +11,14 @@ const DIGEST: &str = r#"
 import hashlib, http.server, os
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    def handle_expect_100(self):
+        if self.path == "/full":
+            self.send_response(413)
+            self.send_header("Content-Length", "0")
+            self.send_header("Connection", "close")
+            self.end_headers()
+            return False
+        return self.path == "/ignores" or super().handle_expect_100()
     def read(self):
         if self.headers.get("Transfer-Encoding") != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -112,14 +120,43 @@ fn uploads_arrive_whole_in_each_version_also_to_a_sleeping_target() {
 #[test]
 fn early_hints_reach_curl_before_the_answer() {
     let reveille = started();
-    for _ in 0..2 {
-        let heard = answer(
-            &reveille,
-            &["--http1.1", "--include", "http://web.test/hints"],
-        );
-        let (hints, rest) = heard.split_once("\r\n\r\n").expect("two heads");
-        assert_eq!(hints, "HTTP/1.1 103 Early Hints\r\nlink: </style.css>");
-        assert!(rest.starts_with("HTTP/1.1 200 OK\r\n"), "{rest}");
+    for (flag, hint, first) in [
+        ("--http1.1", "HTTP/1.1 103 Early Hints", "HTTP/1.1 200 OK\r\n"),
+        ("--http2-prior-knowledge", "HTTP/2 103 ", "HTTP/2 200 \r\n"),
+    ] {
+        for _ in 0..2 {
+            let heard = answer(&reveille, &[flag, "--include", "http://web.test/hints"]);
+            let (hints, rest) = heard.split_once("\r\n\r\n").expect("two heads");
+            assert_eq!(hints, format!("{hint}\r\nlink: </style.css>"));
+            assert!(rest.starts_with(first), "{rest}");
+        }
+    }
+    reveille.stop();
+}
+
+#[test]
+fn an_upload_that_the_endpoint_refuses_is_not_sent_by_a_client_that_asks_first() {
+    let reveille = started();
+    fs::write(reveille.path("body"), pattern(MUCH)).expect("written");
+    let file = reveille.path("body").display().to_string();
+    for (path, heard) in [
+        ("/full", "413 0".to_owned()),
+        // It reads without asking: so it is asked in its place.
+        ("/ignores", format!("200 {MUCH}")),
+    ] {
+        let args = [
+            "--http1.1",
+            "--output",
+            "/dev/null",
+            "--expect100-timeout",
+            "600",
+            "--write-out",
+            "%{response_code} %{size_upload}",
+            "--upload-file",
+            &file,
+            &format!("http://web.test{path}"),
+        ];
+        assert_eq!(answer(&reveille, &args), heard, "{path}");
     }
     reveille.stop();
 }

@@ -136,6 +136,25 @@ async fn an_http2_client_that_ignores_a_goaway_is_cut_off() {
     assert!((1.0..4.0).contains(&seconds(begun)), "{begun:?}");
 }
 
+/// RFC 9113 section 6.7: whoever is there answers a PING.
+#[tokio::test(start_paused = true)]
+async fn an_http2_client_that_vanished_is_noticed_and_a_silent_one_is_not_disturbed() {
+    let proxy = proxy(ConnectionConfig::default());
+    let begun = Instant::now();
+    let (mut gone, gone_serving) = connect(&proxy).await;
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    gone.write_all(preface).await.expect("sent");
+    let (silent, silent_serving) = connect(&proxy).await;
+    let (_requests, connection) = h2::client::handshake(silent).await.expect("HTTP/2");
+    let connection = tokio::spawn(connection);
+    gone_serving.await.expect("no panic");
+    assert!((40.0..42.0).contains(&seconds(begun)), "{begun:?}");
+    // Until it is idle for too long, which is said politely.
+    silent_serving.await.expect("no panic");
+    assert!((620.0..622.0).contains(&seconds(begun)), "{begun:?}");
+    connection.await.expect("no panic").expect("a polite end");
+}
+
 #[tokio::test]
 async fn the_future_of_a_connection_is_small() {
     let proxy = proxy(ConnectionConfig::default());

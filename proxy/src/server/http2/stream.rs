@@ -17,7 +17,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header, response}
 use http_body::Body;
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     task::Poll,
 };
 
@@ -44,8 +44,9 @@ pub(super) async fn serve(
 
     let caller = StreamCaller::default();
     let request = Request::from_parts(head, body);
-    let answer = forward(shared, Caller::Http2(client, &caller), request);
-    let Some(response) = until_reset(answer, &caller, &mut respond).await else {
+    // Pinned where it is made: it is large.
+    let mut answer = pin!(forward(shared, Caller::Http2(client, &caller), request));
+    let Some(response) = until_reset(answer.as_mut(), &caller, &mut respond).await else {
         return;
     };
 
@@ -73,11 +74,10 @@ pub(super) async fn serve(
 /// What `answer` comes to, unless the client gives it up before. Interim heads
 /// go out as they come.
 async fn until_reset(
-    answer: impl Future<Output = Response<ProxyBody>>,
+    mut answer: Pin<&mut impl Future<Output = Response<ProxyBody>>>,
     caller: &StreamCaller,
     respond: &mut SendResponse<Bytes>,
 ) -> Option<Response<ProxyBody>> {
-    let mut answer = pin!(answer);
     poll_fn(|cx| {
         let polled = answer.as_mut().poll(cx);
         for interim in caller.take_interim() {

@@ -48,6 +48,8 @@ pub(super) struct Outgoing {
     /// The socket took some of it.
     pub(super) has_begun: bool,
     body_ended: bool,
+    /// The body is not to be taken yet, not even looked at.
+    pub(super) holds_body: bool,
 }
 
 impl Outgoing {
@@ -85,6 +87,7 @@ impl Outgoing {
             },
             has_begun: false,
             body_ended: matches!(framing, Framing::None),
+            holds_body: false,
         })
     }
 
@@ -102,8 +105,8 @@ impl Outgoing {
         // What there is of the body goes with the head.
         let mut may_take = !self.body_ended && !self.has_begun && self.pending.data.is_empty();
         loop {
-            let mut waits = false;
-            if may_take {
+            let mut waits = self.holds_body;
+            if may_take && !waits {
                 waits = self.poll_take(cx, body)?.is_pending();
             }
             while !self.pending.is_empty() {

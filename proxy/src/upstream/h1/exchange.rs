@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     http::UploadBody,
-    upstream::{Answer, AnswerBody, Asker, Relay, UpstreamError},
+    upstream::{
+        Answer, AnswerBody, Asker, Relay, UpstreamError,
+        expect::{self, Expectation},
+    },
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode, Version};
@@ -53,10 +56,12 @@ pub(super) async fn exchange(
     let mut exchange = Exchange {
         connection,
         outgoing,
+        expectation: Expectation::of(asker),
         sending: Sending::Running,
         partial: BytesMut::new(),
     };
-    let received = poll_fn(|cx| exchange.poll(cx, request, asker.relay)).await;
+    exchange.outgoing.holds_body = exchange.expectation.is_some();
+    let received = poll_fn(|cx| exchange.poll(cx, request, asker)).await;
     let (head, rest) = match received {
         Ok(received) => received,
         Err(failure) => {
@@ -70,6 +75,8 @@ pub(super) async fn exchange(
 struct Exchange {
     connection: Connection,
     outgoing: Outgoing,
+    /// The body is not asked for yet.
+    expectation: Option<Expectation>,
     sending: Sending,
     /// The beginning of a head that came in pieces.
     partial: BytesMut,
@@ -84,6 +91,27 @@ enum Sending {
 
 impl Exchange {
     fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &mut Request<UploadBody>,
+        asker: Asker<'_>,
+    ) -> Poll<Result<(Head, Bytes), Failure>> {
+        loop {
+            if let Poll::Ready(received) = self.poll_both(cx, request, asker.relay) {
+                return Poll::Ready(received);
+            }
+            // Should it be met, the body goes on.
+            let Some(expectation) = &mut self.expectation else {
+                return Poll::Pending;
+            };
+            ready!(expectation.poll(cx));
+            self.expectation = None;
+            self.outgoing.holds_body = false;
+            expect::ask(asker);
+        }
+    }
+
+    fn poll_both(
         &mut self,
         cx: &mut Context<'_>,
         request: &mut Request<UploadBody>,
@@ -113,7 +141,7 @@ impl Exchange {
         relay: Option<&Relay<'_>>,
     ) -> Poll<Result<(Head, Bytes), Failure>> {
         loop {
-            let partial = &mut self.partial;
+            let (partial, expectation) = (&mut self.partial, &mut self.expectation);
             let method = request.method().clone();
             // Only a complete answer touches the request's headers.
             let headers = request.headers_mut();
@@ -121,7 +149,7 @@ impl Exchange {
                 if bytes.is_empty() {
                     return Err(None);
                 }
-                look_for_head(bytes, partial, &method, headers, relay).map_err(Some)
+                look_for_head(bytes, partial, &method, headers, (relay, expectation)).map_err(Some)
             };
             let looked = match ready!(self.connection.poll_read_once(cx, look)) {
                 Ok(looked) => looked,
@@ -166,11 +194,16 @@ impl Exchange {
     ) -> (Answer, Next) {
         let mut connection = self.connection;
         let is_sent = matches!(self.sending, Sending::Done);
-        let keeps_alive = head.keeps_alive && !matches!(self.sending, Sending::Broken(_));
+        // An endpoint that never asked for the body may still wait for it: there
+        // is no telling what it would take the next request for.
+        let is_unasked = self.expectation.is_some();
+        let keeps_alive =
+            head.keeps_alive && !is_unasked && !matches!(self.sending, Sending::Broken(_));
         let is_switch = head.status == StatusCode::SWITCHING_PROTOCOLS;
         // All of a short answer comes with its head.
         let is_here = head.framing == Framing::Length(rest.len() as u64);
-        let outgoing = self.outgoing;
+        let mut outgoing = self.outgoing;
+        outgoing.holds_body = false;
         let mut take_body = || std::mem::replace(request.body_mut(), UploadBody::none());
 
         let (body, next) = if is_switch {
@@ -190,7 +223,7 @@ impl Exchange {
                 (false, _) => Next::Nothing,
             };
             (AnswerBody::Http1(ResponseBody::complete(rest)), next)
-        } else if matches!(self.sending, Sending::Running) {
+        } else if matches!(self.sending, Sending::Running) && !is_unasked {
             let (read, write) = tokio::io::split(connection.stream);
             let (answering, answered) = oneshot::channel();
             let body = take_body();
@@ -228,13 +261,14 @@ fn keep_reason(response: &mut Answer, reason: ReasonPhrase) {
 }
 
 /// The head of the answer, if it is complete, and what came behind it.
-/// Interim answers go to `relay`, if there is one.
+/// Interim answers go to the relay, if there is one; a 100 meets the
+/// expectation, and is nobody's business where there is none.
 fn look_for_head(
     bytes: &[u8],
     partial: &mut BytesMut,
     method: &http::Method,
     headers: &mut HeaderMap,
-    relay: Option<&Relay<'_>>,
+    (relay, expectation): (Option<&Relay<'_>>, &mut Option<Expectation>),
 ) -> Result<Option<(Head, Bytes)>, &'static str> {
     let is_first = partial.is_empty();
     if !is_first {
@@ -246,6 +280,12 @@ fn look_for_head(
         let unseen = known.get(passed..).unwrap_or_default();
         match head::parse(unseen, method, headers)? {
             Some(Parsed::Final(head, rest)) => return Ok(Some((head, rest))),
+            Some(Parsed::Interim(StatusCode::CONTINUE, count)) => {
+                if let Some(expectation) = expectation {
+                    expectation.met();
+                }
+                passed += count;
+            }
             Some(Parsed::Interim(_status, count)) => {
                 let head = unseen.get(..count).and_then(interim::passed_on);
                 if let (Some(relay), Some(head)) = (relay, head) {

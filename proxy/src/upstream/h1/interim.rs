@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 /// As many fields are read of one head.
 const MOST_FIELDS: usize = 100;
 
-/// What clients are told of a whole interim head. None: nothing. The proxy asks
-/// for the request's body itself, so not of a 100.
+/// What clients are told of a whole interim head. None: nothing. A 100 is no
+/// hint, and has its own rules (see `expect.rs`).
 #[cold]
 pub(super) fn passed_on(head: &[u8]) -> Option<Interim> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];

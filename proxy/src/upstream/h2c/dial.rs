@@ -1,8 +1,8 @@
 //! Speaking HTTP/2 on a connection, and the task that drives it.
 
 use super::pool::{Connection, ConnectionState, Connections};
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use bytes::Bytes;
+use h2::client::Builder;
 use std::{
     future::{Future, poll_fn},
     io,
@@ -43,13 +43,14 @@ pub(in crate::upstream) async fn start<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
-        .initial_stream_window_size(STREAM_WINDOW)
+    let (sender, mut connection) = Builder::new()
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_max_send_streams(FIRST_STREAMS)
-        .max_send_buf_size(STREAM_WINDOW as usize)
+        .max_send_buffer_size(STREAM_WINDOW as usize)
         .max_header_list_size(MOST_HEAD_BYTES)
-        .handshake(TokioIo::new(stream))
+        .handshake::<_, Bytes>(stream)
         .await
         .map_err(io::Error::other)?;
 
@@ -63,7 +64,7 @@ where
             // With an answer, the peer's settings have come; they may change.
             is_known = is_known || answered.as_mut().poll(cx).is_ready();
             if is_known {
-                driven.set_most_streams(connection.current_max_send_streams());
+                driven.set_most_streams(connection.max_concurrent_send_streams());
             }
             ended
         })
@@ -71,9 +72,6 @@ where
         // Whoever waits for an answer on it gets the same error; an idle
         // connection that breaks concerns nobody.
         tracing::trace!(%addr, ?ended, "upstream HTTP/2 connection ended");
-        // In this order: a request in its channel is given back when all
-        // handles are gone, and the pool has the last one.
-        drop(connection);
         if let Some(connections) = Weak::upgrade(&connections) {
             connections.remove(&driven);
         }

@@ -1,7 +1,8 @@
 //! Endpoints that speak HTTP/2: `pool.rs` shares connections, `dial.rs` makes
-//! and drives them; here a request goes out on one.
+//! and drives them; here a request goes out on one, by `exchange.rs`.
 
 mod dial;
+mod exchange;
 mod pool;
 
 pub(super) use dial::start;
@@ -12,10 +13,12 @@ use super::{Answer, AnswerBody, Asker, SendError, UpstreamError, dial::open, sen
 use crate::{
     endpoint::Endpoint,
     http::{UploadBody, headers},
+    http2::ReceivedBody,
     journal::Journal,
 };
-use http::{Request, uri::Scheme};
-use std::{convert::Infallible, error::Error, io, net::SocketAddr, time::Duration};
+use exchange::{Failure, exchange};
+use http::{Request, Response, uri::Scheme};
+use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
 
 /// Sends `request` on a connection of `worker`'s that has room, or on a new
 /// one. A connection that closes (GOAWAY or worse) before the request went out
@@ -76,56 +79,46 @@ async fn dial(pool: &Pool, worker: usize, addr: SocketAddr, limit: Duration) -> 
 }
 
 /// Sends the request, which must be there and is one to an HTTP/1.1 endpoint,
-/// on `stream`. None: it was not sent, and is there again as it came.
+/// on `stream`. None: it was not sent, and is there as it came.
 pub(super) async fn send_once(
     mut stream: Stream,
     (addr, scheme): (SocketAddr, Scheme),
     asker: Asker<'_>,
     given: &mut Option<Request<UploadBody>>,
 ) -> Result<Option<Answer>, SendError> {
+    if !stream.is_open() {
+        return Ok(None);
+    }
     let mut request = given.take().expect("the caller has a request to send");
     if let Some(peer) = asker.stranger {
         headers::name_stranger(request.headers_mut(), peer);
     }
     headers::to_http2(&mut request, addr, scheme).map_err(SendError::Unfit)?;
     request.body_mut().keep_beginning();
-    let mut error = match stream.send(request).await {
-        Ok(response) => {
-            stream.answered();
-            return Ok(Some(response.map(|body| AnswerBody::Http2(body, stream))));
-        }
-        Err(error) => error,
-    };
-    match error.take_message() {
-        Some(mut unsent) => {
-            // The next connection, or endpoint, may speak HTTP/1.1.
-            headers::to_http1(&mut unsent);
-            if asker.stranger.is_some() {
-                headers::forget_forwarded(unsent.headers_mut());
-            }
-            *given = Some(unsent);
-            Ok(None)
-        }
-        None => Err(classify(error.into_error())),
-    }
+    let answer = exchange(&mut stream, request, asker)
+        .await
+        .map_err(classify)?;
+    stream.answered();
+    let (head, received) = answer.into_parts();
+    let body = ReceivedBody::of_answer(received, &head.headers);
+    let body = AnswerBody::Http2(body, stream);
+    Ok(Some(Response::from_parts(head, body)))
 }
 
 /// How far a request got that is gone. The peer says so itself where it did
 /// not look at it: REFUSED_STREAM, or a GOAWAY with an earlier last stream
-/// (RFC 9113 sections 8.7 and 6.8). h2 fails no other stream with a GOAWAY; but
-/// on the shared runtime, hyper may give up a stream for a GOAWAY that comes
-/// in just as it is opened, and reset it instead of saying how far it got.
-fn classify(error: hyper::Error) -> SendError {
-    let h2 = error.source().and_then(|e| e.downcast_ref::<h2::Error>());
-    // h2 itself found that what came is not HTTP/2.
-    if h2.is_some_and(h2::Error::is_library) {
-        return SendError::BadAnswer(UpstreamError::Http2(error));
+/// (RFC 9113 sections 8.7 and 6.8). h2 fails no other stream with a GOAWAY.
+fn classify(failure: Failure) -> SendError {
+    let Failure { error, is_unsent } = failure;
+    let mut is_unharmed = is_unsent;
+    if let UpstreamError::Http2(h2) = &error {
+        // h2 itself found that what came is not HTTP/2.
+        if h2.is_library() {
+            return SendError::BadAnswer(error);
+        }
+        is_unharmed |= h2.is_remote() && is_refusal(h2);
     }
-    let is_unharmed = h2.is_some_and(|h2| h2.is_remote() && is_refusal(h2));
-    SendError::NoAnswer {
-        error: UpstreamError::Http2(error),
-        is_unharmed,
-    }
+    SendError::NoAnswer { error, is_unharmed }
 }
 
 fn is_refusal(error: &h2::Error) -> bool {

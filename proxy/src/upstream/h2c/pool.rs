@@ -2,12 +2,12 @@
 //! a list of one, since requests share it. Another connection is made when
 //! each has as many open streams as the endpoint allows.
 
-use crate::http::UploadBody;
-use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http2::SendRequest},
+use bytes::Bytes;
+use h2::{
+    SendStream,
+    client::{ResponseFuture, SendRequest},
 };
+use http::Request;
 use parking_lot::Mutex;
 use std::{
     future::Future,
@@ -16,6 +16,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 use tokio::{sync::Notify, time::Instant};
@@ -66,7 +67,7 @@ fn copy(error: &io::Error) -> io::Error {
 /// An open connection.
 #[derive(Debug)]
 pub(in crate::upstream) struct Connection {
-    pub(super) sender: SendRequest<UploadBody>,
+    pub(super) sender: SendRequest<Bytes>,
     pub(super) state: Arc<ConnectionState>,
 }
 
@@ -111,32 +112,51 @@ impl ConnectionState {
 /// end of the answer's body.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    sender: Option<SendRequest<UploadBody>>,
+    sender: SendRequest<Bytes>,
     state: Arc<ConnectionState>,
 }
 
 impl Stream {
-    fn of(connection: &Connection) -> Self {
-        connection.state.streams.fetch_add(1, Ordering::Relaxed);
-        Self {
-            sender: Some(connection.sender.clone()),
-            state: connection.state.clone(),
+    /// A claim on `connection`, unless that takes no more requests.
+    fn of(connection: &Connection) -> Option<Self> {
+        let mut sender = connection.sender.clone();
+        if !takes_requests(&mut sender) {
+            return None;
         }
+        connection.state.streams.fetch_add(1, Ordering::Relaxed);
+        Some(Self {
+            sender,
+            state: connection.state.clone(),
+        })
     }
 
-    /// Sends the one request of this stream.
+    /// May its request be sent?
+    pub(super) fn is_open(&mut self) -> bool {
+        takes_requests(&mut self.sender)
+    }
+
+    /// Opens it with its one request.
     ///
-    /// Our handle goes at once: a request that comes to lie in the channel of
-    /// a connection which ends at this very moment is given back when the last
-    /// handle is gone (hyperium/hyper#4122), and the connection's task takes
-    /// the pool's.
-    pub(super) fn send(
+    /// # Errors
+    /// Nothing was sent: the connection takes no more requests, or HTTP/2
+    /// cannot carry this one.
+    pub(super) fn open(
         &mut self,
-        request: Request<UploadBody>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<UploadBody>>>> + use<>
-    {
-        let mut sender = self.sender.take().expect("one request per stream");
-        sender.try_send_request(request)
+        request: Request<()>,
+        is_end: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        self.sender.send_request(request, is_end)
+    }
+
+    /// Was it opened, and waits until the peer allows one more?
+    pub(super) fn is_queued(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.poll_begun(&mut cx).is_pending()
+    }
+
+    /// Ready: it has begun, or the connection takes no more.
+    pub(super) fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        self.sender.poll_ready(cx)
     }
 
     pub(super) fn answered(&self) {
@@ -152,13 +172,18 @@ impl Drop for Stream {
     }
 }
 
+/// Not after a GOAWAY, nor when the connection has ended.
+fn takes_requests(sender: &mut SendRequest<Bytes>) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    !matches!(sender.poll_ready(&mut cx), Poll::Ready(Err(_)))
+}
+
 impl Connections {
     /// A stream of the first connection that has room.
     fn claim(&self) -> Option<Stream> {
         let open = self.open.lock();
-        open.iter()
-            .find(|known| !known.sender.is_closed() && known.state.has_room())
-            .map(Stream::of)
+        let mut with_room = open.iter().filter(|known| known.state.has_room());
+        with_room.find_map(Stream::of)
     }
 
     /// Forgets a connection that has ended.
@@ -167,10 +192,17 @@ impl Connections {
         open.retain(|known| !Arc::ptr_eq(&known.state, state));
     }
 
-    pub(in crate::upstream) fn add(&self, connection: Connection) -> Stream {
-        let stream = Stream::of(&connection);
+    /// Shares a new connection, and gives its first stream.
+    ///
+    /// # Errors
+    /// It has closed already.
+    pub(in crate::upstream) fn add(&self, connection: Connection) -> io::Result<Stream> {
+        let stream = Stream::of(&connection).ok_or_else(|| {
+            let words = "closed before a request was sent";
+            io::Error::new(io::ErrorKind::ConnectionAborted, words)
+        })?;
         self.open.lock().push(connection);
-        stream
+        Ok(stream)
     }
 }
 
@@ -208,13 +240,16 @@ impl Pool {
         if let Some(failed) = dialled.failure_since(begin) {
             return Err(failed);
         }
-        match make.await {
+        let made = make.await.and_then(|made| {
+            Ok(match made {
+                Made::Shared(connection) => Made::Shared(all.add(connection)?),
+                Made::Other(other) => Made::Other(other),
+            })
+        });
+        match made {
             Ok(made) => {
                 dialled.failed = None;
-                Ok(match made {
-                    Made::Shared(connection) => Made::Shared(all.add(connection)),
-                    Made::Other(other) => Made::Other(other),
-                })
+                Ok(made)
             }
             Err(error) => {
                 dialled.failed = Some((Instant::now(), copy(&error)));
@@ -246,7 +281,7 @@ impl Pool {
         };
         for all in &self.workers {
             let mut open = all.open.lock();
-            open.retain(|known| !known.sender.is_closed() && is_used(known));
+            open.retain_mut(|known| takes_requests(&mut known.sender) && is_used(known));
         }
     }
 

@@ -375,6 +375,23 @@ fn requests() -> Vec<Case> {
             NotServed,
         ),
         (
+            "a WebSocket with a Content-Length",
+            frame(
+                HEADERS,
+                END_HEADERS,
+                1,
+                &fields(&[
+                    (":method", "CONNECT"),
+                    (":protocol", "websocket"),
+                    SCHEME,
+                    PATH,
+                    AUTHORITY,
+                    ("content-length", "5"),
+                ]),
+            ),
+            Malformed,
+        ),
+        (
             "CONNECT with a :path",
             request(&[(":method", "CONNECT"), SCHEME, PATH, AUTHORITY]),
             Malformed,
