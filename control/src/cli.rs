@@ -10,12 +10,14 @@ mod clients;
 mod endpoints;
 mod keda_env;
 mod observe;
+mod reload;
 
 pub use client_address::ClientAddressArgs;
 pub use clients::ClientArgs;
 pub use endpoints::EndpointArgs;
 pub use keda_env::Notes;
 pub use observe::ObserveArgs;
+pub use reload::ReloadArgs;
 
 pub mod tls;
 
@@ -62,6 +64,10 @@ pub struct LocalArgs {
         value_delimiter = ','
     )]
     pub file: Vec<PathBuf>,
+
+    /// Following them
+    #[command(flatten)]
+    pub reload: ReloadArgs,
 
     /// Where clients connect
     #[arg(long, env = "REVEILLE_PROXY_ADDR", default_value = "0.0.0.0:8080")]
