@@ -7,11 +7,9 @@ use crate::{
     admin::{self, Admin},
     autoscaler::{self, Autoscaler},
     cli::{self, grpc::GrpcSettings},
-    local::{
-        World,
-        connectors::{self, Connectors},
-    },
-    manifest::Manifests,
+    crew::Crew,
+    local::{Plan, Reloader, Reloads, World, connectors::Connectors},
+    manifest::{Files, Manifests},
     otlp::{Exporter, OtlpSettings, TraceCounters},
 };
 use anyhow::{Context, anyhow};
@@ -30,7 +28,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// What can be set about a run.
@@ -87,6 +85,8 @@ pub struct App {
     settings: Settings,
     proxy: Arc<Proxy>,
     admin: Arc<Admin>,
+    /// Notified when the manifests are to be read again at once.
+    reload: Arc<Notify>,
     stops: Stops,
     tasks: Tasks,
 }
@@ -94,6 +94,7 @@ pub struct App {
 /// One switch per stage of stopping.
 #[derive(Debug, Default)]
 struct Stops {
+    reloader: CancellationToken,
     keda: CancellationToken,
     autoscaler: CancellationToken,
     workloads: CancellationToken,
@@ -103,8 +104,9 @@ struct Stops {
 
 struct Tasks {
     keda: JoinSet<anyhow::Result<()>>,
+    reloader: JoinSet<()>,
     autoscaler: Autoscaler,
-    workloads: JoinSet<()>,
+    workloads: Crew,
     admin: JoinSet<anyhow::Result<()>>,
     telemetry: Telemetry,
 }
@@ -159,14 +161,15 @@ impl App {
             .context("the proxy's workers cannot be started")?;
         let proxy = Arc::new(proxy);
         let program = std::env::current_exe().context("where this program is")?;
-        let world = World::build(
-            manifests,
-            &proxy,
-            &ledger,
-            &program.to_string_lossy(),
-            &connectors,
-        );
-        let world = Arc::new(world);
+        let workloads = Crew::new();
+        let world = Arc::new(World::new(
+            proxy.clone(),
+            ledger.clone(),
+            program.to_string_lossy().into_owned(),
+            workloads.handle(),
+            stops.workloads.clone(),
+        ));
+        world.apply(Plan::new(manifests, connectors));
 
         let keda_metrics = Arc::new(keda::KedaMetrics::default());
         let grpc_metrics = Arc::new(GrpcMetrics::default());
@@ -192,12 +195,12 @@ impl App {
             world.scaled(),
             &stops.autoscaler,
         );
-        let workloads = world.run_pools(&stops.workloads);
 
         let admin = Arc::new(Admin {
             proxy: proxy.clone(),
             ledger,
             world,
+            reloads: Arc::new(Reloads::none()),
             keda: keda_metrics,
             grpc: grpc_metrics,
             autoscaler: autoscaler.status_reader(),
@@ -218,6 +221,7 @@ impl App {
 
         let tasks = Tasks {
             keda,
+            reloader: JoinSet::new(),
             autoscaler,
             workloads,
             admin: admin_task,
@@ -228,9 +232,35 @@ impl App {
             settings,
             proxy,
             admin,
+            reload: Arc::new(Notify::new()),
             stops,
             tasks,
         })
+    }
+
+    /// From now on the manifests are those of `files`, which are looked at
+    /// that often (`None`: never) and whenever [`App::reload`] is called. Call
+    /// it once.
+    pub fn follow(&mut self, files: Files, every: Option<Duration>) {
+        let reloader = Reloader::new(
+            files,
+            every,
+            self.reload.clone(),
+            self.admin.world.clone(),
+            self.tasks.autoscaler.objects(),
+            self.admin.reloads.clone(),
+        );
+        let stop = self.stops.reloader.clone();
+        self.tasks.reloader.spawn(async move {
+            reloader.run(stop.clone()).await;
+            // There may be nothing to follow; that is no reason to stop.
+            stop.cancelled().await;
+        });
+    }
+
+    /// Reads the manifests again at once, if there are files of them.
+    pub fn reload(&self) {
+        self.reload.notify_one();
     }
 
     /// What was bound.
@@ -246,14 +276,14 @@ impl App {
         tokio::select! {
             Some(ended) = tasks.keda.join_next() => ended_early("gRPC", ended),
             Some(ended) = tasks.admin.join_next() => ended_early("admin", ended),
-            Err(crashed) = tasks.autoscaler.join() => anyhow!(crashed),
+            crashed = tasks.autoscaler.crashed() => anyhow!(crashed),
+            Some(ended) = tasks.reloader.join_next() => {
+                ended_early("the reload of manifests", ended.map(Ok))
+            }
             Some(ended) = tasks.telemetry.exporter.join_next() => {
                 ended_early("the export of traces", ended.map(Ok))
             }
-            Some(ended) = tasks.workloads.join_next() => {
-                ended_early("a process pool", ended.map(Ok))
-            }
-            else => std::future::pending().await,
+            crashed = tasks.workloads.crashed() => anyhow!("a process pool crashed: {crashed}"),
         }
     }
 
@@ -265,12 +295,18 @@ impl App {
         }
     }
 
-    /// Stops everything, in this order: not ready; after the shutdown delay
+    /// Stops everything, in this order: no more reloads; not ready; after the shutdown delay
     /// close the proxy's listeners; drain requests, held ones included, to
     /// zero or the deadline; end the autoscaler and KEDA's streams, with OK;
     /// stop the child processes; write out the access log and send the last
     /// spans; stop the admin server last, so that all of it could be watched.
     pub async fn stop(mut self) {
+        self.stops.reloader.cancel();
+        while let Some(ended) = self.tasks.reloader.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the reload of manifests crashed");
+            }
+        }
         self.admin.set_ready(false);
         tracing::info!(delay = ?self.settings.shutdown_delay, "stopping: not ready any more");
         tokio::time::sleep(self.settings.shutdown_delay).await;
@@ -297,10 +333,8 @@ impl App {
             tracing::error!(%error, "the autoscaler crashed");
         }
         self.stops.workloads.cancel();
-        while let Some(ended) = self.tasks.workloads.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a process pool crashed; its processes were killed");
-            }
+        while let Err(error) = self.tasks.workloads.finish().await {
+            tracing::error!(%error, "a process pool crashed; its processes were killed");
         }
         self.stops.telemetry.cancel();
         self.tasks.telemetry.flush().await;
@@ -375,9 +409,10 @@ impl Telemetry {
 fn load_tls(config: TlsConfig, manifests: &Manifests) -> (Arc<Tls>, Connectors, Vec<String>) {
     let (tls, problems) = Tls::load(config);
     let mut problems: Vec<String> = problems.iter().map(cli::tls::describe).collect();
-    let connectors = connectors::load(manifests, &tls).unwrap_or_else(|found| {
+    let none = Connectors::default();
+    let connectors = Connectors::load(manifests, &tls, &none).unwrap_or_else(|found| {
         problems.extend(found);
-        Connectors::new()
+        none
     });
     (Arc::new(tls), connectors, problems)
 }

@@ -11,6 +11,7 @@ mod endpoints;
 pub mod grpc;
 mod keda_env;
 mod observe;
+mod reload;
 
 pub use client_address::ClientAddressArgs;
 pub use clients::ClientArgs;
@@ -18,6 +19,7 @@ pub use endpoints::EndpointArgs;
 pub use grpc::GrpcArgs;
 pub use keda_env::Notes;
 pub use observe::ObserveArgs;
+pub use reload::ReloadArgs;
 
 pub mod tls;
 
@@ -64,6 +66,10 @@ pub struct LocalArgs {
         value_delimiter = ','
     )]
     pub file: Vec<PathBuf>,
+
+    /// Following them
+    #[command(flatten)]
+    pub reload: ReloadArgs,
 
     /// Where clients connect
     #[arg(long, env = "REVEILLE_PROXY_ADDR", default_value = "0.0.0.0:8080")]

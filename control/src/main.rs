@@ -4,8 +4,8 @@ use anyhow::Context;
 use control::{
     app::{Addresses, App},
     cli::{CheckArgs, Cli, Command, ExampleArgs, HelloArgs, LocalArgs, Notes},
-    local::{examples, hello},
-    manifest::{self, Manifests, Severity},
+    local::{examples, hello, log_problems},
+    manifest::{self, Files, Manifests, Severity},
     memory, telemetry,
 };
 use std::{fs, io::Write, path::Path, process::ExitCode};
@@ -49,7 +49,8 @@ fn local(args: &LocalArgs, notes: &Notes) -> anyhow::Result<()> {
     }
     telemetry::init(args.log_format, &args.log_level)?;
     notes.log();
-    let manifests = manifests(args)?;
+    let mut files = (!args.file.is_empty()).then(|| Files::new(args.file.clone()));
+    let manifests = manifests(files.as_mut())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
@@ -57,26 +58,21 @@ fn local(args: &LocalArgs, notes: &Notes) -> anyhow::Result<()> {
         .build()
         .context("the control runtime cannot be started")?;
     runtime.spawn(memory::give_back());
-    runtime.block_on(run(args, manifests))
+    runtime.block_on(run(args, manifests, files))
 }
 
 /// The manifests of the command line, or the built-in example. Problems are
 /// logged; what is sound is served.
-fn manifests(args: &LocalArgs) -> anyhow::Result<Manifests> {
-    let mut manifests = if args.file.is_empty() {
+fn manifests(files: Option<&mut Files>) -> anyhow::Result<Manifests> {
+    let mut manifests = if let Some(files) = files {
+        files.load()
+    } else {
         let example = &examples::EXAMPLES[0];
         let name = format!("(built-in example {})", example.name);
         manifest::parse(&name, Path::new("."), example.yaml)
-    } else {
-        manifest::load(&args.file)
     };
     let problems = std::mem::take(&mut manifests.problems);
-    for problem in &problems {
-        match problem.severity {
-            Severity::Error => tracing::error!("{problem}"),
-            Severity::Warning => tracing::warn!("{problem}"),
-        }
-    }
+    log_problems(&problems);
     if manifests.routes.is_empty() {
         let errors = problems
             .iter()
@@ -89,11 +85,14 @@ fn manifests(args: &LocalArgs) -> anyhow::Result<Manifests> {
     Ok(manifests)
 }
 
-async fn run(args: &LocalArgs, manifests: Manifests) -> anyhow::Result<()> {
+async fn run(args: &LocalArgs, manifests: Manifests, files: Option<Files>) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
-    // Logs were rotated.
+    // Logs were rotated, or manifests edited.
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut app = App::start(args.settings(), manifests)?;
+    if let Some(files) = files {
+        app.follow(files, args.reload.interval());
+    }
     let addresses = app.addresses();
     if let Some(path) = &args.addresses_file
         && let Err(error) = write_addresses(path, addresses)
@@ -115,7 +114,10 @@ async fn run(args: &LocalArgs, manifests: Manifests) -> anyhow::Result<()> {
                 tracing::info!(signal = name, "stopping; a second signal exits at once");
                 break None;
             }
-            _ = hang_up.recv() => app.reopen_logs(),
+            _ = hang_up.recv() => {
+                app.reopen_logs();
+                app.reload();
+            }
             error = app.failed() => {
                 tracing::error!(error = %format!("{error:#}"), "stopping");
                 break Some(error);

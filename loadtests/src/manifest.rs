@@ -107,6 +107,9 @@ spec: {{command: {command}}}
 fn write_file(dir: &Path, name: &str, yaml: &str) -> Result<()> {
     let dir = dir.join("manifests");
     std::fs::create_dir_all(&dir)?;
-    std::fs::write(dir.join(format!("{name}.yaml")), yaml)?;
+    // Whole or not at all: it may be read at any time.
+    let partial = dir.join(format!(".{name}.partial"));
+    std::fs::write(&partial, yaml)?;
+    std::fs::rename(partial, dir.join(format!("{name}.yaml")))?;
     Ok(())
 }

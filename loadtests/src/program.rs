@@ -122,6 +122,12 @@ impl Program {
         Ok(())
     }
 
+    /// SIGHUP.
+    pub(crate) fn hang_up(&mut self) -> Result<()> {
+        self.check_alive()?;
+        Ok(kill_process(self.pid, Signal::HUP)?)
+    }
+
     /// SIGKILL.
     pub(crate) async fn kill(mut self) -> Result<()> {
         Ok(self.child.kill().await?)

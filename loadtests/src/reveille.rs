@@ -52,6 +52,7 @@ impl Args {
 pub(crate) struct Addresses {
     pub(crate) proxy: SocketAddr,
     pub(crate) grpc: SocketAddr,
+    pub(crate) admin: SocketAddr,
 }
 
 /// A running `reveille local`.

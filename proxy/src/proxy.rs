@@ -269,6 +269,12 @@ impl Proxy {
         &self.shared.tls
     }
 
+    /// Tasks that live on the workers now: one for each connection, and a few.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.workers.tasks()
+    }
+
     /// Client connections that are open.
     #[must_use]
     pub fn connections(&self) -> usize {

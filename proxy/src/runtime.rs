@@ -18,6 +18,8 @@ use tokio::{runtime, sync::watch};
 #[derive(Debug)]
 pub(crate) struct Workers {
     workers: Box<[Worker]>,
+    /// Each once.
+    runtimes: Vec<runtime::Handle>,
     _stop: watch::Sender<()>,
 }
 
@@ -38,7 +40,7 @@ impl Workers {
     pub(crate) fn start(kind: RuntimeKind, count: usize) -> io::Result<Self> {
         let count = count.max(1);
         let (stop, stopped) = watch::channel(());
-        let handles = match kind {
+        let runtimes = match kind {
             RuntimeKind::PerCore => (0..count)
                 .map(|index| {
                     let runtime = runtime::Builder::new_current_thread()
@@ -53,25 +55,34 @@ impl Workers {
                     .thread_name("worker")
                     .enable_all()
                     .build()?;
-                vec![run_thread("workers", runtime, stopped)?; count]
+                vec![run_thread("workers", runtime, stopped)?]
             }
         };
-        let workers = handles
-            .into_iter()
+        let workers = runtimes
+            .iter()
+            .cycle()
+            .take(count)
             .enumerate()
             .map(|(index, handle)| Worker {
                 index,
-                handle,
+                handle: handle.clone(),
                 connections: Arc::new(AtomicUsize::new(0)),
             });
         Ok(Self {
             workers: workers.collect(),
+            runtimes,
             _stop: stop,
         })
     }
 
     pub(crate) fn count(&self) -> usize {
         self.workers.len()
+    }
+
+    /// Tasks that live on them now.
+    pub(crate) fn tasks(&self) -> usize {
+        let tasks = |runtime: &runtime::Handle| runtime.metrics().num_alive_tasks();
+        self.runtimes.iter().map(tasks).sum()
     }
 
     /// The worker that accepts and does the housekeeping.

@@ -8,6 +8,7 @@ use crate::{
     clock::Clock,
     demand::{Demand, Totals},
     endpoint::{EjectReason, Endpoint, EndpointSet, OutlierConfig, PlaceLimit, Strike},
+    error::Refusal,
     forward::RetryBudget,
     gate::{self, Began, Gate, HeldLimit, WaitsFor},
     metrics::TargetMetrics,
@@ -20,7 +21,7 @@ use std::{
     num::NonZeroUsize,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -92,6 +93,8 @@ pub struct Target {
     endpoints: ArcSwap<EndpointSet>,
     /// Most requests at once on each endpoint; 0: no limit.
     place_limit: AtomicUsize,
+    /// Its route is gone: nobody waits for it any more.
+    is_retired: AtomicBool,
     retry_budget: RetryBudget,
     /// One at a time decides who leaves the rotation for its answers.
     ejecting: Mutex<()>,
@@ -109,6 +112,7 @@ impl Target {
             gate: Arc::new(Gate::new(context.max_held, context.held_limit.clone())),
             endpoints: ArcSwap::from_pointee(EndpointSet::empty()),
             place_limit: AtomicUsize::new(0),
+            is_retired: AtomicBool::new(false),
             retry_budget: RetryBudget::default(),
             ejecting: Mutex::new(()),
             metrics: TargetMetrics::new(context.workers),
@@ -126,9 +130,12 @@ impl Target {
     /// set allows it; those that run on a removed endpoint go on.
     pub fn set_endpoints(&self, endpoints: Arc<EndpointSet>) {
         self.watch(&endpoints);
-        self.endpoints.store(endpoints);
+        let before = self.endpoints.swap(endpoints);
         // Once more: a limit that was set in the meantime saw the old ones.
-        self.watch(&self.endpoints.load());
+        let now = self.endpoints.load();
+        self.watch(&now);
+        let left = before.iter().filter(|known| !now.contains(known));
+        left.for_each(|endpoint| endpoint.unwatch(self.gate.changed()));
         self.gate.endpoints_changed();
     }
 
@@ -210,6 +217,23 @@ impl Target {
         self.gate.refuse(reason);
     }
 
+    /// Its route is gone, for good: whoever waits, and whoever found the route
+    /// just before and would have to wait, gets 404 at once, like everybody
+    /// who comes from now on. Requests on endpoints go on to their end.
+    pub fn retire(&self) {
+        self.is_retired.store(true, Ordering::SeqCst);
+        self.gate.refuse(Some("its route was removed".into()));
+    }
+
+    /// What a request gets that the gate gave up for `reason`.
+    pub(crate) fn given_up(&self, reason: Arc<str>) -> Refusal {
+        if self.is_retired.load(Ordering::SeqCst) {
+            Refusal::NoRoute
+        } else {
+            Refusal::Failing(reason)
+        }
+    }
+
     /// A consistent reading of its demand.
     #[must_use]
     pub fn totals(&self) -> Totals {
@@ -268,5 +292,15 @@ impl Target {
         if began.start_pacer {
             tokio::spawn(gate::run_pacer(self.clone()));
         }
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        // Endpoints may live on, and must not collect those who come and go.
+        let endpoints = self.endpoints.load();
+        endpoints
+            .iter()
+            .for_each(|endpoint| endpoint.unwatch(self.gate.changed()));
     }
 }

@@ -1,14 +1,20 @@
 //! The admin server: health, metrics, and what the targets are doing.
 //!
 //! Read-only. `metrics/` renders `/metrics`, `targets.rs` answers
-//! `/api/v1/targets`.
+//! `/api/v1/targets`, `manifests.rs` `/api/v1/manifests`.
 
+mod manifests;
 mod metrics;
 mod targets;
 
+pub use manifests::{ManifestsView, RefusedView};
 pub use targets::{TargetState, TargetView};
 
-use crate::{autoscaler::StatusReader, local::World, otlp::TraceCounters};
+use crate::{
+    autoscaler::StatusReader,
+    local::{Reloads, World},
+    otlp::TraceCounters,
+};
 use axum::{
     Json, Router,
     extract::State,
@@ -37,6 +43,8 @@ pub struct Admin {
     pub ledger: Arc<Ledger>,
     /// Targets, services, processes.
     pub world: Arc<World>,
+    /// How reloads of the manifests went.
+    pub reloads: Arc<Reloads>,
     /// What KEDA asked.
     pub keda: Arc<KedaMetrics>,
     /// Who is connected to the gRPC port.
@@ -84,6 +92,7 @@ pub async fn serve(
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
         .route("/api/v1/targets", get(targets_json))
+        .route("/api/v1/manifests", get(manifests_json))
         .with_state(admin);
     let overdue = async {
         stop.cancelled().await;
@@ -114,4 +123,8 @@ async fn metrics_text(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn targets_json(State(admin): State<Arc<Admin>>) -> Json<Vec<TargetView>> {
     Json(targets::view(&admin))
+}
+
+async fn manifests_json(State(admin): State<Arc<Admin>>) -> Json<ManifestsView> {
+    Json(manifests::view(&admin))
 }

@@ -100,7 +100,7 @@ async fn a_pool_that_panics_takes_its_replicas_with_it_and_ends_the_run() {
     // Both pools become part of a task that panics: unwinding drops them just
     // as a panic of their own would.
     let pools = std::mem::take(&mut app.tasks.workloads);
-    app.tasks.workloads.spawn(async move {
+    app.tasks.workloads.handle().spawn("default/a", async move {
         let _pools = pools;
         panic!("a bug in a pool");
     });

@@ -17,9 +17,11 @@ use super::push::{self, Push};
 use super::reading::{self, Question, Reading, Round, Sample};
 use super::scaler::{ScalerApi, ScalerError};
 use super::status::{Board, MetricStatus};
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_stream::{StreamExt, StreamMap};
 use tokio_util::sync::CancellationToken;
@@ -68,9 +70,46 @@ impl<A: ScalerApi> Driver<A> {
         self.board.clone()
     }
 
-    /// Autoscales until `stop`. Cancellation safe: whatever is asked of the
-    /// scaler is dropped, its streams are closed, replicas stay as they are.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
+    /// Autoscales until `stop`, and follows `edits` of the ScaledObject.
+    /// Cancellation safe: whatever is asked of the scaler is dropped, its
+    /// streams are closed, replicas stay as they are.
+    pub(super) async fn run(
+        mut self,
+        mut edits: watch::Receiver<ScaledObject>,
+        stop: CancellationToken,
+    ) {
+        loop {
+            let edited = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                edited = edits.changed() => edited,
+                never = self.follow() => match never {},
+            };
+            if edited.is_err() {
+                // Whoever knew of this object is gone.
+                return;
+            }
+            let object = edits.borrow_and_update().clone();
+            self.adopt(object);
+        }
+    }
+
+    /// The ScaledObject was edited. What is remembered stays.
+    fn adopt(&mut self, object: ScaledObject) {
+        tracing::info!(scaled_object = object.full_name(), "edited");
+        if object.triggers != self.object.triggers {
+            self.questions = reading::questions(&object).into();
+            self.faults = Faults::new(object.triggers.len());
+        }
+        let (min, max) = (object.min_replicas, object.max_replicas);
+        self.hpa.adopt(min, max, object.behavior.clone());
+        self.activation.adopt(&object);
+        self.object = object;
+        self.publish();
+    }
+
+    /// Asks and listens, and acts on it, for ever.
+    async fn follow(&mut self) -> Infallible {
         let mut pushes = StreamMap::new();
         for (index, question) in self.questions.iter().enumerate() {
             if self.object.triggers[index].push {
@@ -96,7 +135,6 @@ impl<A: ScalerApi> Driver<A> {
             // then keep the others from being looked at.
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
                 Some(round) = polls.next() => self.on_poll(&round),
                 Some(round) = syncs.next() => self.on_sync(round.as_ref()),
                 Some((index, push)) = pushes.next() => self.on_push(index, push),

@@ -99,6 +99,15 @@ impl Hpa {
         }
     }
 
+    /// The ScaledObject was edited: what was recommended and changed lately
+    /// goes on counting.
+    pub(super) fn adopt(&mut self, min: u32, max: u32, behavior: Behavior) {
+        let before = std::mem::replace(self, Self::new(min, max, behavior));
+        self.up.inherit(before.up);
+        self.down.inherit(before.down);
+        self.changes.inherit(before.changes);
+    }
+
     /// How many replicas there should be. `None` among the metrics is one
     /// that could not be read. The caller must apply the answer: a change is
     /// remembered as made, it uses up rate policies. `now` must not go

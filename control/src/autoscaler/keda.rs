@@ -66,6 +66,14 @@ impl Activation {
         }
     }
 
+    /// The ScaledObject was edited: when it was active last is not forgotten.
+    pub(super) fn adopt(&mut self, object: &ScaledObject) {
+        *self = Self {
+            last_active: self.last_active,
+            ..Self::new(object, self.created)
+        };
+    }
+
     /// A poll of all triggers has ended. `replicas` are those of now, not of
     /// when the poll began.
     pub(super) fn poll(&mut self, now: Instant, replicas: u32, seen: Poll) -> Option<Change> {

@@ -20,6 +20,7 @@ mod faults;
 mod hpa;
 mod keda;
 mod object;
+mod objects;
 mod policy;
 mod push;
 mod quantity;
@@ -29,6 +30,7 @@ mod spawn;
 mod status;
 
 pub use object::{MetricType, ScaledObject, Trigger, Workload};
+pub use objects::Objects;
 pub use policy::{
     Behavior, DEFAULT_TOLERANCE, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy,
 };

@@ -85,7 +85,7 @@ const TELLING_KEYS: [&str; 4] = [
 
 impl ScaledObject {
     /// `namespace/name`.
-    pub(super) fn full_name(&self) -> String {
+    pub(crate) fn full_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
 

@@ -7,12 +7,12 @@
 
 use super::driver::Driver;
 use super::object::{ScaledObject, Workload};
+use super::objects::Objects;
 use super::scaler::{GrpcScaler, ScalerApi};
 use super::status::{ObjectStatus, StatusReader};
-use std::collections::HashMap;
+use crate::crew::{Crash, Crew};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
@@ -40,19 +40,18 @@ impl Config {
 
 /// The running autoscaler. Dropping it aborts its tasks.
 pub struct Autoscaler {
-    tasks: JoinSet<()>,
-    names: HashMap<Id, String>,
+    crew: Crew,
+    objects: Arc<Objects>,
     stop: CancellationToken,
-    status: StatusReader,
 }
 
 /// A task panicked.
 #[derive(Debug, thiserror::Error)]
-#[error("autoscaler of {scaled_object}: {source}")]
+#[error("autoscaler of {source}")]
 pub struct Crashed {
     /// The ScaledObject (`namespace/name`) that it was for.
     pub scaled_object: String,
-    source: tokio::task::JoinError,
+    source: Crash,
 }
 
 impl Autoscaler {
@@ -78,31 +77,47 @@ impl Autoscaler {
     ) -> Self {
         // A child: a crash must end its siblings, not all of the program.
         let stop = stop.child_token();
-        let (mut tasks, mut names, mut boards) = (JoinSet::new(), HashMap::new(), Vec::new());
-        for (object, workload) in objects {
+        let crew = Crew::new();
+        let (hire, api) = (crew.handle(), api.clone());
+        let start = move |object: ScaledObject, workload, edits, stop| {
             let name = object.full_name();
             let driver = Driver::new(api.clone(), object, workload, hpa_sync_period);
-            boards.push(driver.board());
-            names.insert(tasks.spawn(driver.run(stop.clone())).id(), name);
-        }
+            let board = driver.board();
+            hire.spawn(&name, driver.run(edits, stop));
+            board
+        };
+        let running = Arc::new(Objects::new(start, stop.clone()));
+        running.set(objects);
         Self {
-            tasks,
-            names,
+            crew,
+            objects: running,
             stop,
-            status: StatusReader::new(boards),
         }
+    }
+
+    /// For whoever changes what is autoscaled.
+    #[must_use]
+    pub fn objects(&self) -> Arc<Objects> {
+        self.objects.clone()
     }
 
     /// What it thinks now, per ScaledObject.
     #[must_use]
     pub fn status(&self) -> Vec<ObjectStatus> {
-        self.status.status()
+        self.status_reader().status()
     }
 
     /// The same for whoever does not own the autoscaler.
     #[must_use]
     pub fn status_reader(&self) -> StatusReader {
-        self.status.clone()
+        self.objects.status_reader()
+    }
+
+    /// Resolves when a task panics, and tells the others to end; never if
+    /// none does. Cancellation safe.
+    pub async fn crashed(&mut self) -> Crashed {
+        let crash = self.crew.crashed().await;
+        self.blame(crash)
     }
 
     /// Waits until all tasks have ended, which they do soon after `stop` was
@@ -114,16 +129,15 @@ impl Autoscaler {
     /// As soon as a task panicked. The others are then told to end; call again
     /// to wait for them.
     pub async fn join(&mut self) -> Result<(), Crashed> {
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Err(source) = ended {
-                self.stop.cancel();
-                let scaled_object = self.names.remove(&source.id()).unwrap_or_default();
-                return Err(Crashed {
-                    scaled_object,
-                    source,
-                });
-            }
+        let finished = self.crew.finish().await;
+        finished.map_err(|crash| self.blame(crash))
+    }
+
+    fn blame(&self, crash: Crash) -> Crashed {
+        self.stop.cancel();
+        Crashed {
+            scaled_object: crash.name.clone(),
+            source: crash,
         }
-        Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! [`StatusReader`]. Must never influence a decision.
 
 use super::object::{MetricType, Workload};
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,16 +64,15 @@ pub struct MetricStatus {
 
 /// Reads the status of all ScaledObjects, also after the autoscaler ended.
 /// Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct StatusReader {
-    boards: Arc<[Arc<Board>]>,
+    boards: Arc<ArcSwap<Vec<Arc<Board>>>>,
 }
 
 impl StatusReader {
-    pub(super) fn new(boards: Vec<Arc<Board>>) -> Self {
-        Self {
-            boards: boards.into(),
-        }
+    /// From now on these are read.
+    pub(super) fn show(&self, boards: Vec<Arc<Board>>) {
+        self.boards.store(Arc::new(boards));
     }
 
     /// A snapshot, in the order in which the ScaledObjects were given.
@@ -80,7 +80,8 @@ impl StatusReader {
     #[must_use]
     pub fn status(&self) -> Vec<ObjectStatus> {
         let now = Instant::now();
-        self.boards.iter().map(|board| board.read(now)).collect()
+        let boards = self.boards.load();
+        boards.iter().map(|board| board.read(now)).collect()
     }
 }
 

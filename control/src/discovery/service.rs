@@ -2,7 +2,11 @@
 
 use parking_lot::Mutex;
 use proxy::{Endpoint, EndpointSet, Protocol, Proxy, Target, route::Fallback, tls::Connector};
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Weak},
+};
 
 /// What the endpoints of a service speak.
 #[derive(Clone, Debug)]
@@ -16,16 +20,16 @@ pub enum Speaks {
 /// The endpoints of one service.
 pub struct Service {
     name: String,
-    speaks: Speaks,
     proxy: Arc<Proxy>,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
+    speaks: Speaks,
     endpoints: Vec<Arc<Endpoint>>,
     targets: Vec<Arc<Target>>,
-    fallbacks: Vec<Arc<Fallback>>,
+    /// A fallback is its route's, and ends with it.
+    fallbacks: Vec<Weak<Fallback>>,
     failing: Option<Arc<str>>,
 }
 
@@ -42,12 +46,23 @@ impl Service {
     /// what its endpoints will speak.
     #[must_use]
     pub fn new(name: String, speaks: Speaks, proxy: Arc<Proxy>) -> Self {
+        let state = State {
+            speaks,
+            endpoints: Vec::new(),
+            targets: Vec::new(),
+            fallbacks: Vec::new(),
+            failing: None,
+        };
         Self {
             name,
-            speaks,
             proxy,
-            state: Mutex::default(),
+            state: Mutex::new(state),
         }
+    }
+
+    /// What endpoints speak that are made from now on.
+    pub fn set_speaks(&self, speaks: Speaks) {
+        self.state.lock().speaks = speaks;
     }
 
     /// `namespace/name`.
@@ -64,26 +79,44 @@ impl Service {
         state.targets.push(target);
     }
 
-    /// From now on `fallback` gets this service's endpoints.
-    pub fn attach_fallback(&self, fallback: Arc<Fallback>) {
+    /// From now on `target` hears nothing of this service; it keeps the
+    /// endpoints that it has until another one gives it others.
+    pub fn detach(&self, target: &Arc<Target>) {
+        let mut state = self.state.lock();
+        state.targets.retain(|known| !Arc::ptr_eq(known, target));
+    }
+
+    /// From now on `fallback` gets this service's endpoints, while somebody
+    /// keeps it.
+    pub fn attach_fallback(&self, fallback: &Arc<Fallback>) {
         let mut state = self.state.lock();
         fallback.set_endpoints(state.set());
-        state.fallbacks.push(fallback);
+        state.fallbacks.retain(|known| known.strong_count() > 0);
+        state.fallbacks.push(Arc::downgrade(fallback));
     }
 
     /// Adds an endpoint; requests that wait are released to it at once.
     pub fn add(&self, addr: SocketAddr, name: &str) -> Arc<Endpoint> {
-        let endpoint = match &self.speaks {
-            Speaks::Clear(protocol) => self.proxy.endpoint_speaking(*protocol, addr, name),
-            Speaks::Tls(connector) => {
-                let connector = connector.clone();
-                self.proxy.endpoint_over_tls(connector, addr, name)
-            }
-        };
         let mut state = self.state.lock();
+        let endpoint = state.endpoint(&self.proxy, addr, name);
         state.endpoints.push(endpoint.clone());
         state.publish();
         endpoint
+    }
+
+    /// From now on its endpoints are these addresses, in one step. Those that
+    /// stay keep their connections, their load and their ejection, unless
+    /// `all_anew`: they speak something else now.
+    pub fn set_addresses(&self, addresses: &[SocketAddr], all_anew: bool) {
+        let mut state = self.state.lock();
+        let one = |addr: &SocketAddr| {
+            let known = state.endpoints.iter().find(|known| known.addr() == *addr);
+            let stays = known.filter(|_| !all_anew).cloned();
+            stays.unwrap_or_else(|| state.endpoint(&self.proxy, *addr, &addr.to_string()))
+        };
+        let endpoints = addresses.iter().map(one).collect();
+        state.endpoints = endpoints;
+        state.publish();
     }
 
     /// Takes an endpoint out of the rotation. Requests on it go on.
@@ -119,6 +152,13 @@ impl Service {
 }
 
 impl State {
+    fn endpoint(&self, proxy: &Proxy, addr: SocketAddr, name: &str) -> Arc<Endpoint> {
+        match &self.speaks {
+            Speaks::Clear(protocol) => proxy.endpoint_speaking(*protocol, addr, name),
+            Speaks::Tls(connector) => proxy.endpoint_over_tls(connector.clone(), addr, name),
+        }
+    }
+
     fn set(&self) -> Arc<EndpointSet> {
         Arc::new(EndpointSet::new(self.endpoints.clone()))
     }
@@ -128,7 +168,7 @@ impl State {
         for target in &self.targets {
             target.set_endpoints(set.clone());
         }
-        for fallback in &self.fallbacks {
+        for fallback in self.fallbacks.iter().filter_map(Weak::upgrade) {
             fallback.set_endpoints(set.clone());
         }
     }

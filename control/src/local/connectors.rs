@@ -1,45 +1,75 @@
 //! TLS towards the endpoints of Processes and Backends: loaded before anything
-//! is started, so that all problems show at once.
+//! is started or changed, so that all problems show at once.
 
 use crate::manifest::{AppProtocol, Manifests, ObjectMeta};
 use proxy::tls::{Connector, Setting, Tls, TlsProblem};
 use std::{collections::HashMap, sync::Arc};
 
 /// The connectors of services, by namespace and name.
-pub type Connectors = HashMap<(String, String), Arc<Connector>>;
+#[derive(Debug, Default)]
+pub struct Connectors(HashMap<(String, String), Loaded>);
 
-/// Loads those of all services that speak TLS.
-///
-/// # Errors
-/// All problems, each with the object and the field.
-pub fn load(manifests: &Manifests, tls: &Tls) -> Result<Connectors, Vec<String>> {
-    let processes = manifests.processes.iter();
-    let processes = processes.map(|object| ("Process", &object.meta, &object.spec.protocol));
-    let backends = manifests.backends.iter();
-    let backends = backends.map(|object| ("Backend", &object.meta, &object.spec.protocol));
-    let (mut connectors, mut problems) = (Connectors::new(), Vec::new());
-    for (kind, meta, protocol) in processes.chain(backends) {
-        let AppProtocol::Tls {
-            http1_only,
-            settings,
-        } = protocol
-        else {
-            continue;
-        };
-        // As the HTTP add-on names it in its URLs.
-        let service = format!("{}.{}", meta.name, meta.namespace);
-        match tls.connector(settings, &service, *http1_only) {
-            Ok(connector) => {
-                let key = (meta.namespace.clone(), meta.name.clone());
-                connectors.insert(key, connector);
+/// A connector and what it was loaded for.
+#[derive(Debug)]
+struct Loaded {
+    protocol: AppProtocol,
+    connector: Arc<Connector>,
+}
+
+impl Connectors {
+    /// Loads those of all services that speak TLS. Those of `known` whose
+    /// settings are the same are used on, with what they have agreed on;
+    /// whether their files have changed is looked at elsewhere.
+    ///
+    /// # Errors
+    /// All problems, each with the object and the field.
+    pub fn load(manifests: &Manifests, tls: &Tls, known: &Self) -> Result<Self, Vec<String>> {
+        let processes = manifests.processes.iter();
+        let processes = processes.map(|object| ("Process", &object.meta, &object.spec.protocol));
+        let backends = manifests.backends.iter();
+        let backends = backends.map(|object| ("Backend", &object.meta, &object.spec.protocol));
+        let (mut connectors, mut problems) = (HashMap::new(), Vec::new());
+        for (kind, meta, protocol) in processes.chain(backends) {
+            let AppProtocol::Tls {
+                http1_only,
+                settings,
+            } = protocol
+            else {
+                continue;
+            };
+            let key = (meta.namespace.clone(), meta.name.clone());
+            let same = known.0.get(&key).filter(|one| one.protocol == *protocol);
+            // As the HTTP add-on names it in its URLs.
+            let service = format!("{}.{}", meta.name, meta.namespace);
+            let loaded = match same {
+                Some(one) => Ok(one.connector.clone()),
+                None => tls.connector(settings, &service, *http1_only),
+            };
+            match loaded {
+                Ok(connector) => {
+                    let protocol = protocol.clone();
+                    connectors.insert(
+                        key,
+                        Loaded {
+                            protocol,
+                            connector,
+                        },
+                    );
+                }
+                Err(found) => {
+                    problems.extend(found.iter().map(|found| describe(kind, meta, found)));
+                }
             }
-            Err(found) => problems.extend(found.iter().map(|found| describe(kind, meta, found))),
+        }
+        if problems.is_empty() {
+            Ok(Self(connectors))
+        } else {
+            Err(problems)
         }
     }
-    if problems.is_empty() {
-        Ok(connectors)
-    } else {
-        Err(problems)
+
+    pub(super) fn get(&self, key: &(String, String)) -> Option<&Arc<Connector>> {
+        self.0.get(key).map(|loaded| &loaded.connector)
     }
 }
 

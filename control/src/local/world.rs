@@ -1,29 +1,42 @@
 //! The world that manifests describe: targets, services, processes, and what
 //! scales them.
+//!
+//! Made once by the composition root, and changed as a whole with each set of
+//! manifests: first everything that can fail ([`World::plan`]), then, by
+//! difference, what cannot ([`World::apply`]). What stays in the set stays the
+//! same object: a target keeps its demand, its queue and its endpoints.
 
-use super::connectors::Connectors;
+use super::{
+    connectors::Connectors,
+    full_name, key,
+    scaled::scaled_object,
+    services::{Ground, Services},
+};
 use crate::{
-    autoscaler::{ScaledObject, Trigger, Workload},
-    discovery::{Service, Speaks},
-    manifest::{
-        AppProtocol, InterceptorRouteSpec, Manifests, Object, ProcessSpec, ScaledObjectSpec,
-        TriggerKind,
-    },
+    autoscaler::{ScaledObject, Workload},
+    crew::CrewHandle,
+    discovery::Service,
+    manifest::{InterceptorRouteSpec, Manifests, Object, ScaledObjectSpec},
     routes::{self, ConfigMaps},
     workload::ProcessPool,
 };
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use proxy::{
-    Proxy, Target,
+    Proxy, Target, TargetId,
     route::{Fallback, RouteTable},
-    tls::Connector,
 };
 use scaler::Ledger;
-use std::{collections::HashMap, sync::Arc};
-use tokio::task::JoinSet;
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    num::NonZeroUsize,
+    sync::Arc,
+};
 use tokio_util::sync::CancellationToken;
 
 /// A target, the service behind it, and the pool behind that.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Wired {
     /// The proxy's side.
     pub target: Arc<Target>,
@@ -36,209 +49,274 @@ pub struct Wired {
 }
 
 /// Everything that the manifests of a local run describe.
-#[derive(Debug)]
 pub struct World {
-    wired: Vec<Wired>,
-    pools: Vec<(Arc<ProcessPool>, ProcessSpec, Arc<Service>)>,
+    ground: Ground,
+    ledger: Arc<Ledger>,
+    /// Taken while the world changes, and never by who looks at it.
+    state: Mutex<State>,
+    shown: ArcSwap<Shown>,
+}
+
+#[derive(Default)]
+struct State {
+    services: Services,
+    connectors: Connectors,
+    targets: HashMap<TargetId, Placed>,
+}
+
+/// A target and the service that it is attached to.
+struct Placed {
+    target: Arc<Target>,
+    service: Arc<Service>,
+}
+
+/// What others see of it.
+#[derive(Default)]
+struct Shown {
+    wired: Arc<[Wired]>,
+    pools: Arc<[Arc<ProcessPool>]>,
     scaled: Vec<(ScaledObject, Arc<ProcessPool>)>,
 }
 
 /// `namespace/name`.
-type Key = (String, String);
+pub(super) type Key = (String, String);
 
-fn key<S>(object: &Object<S>) -> Key {
-    (object.meta.namespace.clone(), object.meta.name.clone())
+/// A set of manifests that can be applied.
+#[derive(Debug)]
+pub struct Plan {
+    manifests: Manifests,
+    connectors: Connectors,
 }
 
-fn full_name((namespace, name): &Key) -> String {
-    format!("{namespace}/{name}")
+impl Plan {
+    /// Of manifests and the connectors that were loaded for them.
+    #[must_use]
+    pub fn new(manifests: Manifests, connectors: Connectors) -> Self {
+        Self {
+            manifests,
+            connectors,
+        }
+    }
+
+    /// The ScaledObjects in it, as `namespace/name`.
+    #[must_use]
+    pub fn scaled_objects(&self) -> HashSet<String> {
+        let objects = self.manifests.scaled_objects.iter();
+        objects.map(|object| full_name(&key(object))).collect()
+    }
+}
+
+/// What a set of manifests has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Routes there are now.
+    pub routes: usize,
+    /// Routes that were not there before.
+    pub added: usize,
+    /// Routes that are no longer there.
+    pub removed: usize,
+    /// Processes whose replicas are replaced.
+    pub replaced: usize,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
 }
 
 impl World {
-    /// Builds it, gives the proxy its routes and the ledger its targets.
-    /// Nothing is started yet.
-    ///
-    /// `program` replaces a leading `reveille` of a Process's command;
-    /// `connectors` are those of the services that speak TLS.
+    /// A world without anything in it. `program` replaces a leading `reveille`
+    /// of a Process's command; pools run in `crew` until `stop`.
     #[must_use]
-    pub fn build(
-        manifests: Manifests,
-        proxy: &Arc<Proxy>,
-        ledger: &Ledger,
-        program: &str,
-        connectors: &Connectors,
+    pub fn new(
+        proxy: Arc<Proxy>,
+        ledger: Arc<Ledger>,
+        program: String,
+        crew: CrewHandle,
+        stop: CancellationToken,
     ) -> Self {
+        Self {
+            ground: Ground {
+                proxy,
+                program,
+                crew,
+                stop,
+            },
+            ledger,
+            state: Mutex::default(),
+            shown: ArcSwap::default(),
+        }
+    }
+
+    /// Everything about `manifests` that can fail, without changing anything.
+    /// Reads the files of TLS settings: blocks.
+    ///
+    /// # Errors
+    /// All problems, each with the object and the field.
+    pub fn plan(&self, manifests: Manifests) -> Result<Plan, Vec<String>> {
+        let state = self.state.lock();
+        let tls = self.ground.proxy.tls();
+        let connectors = Connectors::load(&manifests, tls, &state.connectors)?;
+        Ok(Plan::new(manifests, connectors))
+    }
+
+    /// From now on the world is as `plan` has it. For clients it changes in one
+    /// step, from one route table to the next: a route that stays serves all
+    /// the time, requests under way go on, and who waits for a route that goes
+    /// gets 404. Must be called within a Tokio runtime.
+    pub fn apply(&self, plan: Plan) -> Applied {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let proxy = &self.ground.proxy;
+        let manifests = plan.manifests;
+        state.connectors = plan.connectors;
+
+        // 1. Who serves.
+        let (leaving, replaced) = state.services.apply(
+            manifests.processes,
+            manifests.backends,
+            &state.connectors,
+            &self.ground,
+        );
+        let (scaled, scaled_by) = scaled(manifests.scaled_objects, &state.services);
+
+        // 2. Targets and their routes; nobody sees them yet.
         let config_maps = ConfigMaps::new(manifests.config_maps);
-        let mut services: HashMap<Key, Arc<Service>> = HashMap::new();
-        let mut pools_by_key: HashMap<Key, Arc<ProcessPool>> = HashMap::new();
-        let mut pools = Vec::new();
-        for process in manifests.processes {
-            let key = key(&process);
-            let service = Arc::new(Service::new(
-                full_name(&key),
-                speaks(&process.spec.protocol, connectors.get(&key)),
-                proxy.clone(),
-            ));
-            let pool = ProcessPool::new(full_name(&key));
-            services.insert(key.clone(), service.clone());
-            pools_by_key.insert(key, pool.clone());
-            pools.push((pool, with_program(process.spec, program), service));
-        }
-        for backend in manifests.backends {
-            let key = key(&backend);
-            let service = Arc::new(Service::new(
-                full_name(&key),
-                speaks(&backend.spec.protocol, connectors.get(&key)),
-                proxy.clone(),
-            ));
-            for addr in &backend.spec.addresses {
-                service.add(*addr, &addr.to_string());
-            }
-            services.insert(key, service);
-        }
-
-        let mut scaled_by: HashMap<Key, String> = HashMap::new();
-        let mut scaled = Vec::new();
-        for object in manifests.scaled_objects {
-            let workload = (
-                object.meta.namespace.clone(),
-                object.spec.scale_target_ref.name.clone(),
-            );
-            let Some(pool) = pools_by_key.get(&workload) else {
-                continue;
-            };
-            scaled_by.insert(workload, full_name(&key(&object)));
-            scaled.push((scaled_object(object), pool.clone()));
-        }
-
         let (mut wired, mut specs, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+        let mut targets = HashMap::with_capacity(manifests.routes.len());
+        let mut added = 0;
         for route in &manifests.routes {
             let service_key = (
                 route.meta.namespace.clone(),
                 route.spec.target.service.clone(),
             );
-            let Some(service) = services.get(&service_key) else {
+            let Some(standing) = state.services.get(&service_key) else {
                 continue;
             };
-            let target = proxy.target(routes::target_id(route));
-            target.set_max_concurrency(route.meta.max_concurrency_per_replica());
-            service.attach(target.clone());
+            let id = routes::target_id(route);
+            let known = state.targets.remove(&id);
+            added += usize::from(known.is_none());
+            let target = place(known, &standing.service, || proxy.target(id.clone()));
+            let limit = route.meta.max_concurrency_per_replica();
+            if target.max_concurrency() != limit.map(NonZeroUsize::get) {
+                target.set_max_concurrency(limit);
+            }
             specs.push(routes::route_spec(
                 route,
                 target.clone(),
-                fallback(route, &services),
+                fallback(route, &state.services),
                 proxy.session_key(target.id()),
                 &config_maps,
             ));
             entries.push(routes::target_entry(route, target.clone()));
+            let placed = Placed {
+                target: target.clone(),
+                service: standing.service.clone(),
+            };
+            targets.insert(id, placed);
             wired.push(Wired {
                 target,
-                service: service.clone(),
-                pool: pools_by_key.get(&service_key).cloned(),
+                service: standing.service.clone(),
+                pool: standing.pool().cloned(),
                 scaled_object: scaled_by.get(&service_key).cloned(),
             });
         }
-        ledger.set_targets(entries);
+
+        // 3. The step. The ledger first: whoever waits for a new target is
+        //    known there.
+        let applied = Applied {
+            routes: wired.len(),
+            added,
+            removed: state.targets.len(),
+            replaced,
+        };
+        self.ledger.set_targets(entries);
         proxy.set_routes(RouteTable::build(specs));
-        Self {
-            wired,
-            pools,
+        self.shown.store(Arc::new(Shown {
+            wired: wired.into(),
+            pools: state.services.pools().cloned().collect(),
             scaled,
+        }));
+
+        // 4. What is no longer needed. Only now: until the step, requests came.
+        for gone in std::mem::replace(&mut state.targets, targets).into_values() {
+            gone.service.detach(&gone.target);
+            gone.target.retire();
         }
+        leaving.stop();
+        applied
     }
 
-    /// Every route with what stands behind it.
+    /// Every route with what stands behind it, in the order of the manifests.
     #[must_use]
-    pub fn wired(&self) -> &[Wired] {
-        &self.wired
+    pub fn wired(&self) -> Arc<[Wired]> {
+        self.shown.load().wired.clone()
     }
 
     /// All process pools.
-    pub fn pools(&self) -> impl Iterator<Item = &Arc<ProcessPool>> {
-        self.pools.iter().map(|(pool, ..)| pool)
+    #[must_use]
+    pub fn pools(&self) -> Arc<[Arc<ProcessPool>]> {
+        self.shown.load().pools.clone()
     }
 
     /// What the autoscaler scales.
     #[must_use]
     pub fn scaled(&self) -> Vec<(ScaledObject, Arc<dyn Workload>)> {
         let workload = |pool: &Arc<ProcessPool>| -> Arc<dyn Workload> { pool.clone() };
-        self.scaled
-            .iter()
+        let shown = self.shown.load();
+        let scaled = shown.scaled.iter();
+        scaled
             .map(|(object, pool)| (object.clone(), workload(pool)))
             .collect()
     }
+}
 
-    /// Runs the process pools until `stop`; each task ends when its last
-    /// replica has.
-    #[must_use]
-    pub fn run_pools(&self, stop: &CancellationToken) -> JoinSet<()> {
-        let mut tasks = JoinSet::new();
-        for (pool, spec, service) in &self.pools {
-            tasks.spawn(
-                pool.clone()
-                    .run(spec.clone(), service.clone(), stop.clone()),
-            );
+/// The target of a route, attached to `service` and to no other.
+fn place(
+    known: Option<Placed>,
+    service: &Arc<Service>,
+    make: impl FnOnce() -> Arc<Target>,
+) -> Arc<Target> {
+    match known {
+        Some(placed) if Arc::ptr_eq(&placed.service, service) => placed.target,
+        Some(placed) => {
+            placed.service.detach(&placed.target);
+            service.attach(placed.target.clone());
+            placed.target
         }
-        tasks
+        None => {
+            let target = make();
+            service.attach(target.clone());
+            target
+        }
     }
+}
+
+/// The ScaledObjects with their pools, and the names of both.
+type Scaled = (Vec<(ScaledObject, Arc<ProcessPool>)>, HashMap<Key, String>);
+
+fn scaled(objects: Vec<Object<ScaledObjectSpec>>, services: &Services) -> Scaled {
+    let (mut scaled, mut scaled_by) = (Vec::new(), HashMap::new());
+    for object in objects {
+        let workload = (
+            object.meta.namespace.clone(),
+            object.spec.scale_target_ref.name.clone(),
+        );
+        let Some(pool) = services.get(&workload).and_then(|one| one.pool()) else {
+            continue;
+        };
+        scaled_by.insert(workload, full_name(&key(&object)));
+        scaled.push((scaled_object(object), pool.clone()));
+    }
+    (scaled, scaled_by)
 }
 
 /// The endpoints of the service that a route falls back to.
-fn fallback(
-    route: &Object<InterceptorRouteSpec>,
-    services: &HashMap<Key, Arc<Service>>,
-) -> Option<Arc<Fallback>> {
+fn fallback(route: &Object<InterceptorRouteSpec>, services: &Services) -> Option<Arc<Fallback>> {
     let wanted = route.spec.cold_start.as_ref()?.fallback.as_ref()?;
-    let service = services.get(&(route.meta.namespace.clone(), wanted.service.clone()))?;
+    let standing = services.get(&(route.meta.namespace.clone(), wanted.service.clone()))?;
     let fallback = Arc::new(Fallback::new());
-    service.attach_fallback(fallback.clone());
+    standing.service.attach_fallback(&fallback);
     Some(fallback)
-}
-
-fn speaks(protocol: &AppProtocol, connector: Option<&Arc<Connector>>) -> Speaks {
-    match protocol {
-        AppProtocol::Clear(protocol) => Speaks::Clear(*protocol),
-        AppProtocol::Tls { .. } => {
-            let connector = connector.expect("a connector was loaded for each service with TLS");
-            Speaks::Tls(connector.clone())
-        }
-    }
-}
-
-fn with_program(mut spec: ProcessSpec, program: &str) -> ProcessSpec {
-    if let Some(first) = spec.command.first_mut()
-        && first == "reveille"
-    {
-        program.clone_into(first);
-    }
-    spec
-}
-
-fn scaled_object(object: Object<ScaledObjectSpec>) -> ScaledObject {
-    let Object { meta, spec, .. } = object;
-    let trigger = |trigger: crate::manifest::Trigger| {
-        let push = match trigger.kind {
-            TriggerKind::External => false,
-            TriggerKind::ExternalPush => true,
-            TriggerKind::NotServed(_) => return None,
-        };
-        Some(Trigger {
-            push,
-            metric_type: trigger.metric_type,
-            metadata: trigger.metadata,
-            name: trigger.name,
-        })
-    };
-    ScaledObject {
-        namespace: meta.namespace,
-        name: meta.name,
-        min_replicas: spec.min_replica_count,
-        max_replicas: spec.max_replica_count,
-        idle_replicas: spec.idle_replica_count,
-        polling_interval: spec.polling_interval,
-        cooldown_period: spec.cooldown_period,
-        initial_cooldown_period: spec.initial_cooldown_period,
-        behavior: spec.behavior,
-        triggers: spec.triggers.into_iter().filter_map(trigger).collect(),
-    }
 }

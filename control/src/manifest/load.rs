@@ -17,7 +17,7 @@ use super::problem::{Problem, Severity};
 use super::yaml;
 
 /// Largest file in bytes. Manifests are kilobytes; this keeps a wrong path from filling memory.
-const MAX_FILE: u64 = 8 << 20;
+pub(super) const MAX_FILE: u64 = 8 << 20;
 
 /// Problems that are told of one file. A wrong file can be nothing but broken documents.
 const MAX_PROBLEMS: usize = 1000;
@@ -83,7 +83,7 @@ fn add(file: &str, base_dir: &Path, text: &str, drafts: &mut Drafts) {
 }
 
 /// The files that `path` stands for.
-fn files(path: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+pub(super) fn files(path: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     if !path.is_dir() {
         return vec![path.to_owned()];
     }

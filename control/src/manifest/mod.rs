@@ -23,6 +23,7 @@ mod body_file;
 mod config_map;
 mod cross;
 mod draft;
+mod files;
 mod hint;
 mod host;
 mod interceptor_route;
@@ -52,6 +53,7 @@ pub use app_protocol::AppProtocol;
 pub use backend::BackendSpec;
 pub use body_file::FileBody;
 pub use config_map::{ConfigMapSpec, RESPONSE_BODY_LABEL};
+pub use files::Files;
 pub use interceptor_route::{
     ColdStart, InterceptorRouteSpec, Overflow, PortRef, ServicePort, SessionPersistence, Timeouts,
 };

@@ -3,7 +3,8 @@
 //!
 //! `pool.rs` keeps as many replicas as are wanted; `replica.rs` is the life of
 //! one; `probe.rs` finds out when it can serve; `port.rs` finds it a port;
-//! `output.rs` passes on what it says; `backoff.rs` paces restarts.
+//! `output.rs` passes on what it says; `backoff.rs` paces restarts; `rollout.rs`
+//! says who makes room for whom when the Process is edited.
 
 mod backoff;
 mod output;
@@ -11,5 +12,6 @@ mod pool;
 mod port;
 mod probe;
 mod replica;
+mod rollout;
 
 pub use pool::ProcessPool;

@@ -1,13 +1,15 @@
 //! A pool: as many replicas of one Process as are wanted.
 //!
 //! The autoscaler says how many; the pool starts and stops replicas, restarts
-//! those that end on their own (with back-off), and tells the service which
-//! endpoints there are. When starts keep failing it says why, so that nobody
-//! is held to a deadline for a target that cannot come up.
+//! those that end on their own (with back-off), replaces those whose Process
+//! was edited (`rollout.rs`), and tells the service which endpoints there are.
+//! When starts keep failing it says why, so that nobody is held to a deadline
+//! for a target that cannot come up.
 
 use super::{
     backoff::Backoff,
     replica::{End, Ended, Ready, Replica, Stop},
+    rollout::{self, Standing},
 };
 use crate::{autoscaler::Workload, discovery::Service, manifest::ProcessSpec};
 use proxy::Endpoint;
@@ -34,6 +36,7 @@ const FAILING_AFTER: u32 = 3;
 pub struct ProcessPool {
     name: String,
     wanted: watch::Sender<u32>,
+    spec: watch::Sender<Arc<ProcessSpec>>,
     ready: AtomicU32,
     starts: AtomicU64,
     failures: AtomicU64,
@@ -42,10 +45,11 @@ pub struct ProcessPool {
 impl ProcessPool {
     /// A pool without replicas; `name` is `namespace/name`.
     #[must_use]
-    pub fn new(name: String) -> Arc<Self> {
+    pub fn new(name: String, spec: ProcessSpec) -> Arc<Self> {
         Arc::new(Self {
             name,
             wanted: watch::Sender::new(0),
+            spec: watch::Sender::new(Arc::new(spec)),
             ready: AtomicU32::new(0),
             starts: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -64,17 +68,27 @@ impl ProcessPool {
         self.failures.load(Ordering::Relaxed)
     }
 
+    /// The Process was edited. If its replicas would have to be others, they
+    /// are replaced, each once another one is ready; what is only about
+    /// starting and stopping counts for replicas that are started from now on.
+    /// True if they are replaced.
+    pub fn edit(&self, spec: ProcessSpec) -> bool {
+        let mut replaces = false;
+        self.spec.send_if_modified(|now| {
+            replaces = rollout::replaces(now, &spec);
+            let is_edited = **now != spec;
+            *now = Arc::new(spec);
+            is_edited
+        });
+        replaces
+    }
+
     /// Keeps the wanted number of replicas until `stop`, then stops them all
     /// and returns when none is left.
     ///
     /// Cancel safe: dropped, it kills what it started.
-    pub async fn run(
-        self: Arc<Self>,
-        spec: ProcessSpec,
-        service: Arc<Service>,
-        stop: CancellationToken,
-    ) {
-        Keeper::new(self, spec, service).run(stop).await;
+    pub async fn run(self: Arc<Self>, service: Arc<Service>, stop: CancellationToken) {
+        Keeper::new(self, service).run(stop).await;
     }
 }
 
@@ -100,6 +114,7 @@ impl Workload for ProcessPool {
 /// A replica that exists, from the pool's side.
 struct Kept {
     name: String,
+    revision: u64,
     stop: watch::Sender<Stop>,
     endpoint: Option<Arc<Endpoint>>,
 }
@@ -114,6 +129,8 @@ impl Kept {
 struct Keeper {
     pool: Arc<ProcessPool>,
     spec: Arc<ProcessSpec>,
+    /// Counts the edits that make other replicas necessary.
+    revision: u64,
     service: Arc<Service>,
     replicas: BTreeMap<u32, Kept>,
     lives: JoinSet<Ended>,
@@ -123,10 +140,12 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(pool: Arc<ProcessPool>, spec: ProcessSpec, service: Arc<Service>) -> Self {
+    fn new(pool: Arc<ProcessPool>, service: Arc<Service>) -> Self {
+        let spec = pool.spec.borrow().clone();
         Self {
+            spec,
             pool,
-            spec: Arc::new(spec),
+            revision: 0,
             service,
             replicas: BTreeMap::new(),
             lives: JoinSet::new(),
@@ -138,11 +157,15 @@ impl Keeper {
 
     async fn run(mut self, stop: CancellationToken) {
         let mut wanted = self.pool.wanted.subscribe();
+        let mut spec = self.pool.spec.subscribe();
         while !stop.is_cancelled() {
+            let edited = spec.borrow_and_update().clone();
+            self.adopt(edited);
             let target = *wanted.borrow_and_update();
             let next_start = self.reconcile(target);
             tokio::select! {
                 _ = wanted.changed() => {}
+                _ = spec.changed() => {}
                 Some(ready) = self.ready.1.recv() => self.got_ready(&ready),
                 Some(ended) = self.lives.join_next() => self.ended(ended),
                 () = until(next_start) => {}
@@ -155,6 +178,16 @@ impl Keeper {
         }
     }
 
+    /// The Process as it is from now on.
+    fn adopt(&mut self, spec: Arc<ProcessSpec>) {
+        if rollout::replaces(&self.spec, &spec) {
+            self.revision += 1;
+            // It may well have been edited because starts kept failing.
+            self.forget_failures();
+        }
+        self.spec = spec;
+    }
+
     /// Starts or stops replicas; says when to look again if a start has to
     /// wait.
     fn reconcile(&mut self, wanted: u32) -> Option<Instant> {
@@ -162,28 +195,23 @@ impl Keeper {
             // Whoever wakes it next gets a fresh try.
             self.forget_failures();
         }
-        let living: Vec<u32> = self.living().collect();
-        let surplus = living.len().saturating_sub(wanted as usize);
-        // Those that are not ready go first, then the youngest.
-        let mut leaving = living;
-        leaving.sort_by_key(|index| (self.replicas[index].endpoint.is_some(), u32::MAX - index));
-        for index in leaving.into_iter().take(surplus) {
+        let living = self.replicas.iter().filter(|(_, kept)| !kept.is_stopping());
+        let living = living.map(|(index, kept)| Standing {
+            index: *index,
+            is_ready: kept.endpoint.is_some(),
+            is_outdated: kept.revision != self.revision,
+        });
+        let step = rollout::step(living.collect(), wanted);
+        for index in step.stop {
             self.stop(index);
         }
-        while self.living().count() < wanted as usize {
+        for _ in 0..step.start {
             match self.backoff.not_before() {
                 Some(at) if at > Instant::now() => return Some(at),
                 _ => self.start(),
             }
         }
         None
-    }
-
-    fn living(&self) -> impl Iterator<Item = u32> {
-        self.replicas
-            .iter()
-            .filter(|(_, kept)| !kept.is_stopping())
-            .map(|(index, _)| *index)
     }
 
     fn start(&mut self) {
@@ -206,6 +234,7 @@ impl Keeper {
             index,
             Kept {
                 name,
+                revision: self.revision,
                 stop,
                 endpoint: None,
             },

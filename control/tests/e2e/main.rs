@@ -20,6 +20,7 @@ mod logs;
 mod manifests;
 mod metrics;
 mod real_clients;
+mod reloads;
 mod replica_counts;
 mod replicas;
 mod routes;

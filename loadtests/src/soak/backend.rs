@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Port on 127.0.0.1
     #[arg(long)]
     port: u16,
+    /// Only makes its command line another one
+    #[arg(long, default_value_t = 0)]
+    generation: u64,
 }
 
 /// Serves until the process is ended.

@@ -3,12 +3,14 @@
 //!
 //! At the end no request may be lost, and memory, file descriptors, threads
 //! and tasks must be what they were. Two subjects: the proxy library
-//! (`host.rs`), which is reloaded all the time, and the program `reveille
-//! local`, whose configuration is read once.
+//! (`host.rs`), which replaces its routes by itself, and the program `reveille
+//! local`, whose manifests are rewritten (`rewrites.rs`).
 
 mod backend;
 mod host;
 mod report;
+mod rewrites;
+mod scrape;
 mod subject;
 mod tally;
 mod traffic;
@@ -46,7 +48,7 @@ pub(crate) struct Args {
     /// What is soaked
     #[arg(long, value_enum, default_value = "library")]
     subject: Kind,
-    /// Times that the configuration is replaced (library only)
+    /// Times that the configuration is replaced
     #[arg(long, default_value_t = 100)]
     reloads: u32,
     /// Write the figures to this file, as JSON
@@ -96,19 +98,22 @@ async fn soak(
     ports: &[u16],
     backends: &mut [Option<Program>],
 ) -> Result<Report> {
-    let before = subject.sample().await?;
+    let before = subject.whole_sample().await?;
     let tally = Arc::new(Tally::default());
     let mut clients = traffic::start(subject.address(), &tally);
     let begun = Instant::now();
     let end = begun + Duration::from_secs_f64(args.minutes * 60.0);
     let mut sample = tokio::time::interval_at(begun + SAMPLE_EVERY, SAMPLE_EVERY);
     let mut kill = tokio::time::interval_at(begun + KILL_EVERY, KILL_EVERY);
+    let reload_every = Duration::from_secs_f64(args.minutes * 60.0) / (args.reloads + 1);
+    let mut reload = tokio::time::interval_at(begun + reload_every, reload_every);
     let mut said = begun;
     let (mut samples, mut kills): (Vec<Sample>, usize) = (Vec::new(), 0);
     loop {
         tokio::select! {
             () = tokio::time::sleep_until(end) => break,
             _ = sample.tick() => samples.push(subject.sample().await?),
+            _ = reload.tick() => subject.reload()?,
             _ = kill.tick() => {
                 // The two steady ones in turn; the third belongs to targets
                 // that fall asleep.
@@ -134,11 +139,12 @@ async fn soak(
     clients.shutdown().await;
     let took = begun.elapsed();
     tokio::time::sleep(args.subject.settle()).await;
-    let after = subject.sample().await?;
+    let after = subject.whole_sample().await?;
     Ok(Report {
         subject: subject.name(),
         seconds: took.as_secs(),
         kills,
+        reloads: u64::from(args.reloads),
         counts: tally.counts(),
         reasons: tally.reasons(),
         before,

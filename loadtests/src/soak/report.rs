@@ -19,7 +19,7 @@ pub(super) struct Sample {
     pub(super) pss_kib: u64,
     pub(super) descriptors: usize,
     pub(super) threads: usize,
-    /// Only the library tells.
+    /// During the run, only the library tells.
     pub(super) status: Option<Status>,
 }
 
@@ -29,6 +29,8 @@ pub(super) struct Report {
     pub(super) subject: &'static str,
     pub(super) seconds: u64,
     pub(super) kills: usize,
+    /// As often the configuration was to be replaced.
+    pub(super) reloads: u64,
     pub(super) counts: BTreeMap<&'static str, Counts>,
     pub(super) reasons: Vec<String>,
     /// Before the first request.
@@ -90,8 +92,10 @@ impl Report {
             );
         }
         let (before, after) = (&self.before, &self.after);
-        // The program keeps what it opens for its own observability.
-        let spare = if after.status.is_some() { 0 } else { 16 };
+        // The program keeps what it opens for its own observability, and
+        // answers us.
+        let is_program = self.samples.iter().all(|one| one.status.is_none());
+        let spare = if is_program { 16 } else { 0 };
         must(
             after.descriptors <= before.descriptors + spare,
             format!(
@@ -109,11 +113,17 @@ impl Report {
                 left == (0, 0, 0),
                 format!("(connections, held, in flight) are {left:?} after all have left"),
             );
-            // Accepting, housekeeping, and what a connection that is closing
-            // needs.
+            // Before, the library does not know its worker yet. Accepting,
+            // housekeeping, and what a connection that is closing needs.
+            let tasks = before.status.and_then(|status| status.tasks);
+            let bound = tasks.unwrap_or(0) + 4;
             must(
-                status.tasks.is_some_and(|tasks| tasks <= 4),
-                format!("tasks after all have left: {:?}", status.tasks),
+                status.tasks.is_some_and(|tasks| tasks <= bound),
+                format!("tasks: {tasks:?} before, {:?} after", status.tasks),
+            );
+            must(
+                status.reloads >= self.reloads,
+                format!("{} reloads of {}", status.reloads, self.reloads),
             );
             must(status.wakes > 0, "nobody was woken".to_owned());
         }
@@ -182,13 +192,18 @@ impl fmt::Display for Report {
             most(|one| one.threads),
             after.threads
         )?;
-        if let Some(status) = status {
+        if status.is_some() {
             let tasks = |one: &Sample| one.status.and_then(|status| status.tasks).unwrap_or(0);
+            let shown = |tasks| match tasks {
+                0 => "–".to_owned(),
+                tasks => tasks.to_string(),
+            };
             writeln!(
                 f,
-                "| tasks on the worker | – | at most {} | {} |",
-                most(tasks),
-                status.tasks.unwrap_or(0)
+                "| tasks | {} | at most {} | {} |",
+                shown(tasks(before)),
+                shown(most(tasks)),
+                shown(tasks(after)),
             )?;
         }
         let problems = self.problems();
@@ -219,6 +234,7 @@ mod tests {
     fn sample(pss_kib: u64, descriptors: usize) -> Sample {
         let status = Status {
             wakes: 1,
+            reloads: 2,
             tasks: Some(2),
             ..Status::default()
         };
@@ -241,6 +257,7 @@ mod tests {
             subject: "a test",
             seconds: 4,
             kills: 1,
+            reloads: 2,
             counts: BTreeMap::from([("GET", counts)]),
             reasons: Vec::new(),
             before: sample(10_000, 8),

@@ -1,13 +1,8 @@
 //! What is soaked: started, asked about itself, stopped.
 
-use super::{
-    Args,
-    host::Status,
-    report::Sample,
-    traffic::{COMES_AND_GOES, SLEEPY, STEADY, sleepy},
-};
+use super::{Args, host::Status, report::Sample, rewrites::Rewrites, scrape};
 use crate::{
-    manifest, proc,
+    proc,
     program::{self, Program},
     reveille::Reveille,
 };
@@ -43,7 +38,17 @@ impl Kind {
 pub(super) struct Subject {
     program: Program,
     address: SocketAddr,
-    talk: Option<Talk>,
+    tells: Tells,
+}
+
+/// How it is told to reload, and tells about itself.
+enum Tells {
+    /// The library reloads by itself.
+    Library(Talk),
+    Program {
+        rewrites: Rewrites,
+        admin: SocketAddr,
+    },
 }
 
 /// With `soak-host`.
@@ -86,36 +91,28 @@ impl Subject {
         Ok(Self {
             program,
             address,
-            talk: Some(Talk { ask, answers }),
+            tells: Tells::Library(Talk { ask, answers }),
         })
     }
 
     async fn start_program(args: &Args, dir: &Path, backends: &[SocketAddr; 3]) -> Result<Self> {
         let [first, second, _] = backends;
-        let steady = [*first, *second];
-        let hosts = [STEADY, COMES_AND_GOES];
-        let names = hosts.map(|host| host.trim_end_matches(".localhost").to_owned());
-        manifest::write_fixed(dir, &names, &steady)?;
-        let own = std::env::current_exe()?;
-        let own = own.to_str().context("a path that is not UTF-8")?;
-        for n in 0..SLEEPY {
-            let host = sleepy(n);
-            let name = host.trim_end_matches(".localhost");
-            let command = [own, "soak-backend", "--port", "{port}"];
-            manifest::write_sleeping_for(dir, name, &command, 1)?;
-        }
+        let rewrites = Rewrites::start(dir, [*first, *second])?;
         let reveille = Reveille::start(&args.reveille, dir, None).await?;
         Ok(Self {
             program: reveille.program,
             address: reveille.addresses.proxy,
-            talk: None,
+            tells: Tells::Program {
+                rewrites,
+                admin: reveille.addresses.admin,
+            },
         })
     }
 
     pub(super) fn name(&self) -> &'static str {
-        match self.talk {
-            Some(_) => "the proxy library",
-            None => "reveille local",
+        match self.tells {
+            Tells::Library(_) => "the proxy library",
+            Tells::Program { .. } => "reveille local",
         }
     }
 
@@ -127,9 +124,11 @@ impl Subject {
     pub(super) async fn sample(&mut self) -> Result<Sample> {
         self.program.check_alive()?;
         let pid = self.program.pid();
-        let status = match &mut self.talk {
-            None => None,
-            Some(talk) => Some(talk.status().await?),
+        let status = match &mut self.tells {
+            // A page of a thousand routes each second would be a load of its
+            // own.
+            Tells::Program { .. } => None,
+            Tells::Library(talk) => Some(talk.status().await?),
         };
         Ok(Sample {
             pss_kib: proc::pss_kib(pid)?,
@@ -139,10 +138,31 @@ impl Subject {
         })
     }
 
+    /// The same with its own figures.
+    pub(super) async fn whole_sample(&mut self) -> Result<Sample> {
+        let mut sample = self.sample().await?;
+        if let Tells::Program { admin, .. } = self.tells {
+            sample.status = Some(scrape::status(admin).await?);
+        }
+        Ok(sample)
+    }
+
+    /// Replaces the configuration of the program.
+    pub(super) fn reload(&mut self) -> Result<()> {
+        match &mut self.tells {
+            Tells::Library(_) => Ok(()),
+            Tells::Program { rewrites, .. } => {
+                rewrites.next()?;
+                // It looks once a second, which is too seldom for a short run.
+                self.program.hang_up()
+            }
+        }
+    }
+
     pub(super) async fn stop_reloading(&mut self) -> Result<()> {
-        match &mut self.talk {
-            None => Ok(()),
-            Some(talk) => Ok(talk.ask.write_all(b"stop reloading\n").await?),
+        match &mut self.tells {
+            Tells::Program { .. } => Ok(()),
+            Tells::Library(talk) => Ok(talk.ask.write_all(b"stop reloading\n").await?),
         }
     }
 
@@ -151,7 +171,7 @@ impl Subject {
     }
 
     pub(super) async fn stop(self) -> Result<()> {
-        drop(self.talk);
+        drop(self.tells);
         self.program.stop().await.context("the subject of the soak")
     }
 }

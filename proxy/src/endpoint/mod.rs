@@ -211,6 +211,18 @@ impl Endpoint {
         self.is_watched.store(true, Ordering::SeqCst);
     }
 
+    /// No longer.
+    pub(crate) fn unwatch(&self, changed: &Arc<Notify>) {
+        if !self.is_watched.load(Ordering::SeqCst) {
+            return;
+        }
+        self.watchers.rcu(|known| {
+            let mut all = known.as_deref().cloned().unwrap_or_default();
+            all.retain(|other| !Arc::ptr_eq(other, changed));
+            Some(Arc::new(all))
+        });
+    }
+
     #[cold]
     fn tell_watchers(&self) {
         if let Some(watchers) = &*self.watchers.load() {
@@ -276,6 +288,13 @@ impl EndpointSet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.endpoints.is_empty()
+    }
+
+    /// Is this very one among them?
+    pub(crate) fn contains(&self, endpoint: &Arc<Endpoint>) -> bool {
+        self.endpoints
+            .iter()
+            .any(|known| Arc::ptr_eq(known, endpoint))
     }
 
     /// All of them.
@@ -467,6 +486,19 @@ mod tests {
             second.addr()
         );
         assert_eq!(set.pickable(60_000_000), 2);
+    }
+
+    #[test]
+    fn who_stopped_watching_is_not_kept() {
+        let set = set(1);
+        let endpoint = &set.endpoints[0];
+        let [first, second] = [Notify::new(), Notify::new()].map(Arc::new);
+        endpoint.unwatch(&first);
+        endpoint.watch(&first);
+        endpoint.watch(&second);
+        endpoint.unwatch(&first);
+        assert_eq!(Arc::strong_count(&first), 1);
+        assert_eq!(Arc::strong_count(&second), 2);
     }
 
     #[test]

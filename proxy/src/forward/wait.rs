@@ -129,10 +129,10 @@ impl Job<'_> {
                 .hold(self.waits_for, self.pass.take())
                 .map_err(|error| match error {
                     NotHeld::Full => Refusal::TooManyPending,
-                    NotHeld::Refusing(reason) => Refusal::Failing(reason),
+                    NotHeld::Refusing(reason) => target.given_up(reason),
                 })?;
             target.began_to_wait(self.waits_for, began);
-            let mut pass = held.await.map_err(Refusal::Failing)?;
+            let mut pass = held.await.map_err(|reason| target.given_up(reason))?;
             // It keeps its place until it has an endpoint: nobody slips past.
             let lease = self.choose();
             if lease.is_some() {

@@ -279,3 +279,35 @@ async fn cold_start_headers_can_be_switched_off() {
     assert_eq!(proxy.client().await.get("/").await.cold_start(), None);
     proxy.finish().await;
 }
+
+#[tokio::test]
+async fn when_a_target_is_retired_who_waits_gets_404_and_who_is_served_is_served() {
+    let proxy = TestProxy::new().start();
+    let backend = ScriptedBackend::start().await;
+    proxy.serve(backend.addr());
+    let mut served = proxy.client().await;
+    served.send_get("/served").await;
+    let mut upstream = backend.accept().await;
+    upstream.head().await;
+    proxy.publish("web", []);
+    let (mut first, mut second) = (proxy.client().await, proxy.client().await);
+    first.send_get("/1").await;
+    proxy.until_held(1).await;
+    second.send_post("/2", b"body").await;
+    proxy.until_held(2).await;
+
+    proxy.web().retire();
+    for client in [&mut first, &mut second] {
+        let answer = client.response().await;
+        assert_eq!((answer.status(), answer.text()), (404, "Not Found\n"));
+        assert_eq!(answer.cold_start(), None);
+    }
+    // Who found the route just before has no place to wait either.
+    assert_eq!(first.get("/3").await.status(), 404);
+    assert_eq!(proxy.web().held(), 0);
+    upstream
+        .send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        .await;
+    assert_eq!(served.response().await.text(), "ok");
+    proxy.finish().await;
+}

@@ -7,8 +7,10 @@
 mod clients;
 mod holds;
 mod keda;
+mod manifests;
 mod observe;
 mod page;
+mod program;
 mod requests;
 mod tls;
 mod upstream;
@@ -48,6 +50,8 @@ impl prometheus_client::collector::Collector for Collector {
         observe::observe(admin, &mut page)?;
         tls::tls(admin, &mut page)?;
         workloads::workloads(admin, &mut page)?;
-        keda::keda(admin, &mut page)
+        keda::keda(admin, &mut page)?;
+        manifests::manifests(admin, &mut page)?;
+        program::program(admin, &mut page)
     }
 }

@@ -90,8 +90,9 @@ impl<'p, 'e> Page<'p, 'e> {
         value: impl Fn(&Wired) -> u64,
     ) -> fmt::Result {
         self.family(name, help, MetricType::Gauge, |family| {
-            let mut all = admin.world.wired().iter();
-            all.try_for_each(|wired| family.gauge(&route_labels(wired), value(wired)))
+            let all = admin.world.wired();
+            all.iter()
+                .try_for_each(|wired| family.gauge(&route_labels(wired), value(wired)))
         })
     }
 
@@ -103,8 +104,9 @@ impl<'p, 'e> Page<'p, 'e> {
         value: impl Fn(&Wired) -> u64,
     ) -> fmt::Result {
         self.family(name, help, MetricType::Counter, |family| {
-            let mut all = admin.world.wired().iter();
-            all.try_for_each(|wired| family.counter(&route_labels(wired), value(wired)))
+            let all = admin.world.wired();
+            all.iter()
+                .try_for_each(|wired| family.counter(&route_labels(wired), value(wired)))
         })
     }
 
@@ -117,7 +119,7 @@ impl<'p, 'e> Page<'p, 'e> {
         values: impl Fn(&Wired) -> Vec<(&'static str, u64)>,
     ) -> fmt::Result {
         self.family(name, help, MetricType::Counter, |family| {
-            for wired in admin.world.wired() {
+            for wired in admin.world.wired().iter() {
                 for (reason, count) in values(wired) {
                     let [name, namespace] = route_labels(wired);
                     family.counter(&[("reason", reason.to_owned()), name, namespace], count)?;

@@ -12,7 +12,7 @@ pub(super) fn workloads(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
         "Replicas of a workload: wanted and ready",
         MetricType::Gauge,
         |family| {
-            for pool in admin.world.pools() {
+            for pool in admin.world.pools().iter() {
                 for (state, count) in [("wanted", pool.replicas()), ("ready", pool.ready())] {
                     let labels = [("state", state.to_owned()), ("workload", pool.name())];
                     family.gauge(&labels, u64::from(count))?;
@@ -29,6 +29,7 @@ pub(super) fn workloads(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
             admin
                 .world
                 .pools()
+                .iter()
                 .try_for_each(|pool| family.counter(&[("workload", pool.name())], pool.starts()))
         },
     )?;
@@ -40,6 +41,7 @@ pub(super) fn workloads(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
             admin
                 .world
                 .pools()
+                .iter()
                 .try_for_each(|pool| family.counter(&[("workload", pool.name())], pool.failures()))
         },
     )

@@ -506,3 +506,65 @@ async fn objects_do_not_wait_for_each_other() {
     stop.cancel();
     autoscaler.join().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_edit_counts_at_once_and_what_was_seen_is_not_forgotten() {
+    let scaler = answering(|web| web.active = true);
+    let stage = Stage::new(web(), 0, scaler);
+    stage.until(5).await;
+    assert_eq!(stage.workload.changes(), [(0, 1)]);
+    stage.scaler.answer("web", |web| web.active = false);
+    let edited = ScaledObject {
+        min_replicas: 3,
+        ..web()
+    };
+    let objects = stage.autoscaler.objects();
+    objects.set(vec![(edited, stage.workload.clone())]);
+    stage.until(6).await;
+    assert_eq!(stage.workload.replicas(), 3);
+    // Back to zero as the minimum: the cooldown counts from the last activity,
+    // at second 0, not from the edit.
+    objects.set(vec![(web(), stage.workload.clone())]);
+    stage.until(58).await;
+    assert_ne!(stage.workload.replicas(), 0);
+    stage.until(70).await;
+    assert_eq!(stage.workload.replicas(), 0);
+    stage.end().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_come_and_go_and_those_that_stay_are_not_disturbed() {
+    let stage = Stage::new(web(), 0, FakeScaler::new());
+    stage.until(5).await;
+    let other = ScaledObject {
+        name: "other".into(),
+        triggers: vec![trigger("other")],
+        ..web()
+    };
+    let second = Arc::new(FakeWorkload::new(0));
+    stage.scaler.answer("other", |other| other.active = true);
+    let objects = stage.autoscaler.objects();
+    objects.set(vec![
+        (web(), stage.workload.clone() as Arc<dyn Workload>),
+        (other, second.clone()),
+    ]);
+    stage.until(20).await;
+    assert_eq!(second.changes(), [(0, 1)]);
+    let names = |stage: &Stage| -> Vec<String> {
+        let status = stage.autoscaler.status().into_iter();
+        status.map(|object| object.name).collect()
+    };
+    assert_eq!(names(&stage), ["web", "other"]);
+    // Polled from the start every ten seconds, whatever happened beside it.
+    let asked = stage.scaler.asked();
+    let polls = asked.iter().filter(|of| of.name == "web").count();
+    objects.set(vec![(web(), stage.workload.clone())]);
+    stage.until(40).await;
+    assert_eq!(names(&stage), ["web"]);
+    let asked = stage.scaler.asked();
+    let others = asked.iter().rev().take_while(|of| of.name != "other");
+    assert!(others.count() >= 2, "nobody asks about the other any more");
+    assert!(asked.iter().filter(|of| of.name == "web").count() > polls);
+    assert_eq!(second.replicas(), 1, "it keeps its replicas");
+    stage.end().await.unwrap();
+}

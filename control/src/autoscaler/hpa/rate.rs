@@ -28,6 +28,11 @@ impl Changes {
         }
     }
 
+    /// Remembers what `before` did.
+    pub(super) fn inherit(&mut self, before: Self) {
+        self.recent = before.recent;
+    }
+
     /// Remembers one change, and forgets those that no period reaches back
     /// to: there is at most one per decision, so the size is bounded by
     /// decisions per period.

@@ -36,6 +36,11 @@ impl Window {
         }
     }
 
+    /// Remembers what `before` did, which had the same end in mind.
+    pub(super) fn inherit(&mut self, before: Self) {
+        self.candidates = before.candidates;
+    }
+
     /// Remembers `value` and returns the extreme of the window, `value`
     /// included. A recommendation exactly as old as the window is out.
     pub(super) fn push(&mut self, now: Instant, value: u32) -> u32 {

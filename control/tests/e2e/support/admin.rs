@@ -43,6 +43,25 @@ pub(crate) struct Endpoint {
     pub(crate) ejected_for_answers: bool,
 }
 
+/// `/api/v1/manifests`, as strictly.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ManifestsNow {
+    pub(crate) files: Vec<String>,
+    pub(crate) applied_at: u64,
+    pub(crate) reloads_applied: u64,
+    pub(crate) reloads_refused: u64,
+    pub(crate) refused: Option<RefusedNow>,
+}
+
+/// Manifests that are not served.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RefusedNow {
+    pub(crate) at: u64,
+    pub(crate) problems: Vec<String>,
+}
+
 impl TargetNow {
     /// Replicas wanted and ready.
     pub(crate) fn replicas(&self) -> (u32, u32) {

@@ -8,7 +8,7 @@ mod processes;
 mod reveille;
 
 pub(crate) use self::http::{Answer, Client, Connection, read_head};
-pub(crate) use admin::TargetNow;
+pub(crate) use admin::{ManifestsNow, TargetNow};
 pub(crate) use manifest::Target;
 pub(crate) use processes::Marker;
 pub(crate) use reveille::{Ended, Reveille, Starter, command};

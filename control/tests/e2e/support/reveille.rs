@@ -1,7 +1,7 @@
 //! A running `reveille local`.
 
 use super::{
-    Answer, Client, LOOK_EACH, Marker, PATIENCE, TargetNow,
+    Answer, Client, LOOK_EACH, ManifestsNow, Marker, PATIENCE, TargetNow,
     processes::{self, Marked},
     wait_for, wait_until,
 };
@@ -236,6 +236,22 @@ impl Reveille {
         let answer = self.ask("/api/v1/targets");
         assert_eq!(answer.status, 200, "{answer:?}");
         serde_json::from_str(&answer.body).unwrap_or_else(|e| panic!("{e}: {}", answer.body))
+    }
+
+    /// The manifests that it serves.
+    pub(crate) fn manifests(&self) -> ManifestsNow {
+        let answer = self.ask("/api/v1/manifests");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        serde_json::from_str(&answer.body).unwrap_or_else(|e| panic!("{e}: {}", answer.body))
+    }
+
+    /// Waits for a state of theirs.
+    pub(crate) fn until_manifests(
+        &self,
+        what: &str,
+        is_so: impl Fn(&ManifestsNow) -> bool,
+    ) -> ManifestsNow {
+        wait_for(what, || Some(self.manifests()).filter(|now| is_so(now)))
     }
 
     /// The target of that name.
