@@ -28,7 +28,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 /// What can be set about a run.
@@ -175,8 +178,12 @@ impl App {
         let grpc_metrics = Arc::new(GrpcMetrics::default());
         let (in_process, from_process) = grpc::in_process();
         let keda = keda::Keda::new(ledger.clone(), keda_metrics.clone());
+        let ready = watch::Sender::new(false);
+        let health = grpc::Health::new(ready.subscribe(), &[keda::SERVICE]);
+        let reflection = grpc::reflection();
         let services = move |connection: &grpc::Connection| {
-            keda.add_to(tonic::service::Routes::default(), connection)
+            let routes = health.add_to(reflection.clone(), connection);
+            keda.add_to(routes, connection)
         };
         let server = grpc::Server::new(
             tokio::net::TcpListener::from_std(grpc_listener)?,
@@ -206,7 +213,7 @@ impl App {
             autoscaler: autoscaler.status_reader(),
             access_log: telemetry.access_log.clone(),
             traces: telemetry.traces.clone(),
-            ready: false.into(),
+            ready,
         });
         let admin_task = serve_admin(admin_listener, &admin, &stops.admin)?;
         proxy

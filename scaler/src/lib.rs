@@ -18,7 +18,11 @@ mod window;
 mod fake;
 
 pub use ledger::{DemandReading, Ledger, LedgerConfig};
-pub use source::{DemandSource, RateTarget, TargetEntry, TargetScaling};
+pub use source::{DemandSource, RateTarget, TargetEntry, TargetScaling, http_scaled_object};
+
+/// Descriptors of all our protobuf files, for reflection: generated, checked
+/// in, verified by `tests/generated.rs`.
+const DESCRIPTORS: &[u8] = include_bytes!("gen/descriptors.bin");
 
 /// KEDA's `externalscaler` protocol: generated, checked in, verified by
 /// `tests/generated.rs`.

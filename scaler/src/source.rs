@@ -54,6 +54,30 @@ impl RateTarget {
     }
 }
 
+/// The target of the HTTPScaledObject `namespace/name`: the trigger key
+/// `httpScaledObject` leads to it. No InterceptorRoute can be called so, and
+/// thus the two may have the same name.
+#[must_use]
+pub fn http_scaled_object(namespace: &str, name: &str) -> TargetId {
+    TargetId::new(namespace, &format!("{HTTP_SCALED_OBJECT}{name}"))
+}
+
+const HTTP_SCALED_OBJECT: &str = "httpscaledobject/";
+
+/// A target for people: kind, namespace and name of its object.
+pub(crate) fn describe(id: &TargetId) -> String {
+    match id.name().strip_prefix(HTTP_SCALED_OBJECT) {
+        Some(name) => format!("HTTPScaledObject {}/{name}", id.namespace()),
+        None => format!("InterceptorRoute {id}"),
+    }
+}
+
+/// The name of the object that a target was made from.
+pub(crate) fn object_name(id: &TargetId) -> &str {
+    let name = id.name();
+    name.strip_prefix(HTTP_SCALED_OBJECT).unwrap_or(name)
+}
+
 /// What a route scales by. With neither metric set, the target is reported as
 /// concurrency 100 per replica: KEDA cannot live with an empty answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,7 +91,7 @@ pub struct TargetScaling {
 /// One target of the ledger.
 #[derive(Clone)]
 pub struct TargetEntry {
-    /// The InterceptorRoute.
+    /// The InterceptorRoute, or what [`http_scaled_object`] gives.
     pub id: TargetId,
     /// Its counters. A target that stays in the set keeps its history when the
     /// counters go on; when they start anew, the history starts anew.

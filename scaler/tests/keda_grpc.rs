@@ -283,8 +283,9 @@ async fn what_a_trigger_gets_wrong_is_named() {
     let cases = [
         (
             reference(&[]),
-            "the trigger metadata names no source of demand: set `interceptorRoute` to the name of \
-             an InterceptorRoute in the ScaledObject's namespace",
+            "the trigger metadata names no source of demand: set `interceptorRoute` (or \
+             `httpScaledObject`) to the name of such an object in the ScaledObject's namespace, or \
+             `interceptorTargetPendingRequests` to scale Reveille itself",
         ),
         (
             reference(&[("interceptorRoute", "web"), ("metric", "rps")]),

@@ -24,15 +24,8 @@ use axum::{
 };
 use proxy::{AccessLog, Proxy};
 use scaler::{Ledger, grpc::GrpcMetrics, keda::KedaMetrics};
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
-use tokio::net::TcpListener;
+use std::{io, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 /// What the admin server looks at.
@@ -55,8 +48,8 @@ pub struct Admin {
     pub access_log: Option<AccessLog>,
     /// What became of spans, if there are traces.
     pub traces: Option<Arc<TraceCounters>>,
-    /// Whether `/readyz` says so.
-    pub ready: AtomicBool,
+    /// Whether `/readyz` and the gRPC health service say so.
+    pub ready: watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for Admin {
@@ -70,7 +63,7 @@ impl std::fmt::Debug for Admin {
 impl Admin {
     /// Says whether traffic should be sent here.
     pub fn set_ready(&self, ready: bool) {
-        self.ready.store(ready, Ordering::Relaxed);
+        self.ready.send_replace(ready);
     }
 }
 
@@ -107,7 +100,7 @@ pub async fn serve(
 }
 
 async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
-    if admin.ready.load(Ordering::Relaxed) && admin.ledger.is_loaded() {
+    if *admin.ready.borrow() && admin.ledger.is_loaded() {
         (StatusCode::OK, "OK\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable\n")

@@ -131,10 +131,10 @@ impl Server {
                 biased;
                 () = &mut shutdown => break,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => connections.from_network(stream, peer),
+                    Ok((stream, peer)) => connections.over_network(stream, peer),
                     Err(error) => connections.not_accepted(error).await?,
                 },
-                stream = local(&mut in_process) => connections.from_process(stream),
+                stream = local(&mut in_process) => connections.within_process(stream),
                 // Forgets those that ended.
                 Some(_ended) = connections.tasks.join_next() => {}
             }
@@ -162,7 +162,7 @@ struct Connections {
 }
 
 impl Connections {
-    fn from_network(&mut self, stream: TcpStream, peer: SocketAddr) {
+    fn over_network(&mut self, stream: TcpStream, peer: SocketAddr) {
         let shared = self.shared.clone();
         if shared.metrics.open().load(Ordering::Relaxed) >= shared.config.max_connections {
             shared.metrics.ended(Ended::TooMany);
@@ -178,13 +178,13 @@ impl Connections {
         let open = Open::new(&shared);
         let tls = self.tls.clone();
         self.tasks.spawn(async move {
-            let ended = over_network(stream, peer, tls, &shared).await;
+            let ended = serve_network(stream, peer, tls, &shared).await;
             shared.metrics.ended(ended);
             drop(open);
         });
     }
 
-    fn from_process(&mut self, stream: DuplexStream) {
+    fn within_process(&mut self, stream: DuplexStream) {
         let shared = self.shared.clone();
         let client = Client {
             address: None,
@@ -225,7 +225,7 @@ impl Connections {
     }
 }
 
-async fn over_network(
+async fn serve_network(
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<Listener>>,

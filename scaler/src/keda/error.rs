@@ -5,7 +5,7 @@
 //! names the thing that is wrong and what would be right.
 
 use super::spec::Metric;
-use crate::ledger::Missing;
+use crate::{ledger::Missing, source::describe};
 use proxy::TargetId;
 use tonic::{Code, Status};
 
@@ -17,26 +17,46 @@ pub(crate) enum KedaError {
     #[error("the scaledObjectRef has no namespace")]
     NoNamespace,
     #[error(
-        "the trigger metadata names no source of demand: set `interceptorRoute` to the name of an \
-         InterceptorRoute in the ScaledObject's namespace"
+        "the trigger metadata names no source of demand: set `interceptorRoute` (or \
+         `httpScaledObject`) to the name of such an object in the ScaledObject's namespace, or \
+         `interceptorTargetPendingRequests` to scale Reveille itself"
     )]
     NoSource,
+    #[error(
+        "`{one}` and `{other}` contradict each other: a trigger has one source, give the other \
+         one a trigger of its own"
+    )]
+    SeveralSources {
+        one: &'static str,
+        other: &'static str,
+    },
+    #[error(
+        "`{what}: {asked}` cannot be the name of an object: at most 253 characters, without a \
+         slash"
+    )]
+    BadName { what: &'static str, asked: String },
+    #[error(
+        "`interceptorTargetPendingRequests: {asked}` must be a whole number above zero: the \
+         requests at once that one replica should have"
+    )]
+    BadTarget { asked: String },
     #[error("`metric: {asked}` is unknown: use {} or {}, or leave it out for all metrics of the \
              route", Metric::Concurrency.key(), Metric::RequestRate.key())]
     UnknownMetricKey { asked: String },
-    #[error("`metric: {asked}`: InterceptorRoute {target} does not set that metric, only {}",
-            keys(.set))]
+    #[error("`metric: {asked}`: {of} does not set that metric, only {}", keys(.set))]
     MetricNotSet {
-        target: TargetId,
+        of: String,
         asked: &'static str,
         set: Vec<&'static str>,
     },
     #[error("metric \"{asked}\" is unknown: this trigger has {}", quoted(.offered))]
     UnknownMetricName { asked: String, offered: Vec<String> },
-    #[error("no InterceptorRoute {0} is known")]
+    #[error("no {} is known", describe(.0))]
     UnknownRoute(TargetId),
     #[error("the routes are not loaded yet")]
     NotLoaded,
+    #[error("no answer was found in time")]
+    TooSlow,
 }
 
 impl KedaError {
@@ -46,11 +66,15 @@ impl KedaError {
             Self::NoReference
             | Self::NoNamespace
             | Self::NoSource
+            | Self::SeveralSources { .. }
+            | Self::BadName { .. }
+            | Self::BadTarget { .. }
             | Self::UnknownMetricKey { .. }
             | Self::MetricNotSet { .. }
             | Self::UnknownMetricName { .. } => Code::InvalidArgument,
             Self::UnknownRoute(_) => Code::NotFound,
             Self::NotLoaded => Code::Unavailable,
+            Self::TooSlow => Code::DeadlineExceeded,
         }
     }
 

@@ -9,7 +9,7 @@
 //! keys were logged.
 
 use super::{error::KedaError, spec::Metric};
-use crate::externalscaler::ScaledObjectRef;
+use crate::{externalscaler::ScaledObjectRef, source::http_scaled_object};
 use parking_lot::Mutex;
 use proxy::TargetId;
 use std::{
@@ -18,8 +18,11 @@ use std::{
 };
 
 const ROUTE: &str = "interceptorRoute";
+const HTTP_SCALED_OBJECT: &str = "httpScaledObject";
+const PENDING: &str = "interceptorTargetPendingRequests";
 const METRIC: &str = "metric";
-const OURS: [&str; 2] = [ROUTE, METRIC];
+const SOURCES: [&str; 3] = [ROUTE, HTTP_SCALED_OBJECT, PENDING];
+const OURS: [&str; 4] = [ROUTE, HTTP_SCALED_OBJECT, PENDING, METRIC];
 const KEDAS: [&str; 6] = [
     "scalerAddress",
     "enableTLS",
@@ -30,32 +33,90 @@ const KEDAS: [&str; 6] = [
 ];
 const FROM_ENV: &str = "FromEnv";
 
+/// The longest name that Kubernetes gives anything (RFC 1123 subdomain).
+const LONGEST_NAME: usize = 253;
+
 /// What a trigger asks about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Trigger {
-    /// The route, in the ScaledObject's namespace.
-    pub(crate) target: TargetId,
+    /// Whose demand.
+    pub(crate) source: Source,
     /// The one metric it wants, or all that the route sets.
     pub(crate) only: Option<Metric>,
 }
 
+/// Whose demand a trigger asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// An InterceptorRoute's, in the ScaledObject's namespace.
+    Route(TargetId),
+    /// An HTTPScaledObject's there; the id is its target's.
+    HttpScaledObject(TargetId),
+    /// Reveille's own: that of all targets.
+    Reveille {
+        /// The ScaledObject, after which the metric is called.
+        scaled_object: TargetId,
+        /// Requests at once that one replica should have.
+        target: u32,
+    },
+}
+
 impl Trigger {
     pub(crate) fn parse(reference: &ScaledObjectRef) -> Result<Self, KedaError> {
-        if reference.namespace.is_empty() {
+        let namespace = reference.namespace.as_str();
+        if namespace.is_empty() {
             return Err(KedaError::NoNamespace);
         }
-        let route = value(reference, ROUTE).ok_or(KedaError::NoSource)?;
+        for (what, name) in [("namespace", namespace), ("name", &reference.name)] {
+            check_name(what, name)?;
+        }
+        let given = SOURCES.map(|key| Some((key, value(reference, key)?)));
+        let mut given = given.into_iter().flatten();
+        let (key, wanted) = given.next().ok_or(KedaError::NoSource)?;
+        if let Some((other, _)) = given.next() {
+            return Err(KedaError::SeveralSources { one: key, other });
+        }
+        let source = match key {
+            PENDING => Source::Reveille {
+                scaled_object: TargetId::new(namespace, &reference.name),
+                target: wanted
+                    .parse()
+                    .ok()
+                    .filter(|target| *target > 0)
+                    .ok_or_else(|| KedaError::BadTarget {
+                        asked: short(wanted),
+                    })?,
+            },
+            _ => {
+                check_name(key, wanted)?;
+                if key == ROUTE {
+                    Source::Route(TargetId::new(namespace, wanted))
+                } else {
+                    Source::HttpScaledObject(http_scaled_object(namespace, wanted))
+                }
+            }
+        };
         let only = value(reference, METRIC)
             .map(|key| {
                 Metric::from_key(key)
                     .ok_or_else(|| KedaError::UnknownMetricKey { asked: short(key) })
             })
             .transpose()?;
-        Ok(Self {
-            target: TargetId::new(&reference.namespace, route),
-            only,
-        })
+        Ok(Self { source, only })
     }
+}
+
+/// Names go into messages, metrics and the keys of the ledger: what cannot be
+/// a name of Kubernetes is refused before it gets anywhere.
+fn check_name(what: &'static str, name: &str) -> Result<(), KedaError> {
+    let is_allowed = |c: char| !c.is_control() && c != '/';
+    if name.len() <= LONGEST_NAME && name.chars().all(is_allowed) {
+        return Ok(());
+    }
+    Err(KedaError::BadName {
+        what,
+        asked: short(name),
+    })
 }
 
 /// The value of one of our keys, or what the environment says for it. An empty
@@ -139,7 +200,7 @@ mod tests {
         assert_eq!(
             trigger,
             Trigger {
-                target: TargetId::new("ns", "web"),
+                source: Source::Route(TargetId::new("ns", "web")),
                 only: None
             }
         );
@@ -183,18 +244,64 @@ mod tests {
     #[test]
     fn a_value_from_the_environment_stands_in() {
         let from_env = [("interceptorRouteFromEnv", "web")];
-        assert_eq!(
-            Trigger::parse(&reference(&from_env)).unwrap().target.name(),
-            "web"
-        );
+        let web = Source::Route(TargetId::new("ns", "web"));
+        assert_eq!(Trigger::parse(&reference(&from_env)).unwrap().source, web);
         let both = [
             ("interceptorRouteFromEnv", "other"),
             ("interceptorRoute", "web"),
         ];
+        assert_eq!(Trigger::parse(&reference(&both)).unwrap().source, web);
+    }
+
+    #[test]
+    fn each_source_has_its_key_and_one_is_enough() {
+        let legacy = Trigger::parse(&reference(&[("httpScaledObject", "web")])).unwrap();
+        let id = TargetId::new("ns", "httpscaledobject/web");
+        assert_eq!(legacy.source, Source::HttpScaledObject(id));
+        let own = Trigger::parse(&reference(&[("interceptorTargetPendingRequests", "200")]));
+        let scaled_object = TargetId::new("ns", "shop");
         assert_eq!(
-            Trigger::parse(&reference(&both)).unwrap().target.name(),
-            "web"
+            own.unwrap().source,
+            Source::Reveille {
+                scaled_object,
+                target: 200
+            }
         );
+        let two = [("interceptorRoute", "web"), ("httpScaledObject", "web")];
+        let error = Trigger::parse(&reference(&two)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`interceptorRoute` and `httpScaledObject` contradict each other: a trigger has one \
+             source, give the other one a trigger of its own"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_a_name_or_a_target_is_refused() {
+        let long = "x".repeat(254);
+        for name in ["a/b", "httpscaledobject/web", "a\nb", &long] {
+            for key in ["interceptorRoute", "httpScaledObject"] {
+                let error = Trigger::parse(&reference(&[(key, name)])).unwrap_err();
+                let text = error.to_string();
+                assert!(text.starts_with(&format!("`{key}: ")), "{text}");
+                assert!(text.contains("cannot be the name of an object"), "{text}");
+                assert!(text.len() < 200, "{text}");
+            }
+            let mut odd = reference(&[("interceptorRoute", "web")]);
+            odd.name = name.into();
+            Trigger::parse(&odd).expect_err("a ScaledObject of that name");
+        }
+        for target in ["0", "-1", "1.5", "many", "99999999999"] {
+            let pairs = [("interceptorTargetPendingRequests", target)];
+            let error = Trigger::parse(&reference(&pairs)).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "`interceptorTargetPendingRequests: {target}` must be a whole number above \
+                     zero: the requests at once that one replica should have"
+                )
+            );
+        }
     }
 
     #[test]
@@ -202,6 +309,8 @@ mod tests {
         let keys = UnknownKeys::default();
         let known = [
             ("interceptorRoute", "web"),
+            ("httpScaledObject", "web"),
+            ("interceptorTargetPendingRequests", "1"),
             ("metric", "concurrency"),
             ("scalerAddress", "a:1"),
             ("enableTLS", "true"),

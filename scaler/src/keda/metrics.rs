@@ -4,9 +4,17 @@
 //! is rendered by whoever serves `/metrics`. Counts are of RPCs that reached the
 //! service: a request that does not decode never does.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use super::{
+    durations::{Durations, DurationsTold},
+    told::{MetricTold, Told},
+};
+use crate::externalscaler::{MetricValue, ScaledObjectRef};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 use tonic::Code;
 
@@ -57,6 +65,8 @@ pub struct KedaMetrics {
     edges: AtomicU64,
     repeats: AtomicU64,
     spec_updates: AtomicU64,
+    durations: [[Durations; CODES.len()]; METHODS.len()],
+    told: Told,
 }
 
 /// The counters at one moment.
@@ -125,6 +135,39 @@ impl KedaMetrics {
             edges: self.edges.load(Ordering::Relaxed),
             repeats: self.repeats.load(Ordering::Relaxed),
             spec_updates: self.spec_updates.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How long unary answers took, by method and gRPC code, those that
+    /// occurred at least once.
+    #[must_use]
+    pub fn durations(&self) -> Vec<(&'static str, &'static str, DurationsTold)> {
+        let all = METHODS.iter().zip(&self.durations);
+        let all = all.flat_map(|(&method, codes)| {
+            let codes = CODES.iter().zip(codes);
+            codes.map(move |(&code, durations)| (method, code, durations.read()))
+        });
+        all.filter(|(.., told)| told.count() > 0).collect()
+    }
+
+    /// What KEDA was told of each metric, last; in order of the names. A metric
+    /// that it did not ask for in the last ten minutes is not among them.
+    #[must_use]
+    pub fn metric_values(&self) -> Vec<MetricTold> {
+        self.told.read()
+    }
+
+    pub(crate) fn told(&self, reference: &ScaledObjectRef, value: &MetricValue) {
+        let (namespace, scaled_object) = (&reference.namespace, &reference.name);
+        let (metric, value) = (&value.metric_name, value.metric_value_float);
+        self.told.tell(namespace, scaled_object, metric, value);
+    }
+
+    /// A unary answer.
+    pub(crate) fn answered(&self, method: Method, code: Code, took: Duration) {
+        self.ended(method, code);
+        if let Some(durations) = self.durations[method as usize].get(code as usize) {
+            durations.record(took);
         }
     }
 

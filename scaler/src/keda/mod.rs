@@ -4,16 +4,21 @@
 //! All answers come from the ledger's memory. A trigger's metadata is parsed
 //! anew in each RPC, so there is no registry here that could be stale.
 
+mod durations;
 mod error;
 mod metadata;
 mod metrics;
+mod own_demand;
 mod policy;
 mod serve;
 mod service;
 mod spec;
 mod spec_stream;
 mod stream;
+mod told;
 
 pub use crate::grpc::ServeError;
+pub use durations::DurationsTold;
 pub use metrics::{CallCount, KedaMetrics, KedaMetricsSnapshot, OpenStreams};
-pub use serve::{Keda, serve};
+pub use serve::{Keda, SERVICE, serve};
+pub use told::MetricTold;

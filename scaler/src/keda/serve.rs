@@ -8,7 +8,7 @@ use super::{
     service::{KedaService, Memory},
 };
 use crate::{
-    externalscaler::external_scaler_server::ExternalScalerServer,
+    externalscaler::external_scaler_server::{self, ExternalScalerServer},
     grpc::{AnswerWithin, Connection, ServeError, Server},
     ledger::Ledger,
 };
@@ -18,6 +18,9 @@ use tonic::service::Routes;
 
 /// From the head of a request to the head of its answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// The service's full name, for the health service.
+pub const SERVICE: &str = external_scaler_server::SERVICE_NAME;
 
 /// The largest request: a ScaledObject's metadata is a few hundred bytes.
 const MAX_MESSAGE: usize = 64 * 1024;

@@ -7,8 +7,9 @@
 
 use super::{
     error::KedaError,
-    metadata::{Trigger, UnknownKeys},
+    metadata::{Source, Trigger, UnknownKeys},
     metrics::{KedaMetrics, Method, OpenStream},
+    own_demand,
     spec::{self, Offer},
     spec_stream::{SpecStream, metric_specs},
     stream::{ActivityStream, activity},
@@ -18,12 +19,20 @@ use crate::{
         GetMetricSpecResponse, GetMetricsRequest, GetMetricsResponse, IsActiveResponse,
         ScaledObjectRef, external_scaler_server::ExternalScaler,
     },
-    ledger::Ledger,
+    ledger::{DemandReading, Ledger},
+    source::TargetScaling,
     tracked::Tracked,
 };
-use std::sync::Arc;
-use tokio::sync::watch;
+use std::{future::Future, sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 use tonic::{Code, Request, Response, Status};
+
+/// From a request to its answer. All of it is memory, so this is for mistakes:
+/// KEDA holds locks while it waits, and sets no deadline of its own.
+const FIND_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the service knows and remembers, on all connections.
 #[derive(Debug)]
@@ -54,8 +63,15 @@ pub(crate) struct KedaService {
 /// What an RPC is about.
 struct Asked {
     trigger: Trigger,
-    tracked: Arc<Tracked>,
+    subject: Subject,
     offers: Vec<Offer>,
+}
+
+/// Whose demand it is.
+enum Subject {
+    Target(Arc<Tracked>),
+    /// Reveille's own.
+    All,
 }
 
 impl KedaService {
@@ -66,29 +82,43 @@ impl KedaService {
     fn resolve(&self, reference: &ScaledObjectRef) -> Result<Asked, KedaError> {
         self.memory.unknown_keys.log(reference);
         let trigger = Trigger::parse(reference)?;
-        let tracked = self
-            .memory
-            .ledger
-            .find(&trigger.target)
-            .map_err(|why| KedaError::missing(&trigger.target, why))?;
-        let offers = spec::offers(&trigger.target, &tracked.scaling(), trigger.only)?;
+        let (subject, scaling) = match &trigger.source {
+            Source::Route(target) | Source::HttpScaledObject(target) => {
+                let tracked = self.memory.ledger.find(target);
+                let tracked = tracked.map_err(|why| KedaError::missing(target, why))?;
+                let scaling = tracked.scaling();
+                (Subject::Target(tracked), scaling)
+            }
+            Source::Reveille { .. } => (Subject::All, TargetScaling::default()),
+        };
+        let offers = spec::offers(&trigger, &scaling)?;
         Ok(Asked {
             trigger,
-            tracked,
+            subject,
             offers,
         })
     }
 
-    /// A unary answer, counted.
-    fn answer<T>(
+    fn demand(&self, of: &Subject) -> Result<DemandReading, KedaError> {
+        match of {
+            Subject::Target(tracked) => Ok(tracked.demand(self.memory.ledger.now_us())),
+            Subject::All => own_demand::total(&self.memory.ledger),
+        }
+    }
+
+    /// A unary answer, found within the limit, counted and timed.
+    async fn answer<T>(
         &self,
         method: Method,
-        answer: Result<T, KedaError>,
+        find: impl Future<Output = Result<T, KedaError>>,
     ) -> Result<Response<T>, Status> {
-        self.memory.metrics.ended(
-            method,
-            answer.as_ref().map_or_else(KedaError::code, |_| Code::Ok),
-        );
+        let started = Instant::now();
+        let answer = timeout(FIND_WITHIN, find).await;
+        let answer = answer.unwrap_or(Err(KedaError::TooSlow));
+        let code = answer.as_ref().map_or_else(KedaError::code, |_| Code::Ok);
+        self.memory
+            .metrics
+            .answered(method, code, started.elapsed());
         Ok(Response::new(answer?))
     }
 
@@ -100,9 +130,13 @@ impl KedaService {
         reference: &ScaledObjectRef,
         open: impl FnOnce(Asked, watch::Receiver<bool>, OpenStream) -> S,
     ) -> Result<Response<S>, Status> {
-        let asked = self.resolve(reference).inspect_err(|error| {
-            self.memory.metrics.ended(method, error.code());
-        })?;
+        let asked = self.resolve(reference).and_then(|asked| {
+            if matches!(asked.subject, Subject::All) && !self.memory.ledger.is_loaded() {
+                return Err(KedaError::NotLoaded);
+            }
+            Ok(asked)
+        });
+        let asked = asked.inspect_err(|error| self.memory.metrics.ended(method, error.code()))?;
         let guard = OpenStream::new(Arc::clone(&self.memory.metrics), method);
         Ok(Response::new(open(asked, self.closing.clone(), guard)))
     }
@@ -117,24 +151,32 @@ impl ExternalScaler for KedaService {
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<IsActiveResponse>, Status> {
-        let asked = self.resolve(request.get_ref());
-        let answer = asked.map(|asked| IsActiveResponse {
-            result: asked.tracked.answer_active(self.memory.ledger.now_us()),
-        });
-        self.answer(Method::IsActive, answer)
+        let find = async {
+            let asked = self.resolve(request.get_ref())?;
+            let result = match &asked.subject {
+                Subject::Target(tracked) => tracked.answer_active(self.memory.ledger.now_us()),
+                Subject::All => own_demand::total(&self.memory.ledger)?.active,
+            };
+            Ok(IsActiveResponse { result })
+        };
+        self.answer(Method::IsActive, find).await
     }
 
     async fn stream_is_active(
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<ActivityStream>, Status> {
+        let memory = &self.memory;
         self.stream(
             Method::StreamIsActive,
             request.get_ref(),
-            |asked, closing, open| {
-                // The first message is the state of now, not of the last sample.
-                asked.tracked.observe(self.memory.ledger.now_us());
-                activity(asked.tracked, closing, open)
+            |asked, closing, open| match asked.subject {
+                Subject::Target(tracked) => {
+                    // The first message is the state of now, not of the last sample.
+                    tracked.observe(memory.ledger.now_us());
+                    activity(tracked, closing, open)
+                }
+                Subject::All => own_demand::activity(memory.ledger.clone(), closing, open),
             },
         )
     }
@@ -143,11 +185,13 @@ impl ExternalScaler for KedaService {
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<GetMetricSpecResponse>, Status> {
-        let asked = self.resolve(request.get_ref());
-        let answer = asked.map(|asked| GetMetricSpecResponse {
-            metric_specs: spec::specs(&asked.offers),
-        });
-        self.answer(Method::GetMetricSpec, answer)
+        let find = async {
+            let asked = self.resolve(request.get_ref())?;
+            Ok(GetMetricSpecResponse {
+                metric_specs: spec::specs(&asked.offers),
+            })
+        };
+        self.answer(Method::GetMetricSpec, find).await
     }
 
     async fn get_metrics(
@@ -155,19 +199,18 @@ impl ExternalScaler for KedaService {
         request: Request<GetMetricsRequest>,
     ) -> Result<Response<GetMetricsResponse>, Status> {
         let request = request.into_inner();
-        let answer = request
-            .scaled_object_ref
-            .as_ref()
-            .ok_or(KedaError::NoReference)
-            .and_then(|reference| self.resolve(reference))
-            .and_then(|asked| {
-                let demand = asked.tracked.demand(self.memory.ledger.now_us());
-                spec::value(&asked.offers, &request.metric_name, &demand)
-            })
-            .map(|value| GetMetricsResponse {
+        let find = async {
+            let reference = request.scaled_object_ref.as_ref();
+            let reference = reference.ok_or(KedaError::NoReference)?;
+            let asked = self.resolve(reference)?;
+            let demand = self.demand(&asked.subject)?;
+            let value = spec::value(&asked.offers, &request.metric_name, &demand)?;
+            self.memory.metrics.told(reference, &value);
+            Ok(GetMetricsResponse {
                 metric_values: vec![value],
-            });
-        self.answer(Method::GetMetrics, answer)
+            })
+        };
+        self.answer(Method::GetMetrics, find).await
     }
 
     async fn stream_metric_spec(
@@ -177,7 +220,40 @@ impl ExternalScaler for KedaService {
         self.stream(
             Method::StreamMetricSpec,
             request.get_ref(),
-            |asked, closing, open| metric_specs(asked.tracked, asked.trigger, closing, open),
+            |asked, closing, open| match asked.subject {
+                Subject::Target(tracked) => metric_specs(tracked, asked.trigger, closing, open),
+                Subject::All => {
+                    let metric_specs = spec::specs(&asked.offers);
+                    let specs = GetMetricSpecResponse { metric_specs };
+                    own_demand::metric_specs(specs, closing, open)
+                }
+            },
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::LedgerConfig;
+    use proxy::Clock;
+    use std::future::pending;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_found_in_time_is_an_error() {
+        let ledger = Arc::new(Ledger::new(LedgerConfig::default(), Clock::start()));
+        let metrics = Arc::new(KedaMetrics::default());
+        let (_close, closing) = watch::channel(false);
+        let service = KedaService::new(Arc::new(Memory::new(ledger, metrics.clone())), closing);
+        let started = Instant::now();
+        let never = pending::<Result<IsActiveResponse, KedaError>>();
+        let status = service.answer(Method::IsActive, never).await.unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert_eq!(started.elapsed().as_secs(), 1);
+        let timed = metrics.durations();
+        assert_eq!(timed.len(), 1);
+        let (method, code, told) = &timed[0];
+        assert_eq!((*method, *code), ("IsActive", "DEADLINE_EXCEEDED"));
+        assert_eq!((told.count(), told.sum.floor()), (1, 1.0));
     }
 }

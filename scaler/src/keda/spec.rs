@@ -5,13 +5,15 @@
 //! float when it is above zero and the integer otherwise, so the two must never
 //! disagree. Pure; called by the service and the spec streams.
 
-use super::error::KedaError;
+use super::{
+    error::KedaError,
+    metadata::{Source, Trigger},
+};
 use crate::{
     externalscaler::{MetricSpec, MetricValue},
     ledger::DemandReading,
-    source::TargetScaling,
+    source::{TargetScaling, describe, object_name},
 };
-use proxy::TargetId;
 
 /// The target of a route that sets no metric, as in the HTTP add-on.
 const DEFAULT_CONCURRENCY: u32 = 100;
@@ -60,43 +62,82 @@ pub(crate) struct Offer {
     name: String,
     metric: Metric,
     target: u32,
+    /// Its value is rounded up to a whole number.
+    is_whole: bool,
 }
 
-/// What the trigger offers: the metrics that the route sets, or the one of
-/// them that the trigger chose. Never empty.
-pub(crate) fn offers(
-    target: &TargetId,
-    scaling: &TargetScaling,
-    only: Option<Metric>,
-) -> Result<Vec<Offer>, KedaError> {
+/// What a trigger offers that asks about a target: the metrics that its object
+/// sets, or the one of them that the trigger chose. Never empty.
+///
+/// An HTTPScaledObject has one metric, called after it, in whole numbers; with
+/// both set, the rate, as in the HTTP add-on.
+pub(crate) fn offers(trigger: &Trigger, scaling: &TargetScaling) -> Result<Vec<Offer>, KedaError> {
     let rate = scaling.request_rate.map(|rate| rate.target_value);
     let concurrency = scaling
         .concurrency
         .or(rate.is_none().then_some(DEFAULT_CONCURRENCY));
-    let set = [
+    let mut set = vec![
         (Metric::Concurrency, concurrency),
         (Metric::RequestRate, rate),
     ];
-    let set = set
-        .into_iter()
-        .filter_map(|(metric, target)| Some((metric, target?)));
-    let offers: Vec<Offer> = set
-        .clone()
-        .filter(|(metric, _)| only.is_none_or(|only| only == *metric))
-        .map(|(metric, value)| Offer {
-            name: format!("http_{}_{}", target.name(), metric.suffix()),
+    set.retain(|(_, target)| target.is_some());
+    let of = match &trigger.source {
+        Source::Route(target) => target,
+        Source::HttpScaledObject(target) => {
+            set.drain(..set.len().saturating_sub(1));
+            target
+        }
+        Source::Reveille {
+            scaled_object,
+            target,
+        } => {
+            set = vec![(Metric::Concurrency, Some(*target))];
+            scaled_object
+        }
+    };
+    let is_wanted = |metric: Metric| trigger.only.is_none_or(|only| only == metric);
+    let offers = set.iter().filter(|(metric, _)| is_wanted(*metric));
+    let offers: Vec<Offer> = offers
+        .filter_map(|&(metric, target)| Some((metric, target?)))
+        .map(|(metric, target)| Offer {
+            name: match trigger.source {
+                Source::Route(_) => format!("http_{}_{}", of.name(), metric.suffix()),
+                _ => escaped(&format!("http-{}/{}", of.namespace(), object_name(of))),
+            },
             metric,
-            target: value.max(1),
+            target: target.max(1),
+            is_whole: matches!(trigger.source, Source::HttpScaledObject(_)),
         })
         .collect();
-    match only {
+    match trigger.only {
         Some(only) if offers.is_empty() => Err(KedaError::MetricNotSet {
-            target: target.clone(),
+            of: match trigger.source {
+                Source::Reveille { .. } => "Reveille itself".to_owned(),
+                _ => describe(of),
+            },
             asked: only.key(),
-            set: set.map(|(metric, _)| metric.key()).collect(),
+            set: set.iter().map(|(metric, _)| metric.key()).collect(),
         }),
         _ => Ok(offers),
     }
+}
+
+/// A name as the HTTP add-on writes it: `_` and the UTF-8 bytes in hexadecimal,
+/// at least four digits, for what is not a letter, a digit, `-` or `.`.
+fn escaped(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len() + 8);
+    for c in name.chars() {
+        if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') {
+            escaped.push(c);
+            continue;
+        }
+        let mut bytes = [0; 4];
+        let bytes = c.encode_utf8(&mut bytes).bytes();
+        let hex: String = bytes.map(|byte| format!("{byte:02X}")).collect();
+        escaped.push('_');
+        escaped.push_str(&format!("{hex:0>4}"));
+    }
+    escaped
 }
 
 /// The messages of `GetMetricSpec` for `offers`.
@@ -122,7 +163,8 @@ pub(crate) fn value(
             offered: offers.iter().map(|offer| offer.name.clone()).collect(),
         });
     };
-    let (integer, float) = both(offer.metric.of(demand));
+    let value = offer.metric.of(demand);
+    let (integer, float) = both(if offer.is_whole { value.ceil() } else { value });
     Ok(MetricValue {
         metric_name: offer.name.clone(),
         metric_value: integer,
@@ -143,11 +185,18 @@ fn both(value: f64) -> (i64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::RateTarget;
+    use crate::source::{RateTarget, http_scaled_object};
     use proptest::prelude::*;
+    use proxy::TargetId;
 
-    fn id() -> TargetId {
-        TargetId::new("ns", "web")
+    fn route(only: Option<Metric>) -> Trigger {
+        let source = Source::Route(TargetId::new("ns", "web"));
+        Trigger { source, only }
+    }
+
+    fn legacy(name: &str) -> Trigger {
+        let source = Source::HttpScaledObject(http_scaled_object("ns", name));
+        Trigger { source, only: None }
     }
 
     fn both_set() -> TargetScaling {
@@ -168,7 +217,7 @@ mod tests {
     }
 
     fn named(scaling: TargetScaling, only: Option<Metric>) -> Vec<(String, i64, f64)> {
-        let specs = specs(&offers(&id(), &scaling, only).unwrap());
+        let specs = specs(&offers(&route(only), &scaling).unwrap());
         specs
             .into_iter()
             .map(|s| (s.metric_name, s.target_size, s.target_size_float))
@@ -206,7 +255,7 @@ mod tests {
             concurrency: Some(1),
             request_rate: None,
         };
-        let error = offers(&id(), &scaling, Some(Metric::RequestRate)).unwrap_err();
+        let error = offers(&route(Some(Metric::RequestRate)), &scaling).unwrap_err();
         assert_eq!(
             error.to_string(),
             "`metric: requestRate`: InterceptorRoute ns/web does not set that metric, only \
@@ -216,7 +265,7 @@ mod tests {
 
     #[test]
     fn each_metric_has_its_own_value() {
-        let offers = offers(&id(), &both_set(), None).unwrap();
+        let offers = offers(&route(None), &both_set()).unwrap();
         let demand = reading(2.25, 0.0);
         let concurrency = value(&offers, "http_web_concurrency", &demand).unwrap();
         assert_eq!(
@@ -230,6 +279,70 @@ mod tests {
             error.to_string(),
             "metric \"rate\" is unknown: this trigger has \"http_web_concurrency\", \
              \"http_web_rate\""
+        );
+    }
+
+    #[test]
+    fn names_are_escaped_as_the_add_on_does() {
+        for (name, wanted) in [
+            ("http-ns/web", "http-ns_002Fweb"),
+            ("a_b", "a_005Fb"),
+            ("A.z-9", "A.z-9"),
+            ("é", "_C3A9"),
+            ("€", "_E282AC"),
+            ("\u{7}", "_0007"),
+        ] {
+            assert_eq!(escaped(name), wanted);
+        }
+    }
+
+    #[test]
+    fn an_http_scaled_object_has_one_metric_in_whole_numbers() {
+        let demand = reading(2.25, 0.5);
+        for (scaling, target, whole) in [
+            (TargetScaling::default(), 100, 3),
+            (both_set(), 20, 1),
+            (
+                TargetScaling {
+                    request_rate: None,
+                    ..both_set()
+                },
+                10,
+                3,
+            ),
+        ] {
+            let offers = offers(&legacy("web"), &scaling).unwrap();
+            let specs = specs(&offers);
+            let name = "http-ns_002Fweb";
+            assert_eq!(specs.len(), 1);
+            assert_eq!(specs[0].metric_name, name);
+            assert_eq!(specs[0].target_size, target);
+            let value = value(&offers, name, &demand).unwrap();
+            assert_eq!(value.metric_value, whole);
+            assert_eq!(value.metric_value_float, whole as f64);
+        }
+    }
+
+    #[test]
+    fn reveille_itself_scales_by_concurrency_alone() {
+        let own = |only| Trigger {
+            source: Source::Reveille {
+                scaled_object: TargetId::new("keda", "interceptor"),
+                target: 200,
+            },
+            only,
+        };
+        let offers_of = |only| offers(&own(only), &TargetScaling::default());
+        let specs = specs(&offers_of(None).unwrap());
+        assert_eq!(
+            (specs[0].metric_name.as_str(), specs[0].target_size),
+            ("http-keda_002Finterceptor", 200)
+        );
+        assert_eq!(
+            offers_of(Some(Metric::RequestRate))
+                .unwrap_err()
+                .to_string(),
+            "`metric: requestRate`: Reveille itself does not set that metric, only concurrency"
         );
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn metric_specs(
     let sender = SpecSender {
         signal: tracked.follow_activity(),
         scaling: tracked.follow_scaling(),
-        _tracked: tracked,
+        tracked,
         trigger,
         closing,
         sent: Vec::new(),
@@ -54,8 +54,8 @@ pub(crate) fn metric_specs(
 }
 
 struct SpecSender {
-    /// Keeps the senders of the two channels alive.
-    _tracked: Arc<Tracked>,
+    /// Keeps the senders of the two channels alive, too.
+    tracked: Arc<Tracked>,
     trigger: Trigger,
     signal: watch::Receiver<Signal>,
     scaling: watch::Receiver<TargetScaling>,
@@ -74,9 +74,9 @@ impl SpecSender {
             let removed = self.signal.borrow().removed;
             let scaling = *self.scaling.borrow_and_update();
             let offered = if removed {
-                Err(KedaError::UnknownRoute(self.trigger.target.clone()))
+                Err(KedaError::UnknownRoute(self.tracked.id().clone()))
             } else {
-                offers(&self.trigger.target, &scaling, self.trigger.only)
+                offers(&self.trigger, &scaling)
             };
             match offered.map(|offers| specs(&offers)) {
                 Ok(fresh) if fresh != self.sent => {

@@ -2,5 +2,6 @@
 //! end.
 
 mod lifetime;
+mod services;
 mod support;
 mod tls;

@@ -5,14 +5,15 @@ use scaler::{
     DemandSource, Ledger, LedgerConfig, TargetEntry, TargetScaling,
     externalscaler::{ScaledObjectRef, external_scaler_client::ExternalScalerClient},
     grpc::{self, Connect, Connection, GrpcConfig, GrpcMetrics, ServeError, Services},
-    keda::{Keda, KedaMetrics},
+    keda::{self, Keda, KedaMetrics},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::mpsc, sync::oneshot, task::JoinHandle};
-use tonic::{
-    service::Routes,
-    transport::{Channel, Endpoint},
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
 };
+use tonic::transport::{Channel, Endpoint};
 
 struct Nothing(Clock, Demand);
 
@@ -34,6 +35,8 @@ pub(crate) struct Running {
     pub(crate) metrics: Arc<GrpcMetrics>,
     /// Every connection as its services saw it.
     pub(crate) seen: mpsc::UnboundedReceiver<Connection>,
+    /// What the health service follows; false at first.
+    pub(crate) ready: watch::Sender<bool>,
     pub(crate) in_process: grpc::InProcess,
     pub(crate) stop: oneshot::Sender<()>,
     pub(crate) served: JoinHandle<Result<(), ServeError>>,
@@ -50,9 +53,13 @@ impl Running {
         }]);
         let keda = Keda::new(ledger, Arc::new(KedaMetrics::default()));
         let (told, seen) = mpsc::unbounded_channel();
+        let ready = watch::Sender::new(false);
+        let health = grpc::Health::new(ready.subscribe(), &[keda::SERVICE]);
+        let reflection = grpc::reflection();
         let services: Services = Arc::new(move |connection| {
             told.send(connection.clone()).ok();
-            keda.add_to(Routes::default(), connection)
+            let routes = health.add_to(reflection.clone(), connection);
+            keda.add_to(routes, connection)
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -71,19 +78,29 @@ impl Running {
             address,
             metrics,
             seen,
+            ready,
             in_process,
             stop,
             served,
         }
     }
 
+    /// In the clear.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel_with(Connect::default())
+    }
+
     /// A client that connects at its first call.
     pub(crate) fn client(&self, connect: Connect) -> ExternalScalerClient<Channel> {
+        ExternalScalerClient::new(self.channel_with(connect))
+    }
+
+    fn channel_with(&self, connect: Connect) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address));
         let endpoint = endpoint
             .expect("an address")
             .connect_timeout(Duration::from_secs(20));
-        ExternalScalerClient::new(endpoint.connect_with_connector_lazy(connect))
+        endpoint.connect_with_connector_lazy(connect)
     }
 
     /// In the clear.

@@ -46,5 +46,38 @@ pub(super) fn keda(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
                 family.counter(&[("reason", (*reason).to_owned())], sent[reason])
             })
         },
+    )?;
+    page.family(
+        "reveille_scaler_spec_messages",
+        "Changed metric specs sent on streams",
+        MetricType::Counter,
+        |family| family.total(keda.spec_updates),
+    )?;
+    page.seconds(
+        "reveille_scaler_call_duration",
+        "How long unary calls of KEDA's took, by method and gRPC status",
+        |family| {
+            let all = admin.keda.durations();
+            all.into_iter().try_for_each(|(method, code, told)| {
+                let labels = [("code", code.to_owned()), ("method", method.to_owned())];
+                family.buckets(&labels, &told.buckets, told.sum)
+            })
+        },
+    )?;
+    page.family(
+        "reveille_scaler_metric_value",
+        "What KEDA was told of a metric when it last asked, within ten minutes",
+        MetricType::Gauge,
+        |family| {
+            let all = admin.keda.metric_values();
+            all.into_iter().try_for_each(|told| {
+                let labels = [
+                    ("metric", told.metric),
+                    ("namespace", told.namespace),
+                    ("scaled_object", told.scaled_object),
+                ];
+                family.fraction(&labels, told.value)
+            })
+        },
     )
 }

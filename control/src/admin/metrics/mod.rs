@@ -5,6 +5,7 @@
 //! counts it, at the moment it is asked for.
 
 mod clients;
+mod grpc;
 mod holds;
 mod keda;
 mod manifests;
@@ -50,6 +51,7 @@ impl prometheus_client::collector::Collector for Collector {
         observe::observe(admin, &mut page)?;
         tls::tls(admin, &mut page)?;
         workloads::workloads(admin, &mut page)?;
+        grpc::grpc(admin, &mut page)?;
         keda::keda(admin, &mut page)?;
         manifests::manifests(admin, &mut page)?;
         program::program(admin, &mut page)

@@ -161,6 +161,28 @@ impl Family<'_> {
         self.0.encode_counter(&Count(value), exemplar)
     }
 
+    /// A number with a fraction.
+    pub(super) fn fraction<const N: usize>(
+        &mut self,
+        labels: &Labels<N>,
+        value: f64,
+    ) -> fmt::Result {
+        self.0.encode_family(labels)?.encode_gauge(&value)
+    }
+
+    /// Buckets as upper bound, in seconds, and count of just that bucket.
+    pub(super) fn buckets<const N: usize>(
+        &mut self,
+        labels: &Labels<N>,
+        buckets: &[(f64, u64)],
+        sum: f64,
+    ) -> fmt::Result {
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        self.0
+            .encode_family(labels)?
+            .encode_histogram::<NoLabelSet>(sum, count, buckets, None)
+    }
+
     pub(super) fn histogram(
         &mut self,
         labels: &impl EncodeLabelSet,
