@@ -20,7 +20,9 @@ use proxy::{
 use scaler::{
     Ledger, LedgerConfig,
     grpc::{self, GrpcMetrics},
-    keda, sampler,
+    keda,
+    peers::{self, Peers},
+    sampler,
 };
 use serde::Serialize;
 use std::{
@@ -53,6 +55,8 @@ pub struct Settings {
     pub proxy: ProxyConfig,
     /// The demand signal.
     pub ledger: LedgerConfig,
+    /// Other replicas, if there are to be some.
+    pub peers: Option<cli::PeerSettings>,
     /// The access log, if there is to be one.
     pub access_log: Option<(AccessLogFormat, AccessLogTarget)>,
     /// Traces, if there are to be some.
@@ -132,6 +136,7 @@ impl App {
     pub fn start(settings: Settings, manifests: Manifests) -> anyhow::Result<Self> {
         let (tls, connectors, mut tls_problems) = load_tls(settings.tls.clone(), &manifests);
         let grpc_tls = load_grpc_tls(&settings.grpc, &tls, &mut tls_problems);
+        let to_peers = load_peers_tls(&settings, &tls, &mut tls_problems);
         let has_tls = settings.tls.server.is_some();
         let bound = bind_all([
             ("proxy", Some(settings.proxy_addr)),
@@ -175,15 +180,25 @@ impl App {
         world.apply(Plan::new(manifests, connectors));
 
         let keda_metrics = Arc::new(keda::KedaMetrics::default());
+        // Blind before the first call is answered.
+        let peers = settings.peers.as_ref().map(|settings| {
+            let mut config = settings.config.clone();
+            if config.name.is_empty() {
+                config.name = addresses.grpc.to_string();
+            }
+            Peers::new(ledger.clone(), config)
+        });
         let grpc_metrics = Arc::new(GrpcMetrics::default());
         let (in_process, from_process) = grpc::in_process();
         let keda = keda::Keda::new(ledger.clone(), keda_metrics.clone());
         let ready = watch::Sender::new(false);
         let health = grpc::Health::new(ready.subscribe(), &[keda::SERVICE]);
         let reflection = grpc::reflection();
+        let told = ledger.clone();
         let services = move |connection: &grpc::Connection| {
             let routes = health.add_to(reflection.clone(), connection);
-            keda.add_to(routes, connection)
+            let routes = keda.add_to(routes, connection);
+            peers::add_to(routes, &told, connection)
         };
         let server = grpc::Server::new(
             tokio::net::TcpListener::from_std(grpc_listener)?,
@@ -193,7 +208,11 @@ impl App {
         .metrics(grpc_metrics.clone())
         .tls(grpc_tls)
         .in_process(from_process);
-        let keda = serve_grpc(server, &ledger, &stops.keda);
+        let mut keda = serve_grpc(server, &ledger, &stops.keda);
+        if let (Some(peers), Some(settings)) = (&peers, &settings.peers) {
+            let source = settings.source.clone();
+            follow_peers(&mut keda, peers, source, to_peers, &stops.keda);
+        }
         let autoscaler = Autoscaler::spawn(
             autoscaler::Config {
                 hpa_sync_period: settings.hpa_sync_period,
@@ -210,6 +229,7 @@ impl App {
             reloads: Arc::new(Reloads::none()),
             keda: keda_metrics,
             grpc: grpc_metrics,
+            peers,
             autoscaler: autoscaler.status_reader(),
             access_log: telemetry.access_log.clone(),
             traces: telemetry.traces.clone(),
@@ -436,6 +456,30 @@ fn load_grpc_tls(
         .ok()
 }
 
+/// Loads the side of TLS that connects to other replicas.
+fn load_peers_tls(settings: &Settings, tls: &Tls, problems: &mut Vec<String>) -> grpc::Connect {
+    let Some(peers) = &settings.peers else {
+        return grpc::Connect::default();
+    };
+    let Some(theirs) = &peers.tls else {
+        if settings.grpc.tls.is_some() {
+            problems.push(
+                "--peers: the gRPC port speaks TLS only, so peers must be spoken to in TLS: \
+                 give --peers-tls, or --peers-tls-ca FILE"
+                    .to_owned(),
+            );
+        }
+        return grpc::Connect::default();
+    };
+    match tls.client(theirs) {
+        Ok(connector) => grpc::Connect::new(Some(connector)),
+        Err(found) => {
+            problems.extend(found.iter().map(cli::peers::describe));
+            grpc::Connect::default()
+        }
+    }
+}
+
 /// Binds all that are wanted, or says why each of them cannot be bound.
 fn bind_all<const N: usize>(
     wanted: [(&str, Option<SocketAddr>); N],
@@ -485,7 +529,38 @@ fn serve_grpc(
     });
     let served = server.serve(stop.clone().cancelled_owned());
     tasks.spawn(async move { Ok(served.await?) });
+    let published = peers::publish(ledger.clone());
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        stop.run_until_cancelled(published).await;
+        Ok(())
+    });
     tasks
+}
+
+/// Other replicas are heard until KEDA's streams end.
+fn follow_peers(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    peers: &Arc<Peers>,
+    source: peers::PeerSource,
+    connect: grpc::Connect,
+    stop: &CancellationToken,
+) {
+    let (found, addresses) = tokio::sync::watch::channel(None);
+    let discovering = peers::discover(source, found, stop.clone().cancelled_owned());
+    let following = peers.clone().run(
+        addresses,
+        Arc::new(connect),
+        stop.clone().cancelled_owned(),
+    );
+    tasks.spawn(async move {
+        discovering.await;
+        Ok(())
+    });
+    tasks.spawn(async move {
+        following.await;
+        Ok(())
+    });
 }
 
 fn serve_admin(

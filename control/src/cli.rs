@@ -12,6 +12,7 @@ pub mod grpc;
 mod keda_env;
 mod observe;
 mod reload;
+pub mod peers;
 
 pub use client_address::ClientAddressArgs;
 pub use clients::ClientArgs;
@@ -20,6 +21,7 @@ pub use grpc::GrpcArgs;
 pub use keda_env::Notes;
 pub use observe::ObserveArgs;
 pub use reload::ReloadArgs;
+pub use peers::{PeerArgs, PeerSettings};
 
 pub mod tls;
 
@@ -151,6 +153,10 @@ pub struct LocalArgs {
     #[command(flatten)]
     pub connections: ConnectionArgs,
 
+    /// Other replicas.
+    #[command(flatten)]
+    pub peers: PeerArgs,
+
     /// On SIGTERM, go on serving for this long after "not ready"
     #[arg(long, env = "REVEILLE_SHUTDOWN_DELAY", default_value = "0s", value_parser = time)]
     pub shutdown_delay: Duration,
@@ -264,6 +270,7 @@ impl LocalArgs {
                 activity_window: self.activity_window,
                 ..LedgerConfig::default()
             },
+            peers: self.peers.settings(),
             access_log: self.observe.access_log(),
             otlp: self.observe.otlp(),
             hpa_sync_period: self.hpa_sync_period,

@@ -1,10 +1,12 @@
 //! The admin server: health, metrics, and what the targets are doing.
 //!
 //! Read-only. `metrics/` renders `/metrics`, `targets.rs` answers
-//! `/api/v1/targets`, `manifests.rs` `/api/v1/manifests`.
+//! `/api/v1/targets`, `manifests.rs` `/api/v1/manifests`, `peers.rs`
+//! `/api/v1/peers`.
 
 mod manifests;
 mod metrics;
+mod peers;
 mod targets;
 
 pub use manifests::{ManifestsView, RefusedView};
@@ -23,7 +25,12 @@ use axum::{
     routing::get,
 };
 use proxy::{AccessLog, Proxy};
-use scaler::{Ledger, grpc::GrpcMetrics, keda::KedaMetrics};
+use scaler::{
+    Ledger,
+    grpc::GrpcMetrics,
+    keda::KedaMetrics,
+    peers::{PeerView, Peers},
+};
 use std::{io, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
@@ -42,6 +49,8 @@ pub struct Admin {
     pub keda: Arc<KedaMetrics>,
     /// Who is connected to the gRPC port.
     pub grpc: Arc<GrpcMetrics>,
+    /// Other replicas, if there are to be some.
+    pub peers: Option<Arc<Peers>>,
     /// What the embedded autoscaler thinks.
     pub autoscaler: StatusReader,
     /// The access log, if there is one.
@@ -65,6 +74,12 @@ impl Admin {
     pub fn set_ready(&self, ready: bool) {
         self.ready.send_replace(ready);
     }
+
+    fn peer_views(&self) -> Vec<PeerView> {
+        self.peers
+            .as_ref()
+            .map_or_else(Vec::new, |peers| peers.view())
+    }
 }
 
 /// After the stop, so long for answers under way to get out.
@@ -86,6 +101,7 @@ pub async fn serve(
         .route("/metrics", get(metrics_text))
         .route("/api/v1/targets", get(targets_json))
         .route("/api/v1/manifests", get(manifests_json))
+        .route("/api/v1/peers", get(peers_json))
         .with_state(admin);
     let overdue = async {
         stop.cancelled().await;
@@ -100,7 +116,7 @@ pub async fn serve(
 }
 
 async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
-    if *admin.ready.borrow() && admin.ledger.is_loaded() {
+    if *admin.ready.borrow() && admin.ledger.is_loaded() && !admin.ledger.is_blind() {
         (StatusCode::OK, "OK\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable\n")
@@ -120,4 +136,8 @@ async fn targets_json(State(admin): State<Arc<Admin>>) -> Json<Vec<TargetView>> 
 
 async fn manifests_json(State(admin): State<Arc<Admin>>) -> Json<ManifestsView> {
     Json(manifests::view(&admin))
+}
+
+async fn peers_json(State(admin): State<Arc<Admin>>) -> Json<peers::PeersView> {
+    Json(peers::view(&admin))
 }

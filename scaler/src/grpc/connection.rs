@@ -51,6 +51,8 @@ const SEND_BUFFER: usize = 16 * 1024;
 pub struct Connection {
     /// True, or without a sender: streams must end, with OK.
     pub closing: watch::Receiver<bool>,
+    /// True: it is the whole server that stops, not just this connection.
+    pub stopping: watch::Receiver<bool>,
     /// Where the client is; `None`: in this process.
     pub address: Option<SocketAddr>,
     /// The client has shown a certificate that an authority of ours signed, or
@@ -107,6 +109,7 @@ where
     let usage = Arc::new(Usage::default());
     let routes = (shared.services)(&Connection {
         closing,
+        stopping: stopping.clone(),
         address: client.address,
         is_authenticated: client.is_authenticated,
     });

@@ -57,6 +57,8 @@ pub(crate) enum KedaError {
     NotLoaded,
     #[error("no answer was found in time")]
     TooSlow,
+    #[error("this replica has not yet heard from its peers what is asked of them; ask again")]
+    Blind,
 }
 
 impl KedaError {
@@ -73,7 +75,7 @@ impl KedaError {
             | Self::MetricNotSet { .. }
             | Self::UnknownMetricName { .. } => Code::InvalidArgument,
             Self::UnknownRoute(_) => Code::NotFound,
-            Self::NotLoaded => Code::Unavailable,
+            Self::NotLoaded | Self::Blind => Code::Unavailable,
             Self::TooSlow => Code::DeadlineExceeded,
         }
     }
@@ -82,6 +84,7 @@ impl KedaError {
     pub(crate) fn missing(target: &TargetId, why: Missing) -> Self {
         match why {
             Missing::NotLoaded => Self::NotLoaded,
+            Missing::Blind => Self::Blind,
             Missing::Unknown => Self::UnknownRoute(target.clone()),
         }
     }

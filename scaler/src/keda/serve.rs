@@ -11,6 +11,7 @@ use crate::{
     externalscaler::external_scaler_server::{self, ExternalScalerServer},
     grpc::{AnswerWithin, Connection, ServeError, Server},
     ledger::Ledger,
+    peers,
 };
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
@@ -46,9 +47,10 @@ impl Keda {
     }
 }
 
-/// Serves KEDA alone on `listener`, in the clear and with the default limits,
-/// until `shutdown` is ready, then ends the streams with OK, lets the
-/// connections close and returns, at the latest 5 s later.
+/// Serves KEDA, and replicas that follow this one, on `listener`, in the clear
+/// and with the default limits, until `shutdown` is ready, then ends the
+/// streams with OK, lets the connections close and returns, at the latest 5 s
+/// later.
 ///
 /// # Errors
 ///
@@ -61,8 +63,15 @@ pub async fn serve(
     metrics: Arc<KedaMetrics>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    let keda = Keda::new(ledger, metrics);
-    let services =
-        Arc::new(move |connection: &Connection| keda.add_to(Routes::default(), connection));
-    Server::new(listener, services).serve(shutdown).await
+    let keda = Keda::new(ledger.clone(), metrics);
+    let told = ledger.clone();
+    let services = Arc::new(move |connection: &Connection| {
+        let routes = keda.add_to(Routes::default(), connection);
+        peers::add_to(routes, &told, connection)
+    });
+    tokio::select! {
+        served = Server::new(listener, services).serve(shutdown) => served,
+        // Of a second server for one ledger it ends at once.
+        () = async { peers::publish(ledger).await; std::future::pending().await } => Ok(()),
+    }
 }

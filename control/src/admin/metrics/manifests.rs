@@ -28,7 +28,7 @@ pub(super) fn manifests(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
         MetricType::Gauge,
         |family| family.gauge(&NONE, u64::from(reloads.pending().is_none())),
     )?;
-    page.timestamps(
+    page.gauge_seconds(
         "reveille_manifest_last_applied_timestamp",
         "When the manifests that are served were read, in Unix time",
         |family| family.gauge(&NONE, reloads.applied_at()),

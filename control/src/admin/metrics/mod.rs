@@ -11,6 +11,7 @@ mod keda;
 mod manifests;
 mod observe;
 mod page;
+mod peers;
 mod program;
 mod requests;
 mod tls;
@@ -53,6 +54,7 @@ impl prometheus_client::collector::Collector for Collector {
         workloads::workloads(admin, &mut page)?;
         grpc::grpc(admin, &mut page)?;
         keda::keda(admin, &mut page)?;
+        peers::peers(admin, &mut page)?;
         manifests::manifests(admin, &mut page)?;
         program::program(admin, &mut page)
     }

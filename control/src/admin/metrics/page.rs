@@ -50,8 +50,8 @@ impl<'p, 'e> Page<'p, 'e> {
         ))
     }
 
-    /// A gauge of seconds since 1970; the unit is appended to `name`.
-    pub(super) fn timestamps(
+    /// A gauge of seconds, a time or an age; the unit is appended to `name`.
+    pub(super) fn gauge_seconds(
         &mut self,
         name: &str,
         help: &str,

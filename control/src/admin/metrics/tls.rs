@@ -54,7 +54,7 @@ pub(super) fn tls(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
         MetricType::Counter,
         |family| family.counter(&NONE, count(&metrics.reload_failures)),
     )?;
-    page.timestamps(
+    page.gauge_seconds(
         "reveille_certificate_expiry_timestamp",
         "When a certificate in use expires, in Unix time",
         |family| {
