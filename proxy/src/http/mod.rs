@@ -1,12 +1,13 @@
 //! What the hot path does to HTTP messages: `headers.rs` rewrites heads,
 //! `body.rs` wraps bodies, `respond.rs` turns refusals into answers,
 //! `grpc.rs` into those that gRPC clients expect; `resend.rs` keeps the beginning
-//! of a body; `validate.rs` refuses what is ambiguous; `trailers.rs` and
+//! of a body; `length.rs` reads its length; `validate.rs` refuses what is ambiguous; `trailers.rs` and
 //! `websocket.rs` are what HTTP/1.1 and HTTP/2 say in different ways.
 
 pub(crate) mod body;
 pub(crate) mod grpc;
 pub(crate) mod headers;
+pub(crate) mod length;
 mod resend;
 pub(crate) mod respond;
 pub(crate) mod trailers;

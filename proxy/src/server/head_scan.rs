@@ -11,6 +11,7 @@
 //! It must refuse nothing that is sound: where it does not know, it follows
 //! hyper, which ends the connection after whatever it cannot read.
 
+use crate::http::length;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -319,7 +320,7 @@ impl HeadScan {
             seen.content_length = true;
             // Of several, hyper takes those that agree; with one that is no
             // length and no Transfer-Encoding, it ends the connection.
-            seen.length = line.get(15..).and_then(length).unwrap_or(0);
+            seen.length = line.get(15..).and_then(length::parse).unwrap_or(0);
         } else if has_colon_at(7) && is_named(line, b"upgrade") {
             seen.upgrade = true;
         }
@@ -378,17 +379,6 @@ fn says_nothing(line: &[u8]) -> bool {
 fn is_named(line: &[u8], name: &[u8]) -> bool {
     line.get(..name.len())
         .is_some_and(|known| known.eq_ignore_ascii_case(name))
-}
-
-fn length(value: &[u8]) -> Option<u64> {
-    let digits = value.trim_ascii();
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |length, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        length.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 /// The size in the line before a chunk (RFC 9112 section 7.1): hexadecimal

@@ -1,5 +1,6 @@
 //! Heads of answers (RFC 9112 sections 4 to 6).
 
+use crate::http::length;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use hyper::ext::ReasonPhrase;
@@ -123,22 +124,22 @@ struct Fields {
 impl Fields {
     fn look(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<Scope, &'static str> {
         // Told apart by length first: most fields are none of them.
-        let length = name.as_str().len();
-        if length == 14 && name == header::CONTENT_LENGTH {
+        let letters = name.as_str().len();
+        if letters == 14 && name == header::CONTENT_LENGTH {
             for text in value.as_bytes().split(|&byte| byte == b',') {
                 let length =
-                    decimal(text.trim_ascii()).ok_or("an answer with an invalid Content-Length")?;
+                    length::parse(text).ok_or("an answer with an invalid Content-Length")?;
                 if self.length.is_some_and(|known| known != length) {
                     return Err("an answer with several Content-Lengths");
                 }
                 self.length = Some(length);
             }
-        } else if length == 17 && name == header::TRANSFER_ENCODING {
+        } else if letters == 17 && name == header::TRANSFER_ENCODING {
             let last = value.as_bytes().rsplit(|&byte| byte == b',').next();
             let last = last.unwrap_or_default().trim_ascii();
             self.transfer_encoding = Some(last.eq_ignore_ascii_case(b"chunked"));
             return Ok(Scope::ThisHop);
-        } else if length == 10 && name == header::CONNECTION {
+        } else if letters == 10 && name == header::CONNECTION {
             let mut names_others = false;
             for token in value.as_bytes().split(|&byte| byte == b',') {
                 let token = token.trim_ascii();
@@ -182,15 +183,6 @@ impl Fields {
         let ambiguous = self.transfer_encoding.is_some() && self.length.is_some();
         !self.close && !ambiguous && (is_http_11 || self.keep_alive)
     }
-}
-
-fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    text.iter().try_fold(0_u64, |sum, digit| {
-        sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-    })
 }
 
 #[cfg(test)]
