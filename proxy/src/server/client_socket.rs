@@ -6,11 +6,16 @@
 //! bytes. To be told of news only, it has to forget that bytes are there;
 //! [`RawIo`] makes up for that by trying the socket before it trusts the
 //! runtime's knowledge again.
+//!
+//! For requests that an endpoint works on, [`ClientSocket::look`] is enough:
+//! it sees the end of the stream if nothing comes before it. hyper could do
+//! that too, but by reading, into a new buffer for each request.
 
 use super::activity::Activity;
 use socket2::SockRef;
 use std::{
     io::{self, IoSlice, Read},
+    mem::MaybeUninit,
     net::Shutdown,
     pin::Pin,
     sync::{
@@ -31,7 +36,18 @@ pub(crate) struct ClientSocket {
     /// Readiness was forgotten: bytes may be there although the runtime does
     /// not know.
     forgotten: AtomicBool,
+    /// A look found bytes, and nobody has read since.
+    has_unread: AtomicBool,
     activity: Arc<Activity>,
+}
+
+/// What there is to read from a client, see [`ClientSocket::look`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    Nothing,
+    Bytes,
+    /// Only the end of the stream.
+    End,
 }
 
 impl ClientSocket {
@@ -39,6 +55,7 @@ impl ClientSocket {
         Arc::new(Self {
             stream,
             forgotten: AtomicBool::new(false),
+            has_unread: AtomicBool::new(false),
             activity,
         })
     }
@@ -59,6 +76,51 @@ impl ClientSocket {
                 Ok(ready) if !ready.is_read_closed() => {}
                 _ => return,
             }
+        }
+    }
+
+    /// What is there to read? Reads nothing, and wakes the task when something
+    /// comes where nothing was; bytes hide what comes behind them. Costs no
+    /// system call while nothing happens.
+    ///
+    /// For the task that reads from the socket, and only if it is in clear:
+    /// TLS has to read to know the end.
+    pub(super) fn look(&self, cx: &mut Context<'_>) -> Unread {
+        if self.has_unread.load(Ordering::Relaxed) {
+            return Unread::Bytes;
+        }
+        let mut space = [MaybeUninit::uninit()];
+        let seen = if self.forgotten.load(Ordering::Relaxed) {
+            match SockRef::from(&self.stream).peek(&mut space) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.forgotten.store(false, Ordering::Relaxed);
+                    None
+                }
+                seen => Some(seen),
+            }
+        } else {
+            None
+        };
+        let seen = match seen {
+            Some(seen) => seen,
+            None => {
+                let mut buffer = ReadBuf::uninit(&mut space);
+                match self.stream.poll_peek(cx, &mut buffer) {
+                    Poll::Ready(seen) => seen,
+                    Poll::Pending => return Unread::Nothing,
+                }
+            }
+        };
+        match seen {
+            Ok(1..) => {
+                self.has_unread.store(true, Ordering::Relaxed);
+                Unread::Bytes
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                cx.waker().wake_by_ref();
+                Unread::Nothing
+            }
+            Ok(0) | Err(_) => Unread::End,
         }
     }
 
@@ -100,6 +162,7 @@ impl ClientSocket {
     }
 
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.has_unread.store(false, Ordering::Relaxed);
         if self.forgotten.load(Ordering::Relaxed) {
             match self.read_unasked(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -202,6 +265,7 @@ impl AsyncWrite for RawIo {
 pub(super) mod tests {
     use super::*;
     use crate::server::{Drain, sweep::Sweep};
+    use std::future::poll_fn;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
@@ -236,6 +300,43 @@ pub(super) mod tests {
         client.write_all(b" and more").await.expect("sent");
         drop(client);
         watch.await.expect("notices");
+    }
+
+    #[tokio::test]
+    async fn a_look_sees_the_end_unless_bytes_come_first() {
+        let look = async |io: &RawIo, wanted| {
+            poll_fn(|cx| match io.0.look(cx) {
+                found if found == wanted => Poll::Ready(()),
+                found => {
+                    assert_eq!(found, Unread::Nothing);
+                    Poll::Pending
+                }
+            })
+            .await;
+        };
+        let (mut client, mut io) = pair().await;
+        look(&io, Unread::Nothing).await;
+        client.write_all(b"ab").await.expect("sent");
+        look(&io, Unread::Bytes).await;
+        client.shutdown().await.expect("open");
+        assert_eq!(io.read_u8().await.expect("a byte"), b'a');
+        look(&io, Unread::Bytes).await;
+        assert_eq!(io.read_u8().await.expect("a byte"), b'b');
+        look(&io, Unread::End).await;
+    }
+
+    #[tokio::test]
+    async fn a_look_after_a_watch_asks_the_socket_itself() {
+        let (mut client, io) = pair().await;
+        client.write_all(b"unread").await.expect("sent");
+        io.0.stream.readable().await.expect("bytes arrive");
+        tokio::select! {
+            biased;
+            () = io.0.gone() => panic!("the client is still there"),
+            () = tokio::task::yield_now() => {}
+        }
+        let seen = poll_fn(|cx| Poll::Ready(io.0.look(cx))).await;
+        assert_eq!(seen, Unread::Bytes, "without a new event");
     }
 
     #[tokio::test]

@@ -105,6 +105,14 @@ impl Verdicts {
         }
     }
 
+    /// More came while a request is in progress, and nobody has read it.
+    pub(super) fn more_came(&self) {
+        let asks_switch = self.asks_switch.load(Ordering::Relaxed);
+        if asks_switch != NONE {
+            self.refuse(asks_switch.wrapping_add(1), Fault::Unasked);
+        }
+    }
+
     fn refuse(&self, number: u32, fault: Fault) {
         let verdict = u64::from(number) << 8 | fault as u64;
         self.refused.store(verdict, Ordering::Relaxed);
