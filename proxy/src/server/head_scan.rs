@@ -312,7 +312,7 @@ impl HeadScan {
             seen.request_line = true;
             if line == b"PRI * HTTP/2.0" {
                 self.at = At::Off;
-            } else if line.contains(&b'#') {
+            } else if memchr::memchr(b'#', line).is_some() {
                 seen.fault = Some(Fault::Fragment);
             }
             return;
@@ -375,11 +375,17 @@ impl HeadScan {
 }
 
 /// Is it a line of a head that says nothing about framing? Most are, and their
-/// first letter tells.
+/// first letter and the place of their colon tell.
 #[inline]
 fn says_nothing(line: &[u8]) -> bool {
+    let has_colon_at = |at: usize| line.get(at) == Some(&b':');
     match line {
-        [first, .., b'\r'] => !matches!(first | 0x20, b'c' | b't' | b'u'),
+        [first, .., b'\r'] => match first | 0x20 {
+            b'c' => !has_colon_at(14),
+            b't' => !has_colon_at(17),
+            b'u' => !has_colon_at(7),
+            _ => true,
+        },
         _ => false,
     }
 }
