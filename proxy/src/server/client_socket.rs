@@ -20,7 +20,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -36,9 +36,19 @@ pub(crate) struct ClientSocket {
     /// Readiness was forgotten: bytes may be there although the runtime does
     /// not know.
     forgotten: AtomicBool,
-    /// A look found bytes, and nobody has read since.
-    has_unread: AtomicBool,
+    /// What happened last: see [`last`].
+    last: AtomicU8,
     activity: Arc<Activity>,
+}
+
+/// What was last done about reading.
+mod last {
+    /// Whoever reads asked for bytes.
+    pub(super) const READ: u8 = 0;
+    /// A look found bytes.
+    pub(super) const FOUND: u8 = 1;
+    /// A look found nothing.
+    pub(super) const QUIET: u8 = 2;
 }
 
 /// What there is to read from a client, see [`ClientSocket::look`].
@@ -55,7 +65,7 @@ impl ClientSocket {
         Arc::new(Self {
             stream,
             forgotten: AtomicBool::new(false),
-            has_unread: AtomicBool::new(false),
+            last: AtomicU8::new(last::READ),
             activity,
         })
     }
@@ -86,39 +96,50 @@ impl ClientSocket {
     /// For the task that reads from the socket, and only if it is in clear:
     /// TLS has to read to know the end.
     pub(super) fn look(&self, cx: &mut Context<'_>) -> Unread {
-        if self.has_unread.load(Ordering::Relaxed) {
+        let last = self.last.load(Ordering::Relaxed);
+        if last == last::FOUND {
             return Unread::Bytes;
         }
-        let mut space = [MaybeUninit::uninit()];
-        let seen = if self.forgotten.load(Ordering::Relaxed) {
-            match SockRef::from(&self.stream).peek(&mut space) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.forgotten.store(false, Ordering::Relaxed);
-                    None
-                }
-                seen => Some(seen),
-            }
-        } else {
-            None
-        };
-        let seen = match seen {
-            Some(seen) => seen,
-            None => {
-                let mut buffer = ReadBuf::uninit(&mut space);
-                match self.stream.poll_peek(cx, &mut buffer) {
-                    Poll::Ready(seen) => seen,
-                    Poll::Pending => return Unread::Nothing,
-                }
+        self.last.store(last::QUIET, Ordering::Relaxed);
+        let peek = || loop {
+            match SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                seen => return seen,
             }
         };
+        let would_block = |seen: &io::Result<usize>| matches!(seen, Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+        if self.forgotten.load(Ordering::Relaxed) {
+            let seen = peek();
+            if !would_block(&seen) {
+                return self.found(&seen);
+            }
+            self.forgotten.store(false, Ordering::Relaxed);
+        }
+        loop {
+            match self.stream.poll_read_ready(cx) {
+                Poll::Pending => return Unread::Nothing,
+                Poll::Ready(Err(_)) => return Unread::End,
+                // It did not read to the end, and most likely goes on with
+                // it: it would be a waste to ask before.
+                Poll::Ready(Ok(())) if last == last::READ => {
+                    cx.waker().wake_by_ref();
+                    return Unread::Nothing;
+                }
+                Poll::Ready(Ok(())) => {
+                    let seen = self.stream.try_io(Interest::READABLE, peek);
+                    if !would_block(&seen) {
+                        return self.found(&seen);
+                    }
+                }
+            }
+        }
+    }
+
+    fn found(&self, seen: &io::Result<usize>) -> Unread {
         match seen {
             Ok(1..) => {
-                self.has_unread.store(true, Ordering::Relaxed);
+                self.last.store(last::FOUND, Ordering::Relaxed);
                 Unread::Bytes
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                cx.waker().wake_by_ref();
-                Unread::Nothing
             }
             Ok(0) | Err(_) => Unread::End,
         }
@@ -162,7 +183,7 @@ impl ClientSocket {
     }
 
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.has_unread.store(false, Ordering::Relaxed);
+        self.last.store(last::READ, Ordering::Relaxed);
         if self.forgotten.load(Ordering::Relaxed) {
             match self.read_unasked(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
