@@ -105,7 +105,10 @@ fn find<const COUNT: usize>(bytes: &[u8], from: usize, wanted: [u8; COUNT]) -> O
 mod tests {
     use super::*;
 
-    fn lines(text: &str) -> Option<(u16, Vec<(&str, &str)>, &str)> {
+    /// Status, names with values, and what comes behind.
+    type Lines<'t> = (u16, Vec<(&'t str, &'t str)>, &'t str);
+
+    fn lines(text: &str) -> Option<Lines<'_>> {
         let mut fields = [Field::EMPTY; PLAIN_FIELDS];
         let plain = Plain::find(text.as_bytes(), &mut fields)?;
         let line = |field: &Field| {
