@@ -13,8 +13,8 @@ use std::time::Duration;
 
 /// Reveille's default bound per target.
 const MOST_PER_TARGET: usize = 1_000;
-/// The design's bound for 10,000 of them, as KiB of each.
-const TARGET_KIB: f64 = 200.0 * 1024.0 / 10_000.0;
+/// The goal of the data plane, KiB of each.
+const TARGET_KIB: f64 = 16.0;
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// Options of `held`.

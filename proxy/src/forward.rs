@@ -48,6 +48,7 @@ use http::{Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Body;
 use job::{Job, Outcome};
 use limits::Limits;
+use tokio::time::Instant;
 
 /// Serves one request of `caller`.
 ///
@@ -59,7 +60,8 @@ pub(crate) async fn forward(
     request: Request<RequestBody>,
 ) -> Response<ProxyBody> {
     let client = caller.connection();
-    let begun_us = shared.clock.now_us();
+    let now = Instant::now();
+    let begun_us = shared.clock.at_us(now);
     let is_grpc = grpc::is_call(&request);
     let is_connect = request.method() == Method::CONNECT;
     let mut journal = Journal::begin(shared, client, &request, begun_us);
@@ -96,7 +98,7 @@ pub(crate) async fn forward(
     };
     let target = route.target.clone();
     let mut in_flight = begin(target, client.worker, request.method(), begun_us);
-    let limits = Limits::of(&route, &shared.config)
+    let limits = Limits::of(&route, &shared.config, now)
         .within(is_grpc.then(|| grpc::timeout(request.headers())).flatten());
 
     // 3. to 6. Pick an endpoint (or wait for one), rewrite the head, send.

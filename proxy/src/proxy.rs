@@ -18,7 +18,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
 /// How often idle upstream connections are looked through.
@@ -296,9 +296,13 @@ async fn close_idle_upstreams(shared: Arc<Shared>) {
     let mut every = tokio::time::interval(SWEEP);
     loop {
         every.tick().await;
+        // Many routes may lead to the same endpoints.
+        let mut seen = HashSet::new();
         for route in shared.routes.load_full().routes() {
             for endpoint in route.target.endpoints().iter() {
-                endpoint.close_idle(shared.config.upstream_idle_timeout);
+                if seen.insert(Arc::as_ptr(endpoint)) {
+                    endpoint.close_idle(shared.config.upstream_idle_timeout);
+                }
             }
         }
     }

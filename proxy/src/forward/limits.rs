@@ -21,7 +21,8 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn of(route: &Route, config: &ProxyConfig) -> Self {
+    /// Of a request that came just `now`.
+    pub(super) fn of(route: &Route, config: &ProxyConfig, now: Instant) -> Self {
         let limit = |own: Option<Duration>, default: Duration| {
             Some(own.unwrap_or(default)).filter(|limit| !limit.is_zero())
         };
@@ -30,7 +31,7 @@ impl Limits {
         let has_fallback = route.cold_start.fallback.is_some();
         let request = limit(timeouts.request, config.request_timeout);
         Self {
-            request: request.map(|limit| Instant::now() + limit),
+            request: request.map(|limit| now + limit),
             grpc: None,
             readiness: readiness.or(has_fallback.then_some(FALLBACK_AFTER)),
             response_header: limit(timeouts.response_header, config.response_header_timeout),

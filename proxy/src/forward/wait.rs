@@ -9,6 +9,7 @@ use crate::{
     in_flight::InFlight,
     journal::HoldEnd,
     route::Instead,
+    server::Transport,
 };
 use std::sync::atomic::Ordering;
 use tokio::time::Instant;
@@ -72,7 +73,10 @@ impl Job<'_> {
             self.waits_for = self.what_is_missing();
             Instant::now()
         });
+        // In clear, the connection keeps that buffer for what comes next.
+        let is_plain = self.may_leave_unseen && self.client.peer.transport == Transport::Clear;
         if self.held_since.is_none()
+            && !is_plain
             && let Some(request) = &mut self.request
         {
             headers::let_go_of_buffer(request);
@@ -94,7 +98,7 @@ impl Job<'_> {
             biased;
             waited = self.wait() => waited,
             refusal = expire(deadline) => Err(refusal),
-            // hyper notices a client that leaves, unless bytes are unread.
+            // The connection notices a client that leaves, unless bytes are unread.
             () = client.gone(), if may_leave_unseen => Err(Refusal::ClientGone),
             () = shared.drain.deadline() => Err(Refusal::Draining),
         };

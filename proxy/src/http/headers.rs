@@ -61,7 +61,9 @@ pub(crate) fn expects_continue<B>(request: &mut Request<B>, version: Version) ->
 /// When `100-continue` is met is up to the endpoint; over HTTP/1.1, hyper tells
 /// the client when its body is first wanted.
 pub(crate) fn check_expectation<B>(request: &Request<B>) -> Result<(), ()> {
-    if !request.headers().contains_key(header::EXPECT) || request.version() < Version::HTTP_11 {
+    // Seldom there, and to compare with a few names costs less than a look-up.
+    let is_there = request.headers().keys().any(|name| name == header::EXPECT);
+    if !is_there || request.version() < Version::HTTP_11 {
         return Ok(());
     }
     let mut values = request.headers().get_all(header::EXPECT).iter();
@@ -73,34 +75,66 @@ pub(crate) fn check_expectation<B>(request: &Request<B>) -> Result<(), ()> {
     }
 }
 
+/// Which of the headers that need a hand are there.
+///
+/// One look at the names that are there costs less than a look-up for each
+/// that could be: most messages have one of them, or none. And a length tells
+/// most of them apart.
+#[derive(Clone, Copy, Debug, Default)]
+struct Present {
+    connection: bool,
+    te: bool,
+    upgrade: bool,
+    /// `Keep-Alive`, `Proxy-Connection` or `Transfer-Encoding`.
+    others: bool,
+    /// Something of `X-Forwarded-`.
+    forwarded: bool,
+}
+
+impl Present {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut present = Self::default();
+        for name in headers.keys() {
+            match name.as_str().len() {
+                2 => present.te |= name == header::TE,
+                7 => present.upgrade |= name == header::UPGRADE,
+                10 => {
+                    present.connection |= name == header::CONNECTION;
+                    present.others |= name == KEEP_ALIVE;
+                }
+                15 => present.forwarded |= name == FORWARDED_FOR,
+                16 => {
+                    present.others |= name == PROXY_CONNECTION;
+                    present.forwarded |= name == FORWARDED_HOST || name == FORWARDED_PORT;
+                }
+                17 => {
+                    present.others |= name == header::TRANSFER_ENCODING;
+                    present.forwarded |= name == FORWARDED_PROTO;
+                }
+                _ => {}
+            }
+        }
+        present
+    }
+}
+
 /// Removes what is meant for one hop only (RFC 9110 section 7.6.1): the
 /// headers that `Connection` names, and those that always are. Says whether
 /// `TE: trailers` is left, the one such thing that a proxy passes on (gRPC
 /// needs it).
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> bool {
-    // One look at the names that are there costs less than a look-up for each
-    // that could be: most messages have one of them, or none. And a length
-    // tells most of them apart.
-    let (mut connection, mut te, mut others) = (false, false, false);
-    for name in headers.keys() {
-        match name.as_str().len() {
-            2 => te |= name == header::TE,
-            7 => others |= name == header::UPGRADE,
-            10 => {
-                connection |= name == header::CONNECTION;
-                others |= name == KEEP_ALIVE;
-            }
-            16 => others |= name == PROXY_CONNECTION,
-            17 => others |= name == header::TRANSFER_ENCODING,
-            _ => {}
-        }
-    }
+    let present = Present::of(headers);
+    strip(headers, present)
+}
+
+fn strip(headers: &mut HeaderMap, present: Present) -> bool {
+    let Present { connection, te, .. } = present;
     // Connection may name TE, and should.
     let trailers = te && trailers::are_accepted(headers);
     if connection {
         strip_named_by_connection(headers);
     }
-    if others {
+    if present.upgrade || present.others {
         for name in ALWAYS_STRIPPED {
             headers.remove(name);
         }
@@ -209,7 +243,8 @@ pub(crate) fn frame_body<B>(request: &mut Request<B>) {
 /// `peer` is about if it is trusted; for a stranger, see [`of_stranger`]. Says
 /// what it asks for.
 pub(crate) fn rewrite_request<B>(request: &mut Request<B>, peer: &Peer) -> Asked {
-    let asks_upgrade = asks_upgrade(request);
+    let present = Present::of(request.headers());
+    let asks_upgrade = present.upgrade && asks_upgrade(request);
     if let Some(authority) = request.uri().authority() {
         // Absolute form, or HTTP/2: the authority is the Host.
         if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
@@ -223,7 +258,7 @@ pub(crate) fn rewrite_request<B>(request: &mut Request<B>, peer: &Peer) -> Asked
     let asks_trailers = if asks_upgrade {
         strip_all_but_upgrade(headers)
     } else {
-        strip_hop_by_hop(headers)
+        strip(headers, present)
     };
     if asks_trailers {
         // RFC 9110 section 10.1.4.
@@ -232,7 +267,7 @@ pub(crate) fn rewrite_request<B>(request: &mut Request<B>, peer: &Peer) -> Asked
     merge_cookies(headers);
     if peer.is_trusted {
         forward_trusted(headers, peer);
-    } else {
+    } else if present.forwarded {
         forget_forwarded(headers);
     }
     Asked {
@@ -243,20 +278,13 @@ pub(crate) fn rewrite_request<B>(request: &mut Request<B>, peer: &Peer) -> Asked
 
 /// What a stranger says about earlier hops is not passed on.
 pub(crate) fn forget_forwarded(headers: &mut HeaderMap) {
-    // Nearly always, there is nothing of it.
-    let is_ours = |name: &HeaderName| {
-        let name = name.as_str();
-        (15..=17).contains(&name.len()) && name.starts_with("x-forwarded-")
-    };
-    if headers.keys().any(is_ours) {
-        for name in [
-            FORWARDED_FOR,
-            FORWARDED_HOST,
-            FORWARDED_PROTO,
-            FORWARDED_PORT,
-        ] {
-            headers.remove(name);
-        }
+    for name in [
+        FORWARDED_FOR,
+        FORWARDED_HOST,
+        FORWARDED_PROTO,
+        FORWARDED_PORT,
+    ] {
+        headers.remove(name);
     }
 }
 

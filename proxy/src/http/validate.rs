@@ -152,9 +152,12 @@ const NAME_BYTES: [bool; 256] = {
 /// too: the client had no host to name.
 fn is_host(value: &[u8]) -> bool {
     let is_name = |byte: &u8| NAME_BYTES[usize::from(*byte)];
-    let Some(end) = value.iter().position(|byte| !is_name(byte)) else {
+    // Nearly always, so without a branch for each.
+    if value.iter().fold(true, |all, byte| all & is_name(byte)) {
         return is_well_encoded(value);
-    };
+    }
+    let end = value.iter().position(|byte| !is_name(byte));
+    let end = end.unwrap_or(value.len());
     let (name, rest) = value.split_at(end);
     match rest {
         [b':', port @ ..] => !name.is_empty() && is_port(port) && is_well_encoded(name),

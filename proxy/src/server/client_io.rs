@@ -59,6 +59,11 @@ impl ClientIo {
         self.unread = bytes;
     }
 
+    /// Not encrypted: what comes out of the socket is what the client says.
+    pub(super) fn is_clear(&self) -> bool {
+        matches!(self.carrier, Carrier::Clear(_))
+    }
+
     pub(crate) fn socket(&self) -> &ClientSocket {
         match &self.carrier {
             Carrier::Clear(raw) => &raw.0,

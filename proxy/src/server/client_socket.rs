@@ -6,16 +6,21 @@
 //! bytes. To be told of news only, it has to forget that bytes are there;
 //! [`RawIo`] makes up for that by trying the socket before it trusts the
 //! runtime's knowledge again.
+//!
+//! For requests that an endpoint works on, [`ClientSocket::look`] is enough:
+//! it sees the end of the stream if nothing comes before it. hyper could do
+//! that too, but by reading, into a new buffer for each request.
 
 use super::activity::Activity;
 use socket2::SockRef;
 use std::{
     io::{self, IoSlice, Read},
+    mem::MaybeUninit,
     net::Shutdown,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -31,7 +36,28 @@ pub(crate) struct ClientSocket {
     /// Readiness was forgotten: bytes may be there although the runtime does
     /// not know.
     forgotten: AtomicBool,
+    /// What happened last: see [`last`].
+    last: AtomicU8,
     activity: Arc<Activity>,
+}
+
+/// What was last done about reading.
+mod last {
+    /// Whoever reads asked for bytes.
+    pub(super) const READ: u8 = 0;
+    /// A look found bytes.
+    pub(super) const FOUND: u8 = 1;
+    /// A look found nothing.
+    pub(super) const QUIET: u8 = 2;
+}
+
+/// What there is to read from a client, see [`ClientSocket::look`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    Nothing,
+    Bytes,
+    /// Only the end of the stream.
+    End,
 }
 
 impl ClientSocket {
@@ -39,6 +65,7 @@ impl ClientSocket {
         Arc::new(Self {
             stream,
             forgotten: AtomicBool::new(false),
+            last: AtomicU8::new(last::READ),
             activity,
         })
     }
@@ -59,6 +86,62 @@ impl ClientSocket {
                 Ok(ready) if !ready.is_read_closed() => {}
                 _ => return,
             }
+        }
+    }
+
+    /// What is there to read? Reads nothing, and wakes the task when something
+    /// comes where nothing was; bytes hide what comes behind them. Costs no
+    /// system call while nothing happens.
+    ///
+    /// For the task that reads from the socket, and only if it is in clear:
+    /// TLS has to read to know the end.
+    pub(super) fn look(&self, cx: &mut Context<'_>) -> Unread {
+        let last = self.last.load(Ordering::Relaxed);
+        if last == last::FOUND {
+            return Unread::Bytes;
+        }
+        self.last.store(last::QUIET, Ordering::Relaxed);
+        let peek = || loop {
+            match SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                seen => return seen,
+            }
+        };
+        let would_block = |seen: &io::Result<usize>| matches!(seen, Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+        if self.forgotten.load(Ordering::Relaxed) {
+            let seen = peek();
+            if !would_block(&seen) {
+                return self.found(&seen);
+            }
+            self.forgotten.store(false, Ordering::Relaxed);
+        }
+        loop {
+            match self.stream.poll_read_ready(cx) {
+                Poll::Pending => return Unread::Nothing,
+                Poll::Ready(Err(_)) => return Unread::End,
+                // It did not read to the end, and most likely goes on with
+                // it: it would be a waste to ask before.
+                Poll::Ready(Ok(())) if last == last::READ => {
+                    cx.waker().wake_by_ref();
+                    return Unread::Nothing;
+                }
+                Poll::Ready(Ok(())) => {
+                    let seen = self.stream.try_io(Interest::READABLE, peek);
+                    if !would_block(&seen) {
+                        return self.found(&seen);
+                    }
+                }
+            }
+        }
+    }
+
+    fn found(&self, seen: &io::Result<usize>) -> Unread {
+        match seen {
+            Ok(1..) => {
+                self.last.store(last::FOUND, Ordering::Relaxed);
+                Unread::Bytes
+            }
+            Ok(0) | Err(_) => Unread::End,
         }
     }
 
@@ -100,6 +183,7 @@ impl ClientSocket {
     }
 
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.last.store(last::READ, Ordering::Relaxed);
         if self.forgotten.load(Ordering::Relaxed) {
             match self.read_unasked(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -202,6 +286,7 @@ impl AsyncWrite for RawIo {
 pub(super) mod tests {
     use super::*;
     use crate::server::{Drain, sweep::Sweep};
+    use std::future::poll_fn;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
@@ -236,6 +321,43 @@ pub(super) mod tests {
         client.write_all(b" and more").await.expect("sent");
         drop(client);
         watch.await.expect("notices");
+    }
+
+    #[tokio::test]
+    async fn a_look_sees_the_end_unless_bytes_come_first() {
+        let look = async |io: &RawIo, wanted| {
+            poll_fn(|cx| match io.0.look(cx) {
+                found if found == wanted => Poll::Ready(()),
+                found => {
+                    assert_eq!(found, Unread::Nothing);
+                    Poll::Pending
+                }
+            })
+            .await;
+        };
+        let (mut client, mut io) = pair().await;
+        look(&io, Unread::Nothing).await;
+        client.write_all(b"ab").await.expect("sent");
+        look(&io, Unread::Bytes).await;
+        client.shutdown().await.expect("open");
+        assert_eq!(io.read_u8().await.expect("a byte"), b'a');
+        look(&io, Unread::Bytes).await;
+        assert_eq!(io.read_u8().await.expect("a byte"), b'b');
+        look(&io, Unread::End).await;
+    }
+
+    #[tokio::test]
+    async fn a_look_after_a_watch_asks_the_socket_itself() {
+        let (mut client, io) = pair().await;
+        client.write_all(b"unread").await.expect("sent");
+        io.0.stream.readable().await.expect("bytes arrive");
+        tokio::select! {
+            biased;
+            () = io.0.gone() => panic!("the client is still there"),
+            () = tokio::task::yield_now() => {}
+        }
+        let seen = poll_fn(|cx| Poll::Ready(io.0.look(cx))).await;
+        assert_eq!(seen, Unread::Bytes, "without a new event");
     }
 
     #[tokio::test]

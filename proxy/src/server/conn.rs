@@ -326,7 +326,10 @@ async fn arrival(io: &mut ClientIo, activity: &Activity, bytes: &mut BytesMut) -
         if orders & order::DRAIN != 0 && bytes.is_empty() {
             return Poll::Ready(Arrival::Close);
         }
-        match activity.verdict().filter(|_| orders != 0) {
+        if orders == 0 {
+            return Poll::Pending;
+        }
+        match activity.verdict() {
             Some(Verdict::TooSlow) => Poll::Ready(Arrival::TooSlow),
             Some(_) => Poll::Ready(Arrival::Close),
             None => Poll::Pending,

@@ -11,6 +11,7 @@
 //! It must refuse nothing that is sound: where it does not know, it follows
 //! hyper, which ends the connection after whatever it cannot read.
 
+use crate::http::length;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -101,6 +102,14 @@ impl Verdicts {
     pub(crate) fn stays_http(&self, number: u32) {
         if self.asks_switch.load(Ordering::Relaxed) == number {
             self.asks_switch.store(NONE, Ordering::Relaxed);
+        }
+    }
+
+    /// More came while a request is in progress, and nobody has read it.
+    pub(super) fn more_came(&self) {
+        let asks_switch = self.asks_switch.load(Ordering::Relaxed);
+        if asks_switch != NONE {
+            self.refuse(asks_switch.wrapping_add(1), Fault::Unasked);
         }
     }
 
@@ -303,7 +312,7 @@ impl HeadScan {
             seen.request_line = true;
             if line == b"PRI * HTTP/2.0" {
                 self.at = At::Off;
-            } else if line.contains(&b'#') {
+            } else if memchr::memchr(b'#', line).is_some() {
                 seen.fault = Some(Fault::Fragment);
             }
             return;
@@ -319,7 +328,7 @@ impl HeadScan {
             seen.content_length = true;
             // Of several, hyper takes those that agree; with one that is no
             // length and no Transfer-Encoding, it ends the connection.
-            seen.length = line.get(15..).and_then(length).unwrap_or(0);
+            seen.length = line.get(15..).and_then(length::parse).unwrap_or(0);
         } else if has_colon_at(7) && is_named(line, b"upgrade") {
             seen.upgrade = true;
         }
@@ -366,11 +375,17 @@ impl HeadScan {
 }
 
 /// Is it a line of a head that says nothing about framing? Most are, and their
-/// first letter tells.
+/// first letter and the place of their colon tell.
 #[inline]
 fn says_nothing(line: &[u8]) -> bool {
+    let has_colon_at = |at: usize| line.get(at) == Some(&b':');
     match line {
-        [first, .., b'\r'] => !matches!(first | 0x20, b'c' | b't' | b'u'),
+        [first, .., b'\r'] => match first | 0x20 {
+            b'c' => !has_colon_at(14),
+            b't' => !has_colon_at(17),
+            b'u' => !has_colon_at(7),
+            _ => true,
+        },
         _ => false,
     }
 }
@@ -378,17 +393,6 @@ fn says_nothing(line: &[u8]) -> bool {
 fn is_named(line: &[u8], name: &[u8]) -> bool {
     line.get(..name.len())
         .is_some_and(|known| known.eq_ignore_ascii_case(name))
-}
-
-fn length(value: &[u8]) -> Option<u64> {
-    let digits = value.trim_ascii();
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |length, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        length.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 /// The size in the line before a chunk (RFC 9112 section 7.1): hexadecimal

@@ -3,6 +3,7 @@
 use super::{
     activity::{Orders, Stage, Verdict, order},
     client_io::ClientIo,
+    client_socket::Unread,
     conn::{self, LAST_WORDS},
     exchange::{Served, exchange},
     head_scan::Scanned,
@@ -35,6 +36,8 @@ pub(super) enum After {
 enum End {
     Ended(hyper::Result<()>),
     Due(Verdict),
+    /// The client left in the middle of a request.
+    Left,
     Cut,
 }
 
@@ -48,10 +51,14 @@ pub(super) async fn serve(served: &Served, io: ClientIo) -> Result<After, hyper:
     // What has arrived must be seen before the drain, which ends a connection
     // on which nobody asks for anything.
     let mut must_look = io.has_unread();
+    // hyper notices a client that leaves in the middle by reading. That takes
+    // another buffer, so where a look is enough we do it.
+    let is_clear = io.is_clear();
     let service = service_fn(|request| exchange(served.clone(), request));
     let io = Scanned::new(io, client.verdicts.clone());
     let io = TokioIo::new(InterimIo::new(io, client.interim.clone()));
-    let mut connection = builder(&served.0.config.clients).serve_connection(io, service);
+    let mut builder = builder(&served.0.config.clients);
+    let mut connection = builder.half_close(is_clear).serve_connection(io, service);
     let mut orders = Orders::of(activity);
     let mut is_draining = false;
     let end = poll_fn(|cx| {
@@ -80,10 +87,19 @@ pub(super) async fn serve(served: &Served, io: ClientIo) -> Result<After, hyper:
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
             return Poll::Ready(End::Ended(ended));
         }
-        match activity.verdict().filter(|_| orders != 0) {
-            Some(verdict) => Poll::Ready(End::Due(verdict)),
-            None => Poll::Pending,
+        if is_clear && !activity.is_free() {
+            match client.socket.look(cx) {
+                Unread::Nothing => {}
+                Unread::Bytes => client.verdicts.more_came(),
+                Unread::End => return Poll::Ready(End::Left),
+            }
         }
+        if orders != 0
+            && let Some(verdict) = activity.verdict()
+        {
+            return Poll::Ready(End::Due(verdict));
+        }
+        Poll::Pending
     })
     .await;
     let due = match end {
@@ -102,6 +118,7 @@ pub(super) async fn serve(served: &Served, io: ClientIo) -> Result<After, hyper:
             return Ok(After::Closed);
         }
         End::Due(verdict) => Some(verdict),
+        End::Left => return Ok(After::Closed),
         End::Cut => {
             // Held requests were refused at this moment; give their answers
             // one chance to get out.

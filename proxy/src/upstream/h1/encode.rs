@@ -2,7 +2,7 @@
 //! comes, never more than one piece of it in hand.
 
 use crate::{
-    http::{UploadBody, headers},
+    http::{UploadBody, headers, length},
     server::Peer,
     upstream::UpstreamError,
 };
@@ -68,7 +68,7 @@ impl Outgoing {
             Framing::Chunked
         } else {
             let length = headers.get(header::CONTENT_LENGTH);
-            let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+            let length = length.and_then(|length| length::parse(length.as_bytes()));
             Framing::Length(length.ok_or(UpstreamError::Malformed("a body of unknown length"))?)
         };
         let announced = match framing {

@@ -1,9 +1,14 @@
 //! Heads of answers (RFC 9112 sections 4 to 6).
 
+use super::{
+    arena, names,
+    plain::{Field, PLAIN_FIELDS, Plain},
+};
+use crate::http::length;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use hyper::ext::ReasonPhrase;
-use std::mem::MaybeUninit;
+use std::{mem::MaybeUninit, ops::Range};
 
 /// The largest head of an answer.
 pub(super) const MOST_BYTES: usize = 64 * 1024;
@@ -50,6 +55,26 @@ pub(super) fn parse(
     method: &Method,
     headers: &mut HeaderMap,
 ) -> Result<Option<Parsed>, &'static str> {
+    // Nearly all of them are plain.
+    let mut fields = [const { Field::EMPTY }; PLAIN_FIELDS];
+    if let Some(plain) = Plain::find(bytes, &mut fields) {
+        let lines = plain.fields.iter().map(|field| {
+            let name = bytes.get(field.start..field.colon).unwrap_or_default();
+            (name, field.colon + 1..field.end)
+        });
+        let line = (plain.status, None, true);
+        return read(bytes, plain.end, line, lines, method, headers).map(Some);
+    }
+    parse_any(bytes, method, headers)
+}
+
+/// Likewise, whatever it looks like.
+#[cold]
+fn parse_any(
+    bytes: &[u8],
+    method: &Method,
+    headers: &mut HeaderMap,
+) -> Result<Option<Parsed>, &'static str> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut head = httparse::Response::new(&mut []);
     let parser = httparse::ParserConfig::default();
@@ -59,23 +84,39 @@ pub(super) fn parse(
         Err(httparse::Error::TooManyHeaders) => return Err("an answer with too many headers"),
         Err(_) => return Err("an answer whose head is not HTTP/1"),
     };
+    let status = head.code.ok_or("an answer without a status")?;
+    let status = StatusCode::from_u16(status).map_err(|_| "an answer with an invalid status")?;
+    if end <= MOST_BYTES && status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(Some(Parsed::Interim(status, end)));
+    }
+    let lines = head.headers.iter().map(|field| {
+        let at = field.value.as_ptr().addr() - bytes.as_ptr().addr();
+        (field.name.as_bytes(), at..at + field.value.len())
+    });
+    let line = (status, head.reason, head.version == Some(1));
+    read(bytes, end, line, lines, method, headers).map(Some)
+}
+
+/// A whole final head that ends at `end`: its status, its reason, whether it
+/// is of HTTP/1.1, and its lines as names and where their values are.
+fn read<'b>(
+    bytes: &'b [u8],
+    end: usize,
+    (status, reason, is_http_11): (StatusCode, Option<&str>, bool),
+    lines: impl Iterator<Item = (&'b [u8], Range<usize>)>,
+    method: &Method,
+    headers: &mut HeaderMap,
+) -> Result<Parsed, &'static str> {
     if end > MOST_BYTES {
         return Err(TOO_LARGE);
     }
-    let status = head.code.ok_or("an answer without a status")?;
-    let status = StatusCode::from_u16(status).map_err(|_| "an answer with an invalid status")?;
-    if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(Some(Parsed::Interim(status, end)));
-    }
-    let is_http_11 = head.version == Some(1);
-    let all = Bytes::copy_from_slice(bytes);
+    let all = arena::copy(bytes);
     headers.clear();
     let mut fields = Fields::default();
-    for field in head.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes())
-            .map_err(|_| "an answer with an invalid header name")?;
-        let at = field.value.as_ptr().addr() - bytes.as_ptr().addr();
-        let value = HeaderValue::from_maybe_shared(all.slice(at..at + field.value.len()))
+    for (name, at) in lines {
+        let name = names::read(name).map_err(|_| "an answer with an invalid header name")?;
+        let at = trimmed(bytes, at);
+        let value = HeaderValue::from_maybe_shared(all.slice(at))
             .map_err(|_| "an answer with an invalid header value")?;
         if fields.look(&name, &value)? == Scope::EndToEnd {
             headers.append(name, value);
@@ -87,11 +128,24 @@ pub(super) fn parse(
     }
     let head = Head {
         status,
-        reason: head.reason.and_then(|reason| unusual(status, reason)),
+        reason: reason.and_then(|reason| unusual(status, reason)),
         framing: fields.framing(status, method, is_http_11)?,
         keeps_alive: fields.keeps_alive(is_http_11),
     };
-    Ok(Some(Parsed::Final(head, all.slice(end..))))
+    Ok(Parsed::Final(head, all.slice(end..)))
+}
+
+/// The part without spaces around it (RFC 9112 section 5.1).
+fn trimmed(bytes: &[u8], at: Range<usize>) -> Range<usize> {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let Range { mut start, mut end } = at;
+    while start < end && is_space(bytes.get(start)) {
+        start += 1;
+    }
+    while start < end && is_space(bytes.get(end - 1)) {
+        end -= 1;
+    }
+    start..end
 }
 
 pub(super) fn unusual(status: StatusCode, reason: &str) -> Option<ReasonPhrase> {
@@ -123,22 +177,22 @@ struct Fields {
 impl Fields {
     fn look(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<Scope, &'static str> {
         // Told apart by length first: most fields are none of them.
-        let length = name.as_str().len();
-        if length == 14 && name == header::CONTENT_LENGTH {
+        let letters = name.as_str().len();
+        if letters == 14 && name == header::CONTENT_LENGTH {
             for text in value.as_bytes().split(|&byte| byte == b',') {
                 let length =
-                    decimal(text.trim_ascii()).ok_or("an answer with an invalid Content-Length")?;
+                    length::parse(text).ok_or("an answer with an invalid Content-Length")?;
                 if self.length.is_some_and(|known| known != length) {
                     return Err("an answer with several Content-Lengths");
                 }
                 self.length = Some(length);
             }
-        } else if length == 17 && name == header::TRANSFER_ENCODING {
+        } else if letters == 17 && name == header::TRANSFER_ENCODING {
             let last = value.as_bytes().rsplit(|&byte| byte == b',').next();
             let last = last.unwrap_or_default().trim_ascii();
             self.transfer_encoding = Some(last.eq_ignore_ascii_case(b"chunked"));
             return Ok(Scope::ThisHop);
-        } else if length == 10 && name == header::CONNECTION {
+        } else if letters == 10 && name == header::CONNECTION {
             let mut names_others = false;
             for token in value.as_bytes().split(|&byte| byte == b',') {
                 let token = token.trim_ascii();
@@ -182,15 +236,6 @@ impl Fields {
         let ambiguous = self.transfer_encoding.is_some() && self.length.is_some();
         !self.close && !ambiguous && (is_http_11 || self.keep_alive)
     }
-}
-
-fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    text.iter().try_fold(0_u64, |sum, digit| {
-        sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-    })
 }
 
 #[cfg(test)]

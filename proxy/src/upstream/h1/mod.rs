@@ -6,11 +6,13 @@
 //! take the place of the request's. What that saves is in the README of the
 //! load tests.
 //!
-//! `encode.rs` writes heads and bodies, `head.rs` reads heads, `chunked.rs`
-//! and `body.rs` read bodies, `exchange.rs` does one request, `linger.rs` the
+//! `encode.rs` writes heads and bodies, `head.rs` reads heads (`plain.rs` the
+//! usual ones; with `names.rs` and `arena.rs`, hardly ever by allocating),
+//! `chunked.rs` and `body.rs` read bodies, `exchange.rs` does one request, `linger.rs` the
 //! rest of one that was answered early; `interim.rs` passes 1xx on;
 //! `connection.rs` is what is left of a connection between two requests.
 
+mod arena;
 mod body;
 mod chunked;
 mod connection;
@@ -19,6 +21,8 @@ mod exchange;
 mod head;
 mod interim;
 mod linger;
+mod names;
+mod plain;
 mod send;
 mod switched;
 
