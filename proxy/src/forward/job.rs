@@ -325,7 +325,7 @@ impl<'a> Job<'a> {
             relay: self.relays_interim.then_some(&relay),
             continue_within: self
                 .expects_continue
-                .then_some(self.shared.config.continue_timeout),
+                .then_some(&self.shared.config.continue_timeout),
             is_on_http2: !self.may_leave_unseen,
             stranger: (!client.peer.is_trusted).then_some(&client.peer),
         };

@@ -12,11 +12,13 @@ use std::{
 };
 use tokio::time::{Sleep, sleep};
 
-/// A body that is not asked for yet.
+/// A body that is not asked for yet. Boxed: few requests have one.
 #[derive(Debug)]
-pub(super) struct Expectation {
-    /// Boxed: few requests have one.
-    waited: Pin<Box<Sleep>>,
+pub(super) struct Expectation(Box<Waiting>);
+
+#[derive(Debug)]
+struct Waiting {
+    limit: Pin<Box<Sleep>>,
     is_met: bool,
 }
 
@@ -24,23 +26,23 @@ impl Expectation {
     /// What a request expects of its endpoint, if it expects something.
     pub(super) fn of(asker: Asker<'_>) -> Option<Self> {
         let limit = asker.continue_within?;
-        Some(Self {
-            waited: Box::pin(sleep(limit)),
+        Some(Self(Box::new(Waiting {
+            limit: Box::pin(sleep(*limit)),
             is_met: false,
-        })
+        })))
     }
 
     /// The endpoint said 100.
     pub(super) fn met(&mut self) {
-        self.is_met = true;
+        self.0.is_met = true;
     }
 
     /// Ready: the body is to be asked for.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_met {
+        if self.0.is_met {
             return Poll::Ready(());
         }
-        self.waited.as_mut().poll(cx)
+        self.0.limit.as_mut().poll(cx)
     }
 }
 

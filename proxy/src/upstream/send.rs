@@ -45,7 +45,7 @@ pub(crate) struct Asker<'a> {
     /// Where interim answers go; None: nowhere.
     pub(crate) relay: Option<&'a Relay<'a>>,
     /// It waits to be asked for its body. An endpoint has so long to do it.
-    pub(crate) continue_within: Option<Duration>,
+    pub(crate) continue_within: Option<&'a Duration>,
     /// It can be told that the rest of its request is of no use.
     pub(crate) is_on_http2: bool,
     /// The peer, if what it says about earlier hops is not believed: then the

@@ -121,7 +121,11 @@ fn uploads_arrive_whole_in_each_version_also_to_a_sleeping_target() {
 fn early_hints_reach_curl_before_the_answer() {
     let reveille = started();
     for (flag, hint, first) in [
-        ("--http1.1", "HTTP/1.1 103 Early Hints", "HTTP/1.1 200 OK\r\n"),
+        (
+            "--http1.1",
+            "HTTP/1.1 103 Early Hints",
+            "HTTP/1.1 200 OK\r\n",
+        ),
         ("--http2-prior-knowledge", "HTTP/2 103 ", "HTTP/2 200 \r\n"),
     ] {
         for _ in 0..2 {

@@ -97,15 +97,16 @@ async fn until_reset(
 fn frame(head: &mut response::Parts, body: &ProxyBody, method: &Method) -> bool {
     let is_bodiless =
         head.status == StatusCode::NO_CONTENT || head.status == StatusCode::NOT_MODIFIED;
-    if !matches!(body, ProxyBody::Upstream(_)) {
-        // Our own words are made for any client.
-        headers::strip_hop_by_hop(&mut head.headers);
-    }
     let has_body = !body.is_end_stream() && !is_bodiless;
-    if has_body && let Some(length) = body.size_hint().exact() {
-        let length = || HeaderValue::from(length);
-        let headers = &mut head.headers;
-        headers.entry(header::CONTENT_LENGTH).or_insert_with(length);
+    // An endpoint's answer was framed by it. Our own words are made for any
+    // client.
+    if !matches!(body, ProxyBody::Upstream(_)) {
+        headers::strip_hop_by_hop(&mut head.headers);
+        if has_body && let Some(length) = body.size_hint().exact() {
+            let length = || HeaderValue::from(length);
+            let headers = &mut head.headers;
+            headers.entry(header::CONTENT_LENGTH).or_insert_with(length);
+        }
     }
     has_body && *method != Method::HEAD
 }
