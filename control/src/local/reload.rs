@@ -45,6 +45,9 @@ impl Reloader {
         autoscaler: Arc<Objects>,
         reloads: Arc<Reloads>,
     ) -> Self {
+        if files.read_once().is_none() {
+            reloads.follow(files.paths());
+        }
         Self {
             files,
             every,
@@ -69,7 +72,6 @@ impl Reloader {
                 return;
             }
         };
-        self.reloads.follow(self.files.paths());
         let mut ticks = interval(self.every.unwrap_or(Duration::from_secs(3_600)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
