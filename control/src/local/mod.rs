@@ -2,11 +2,12 @@
 //!
 //! `world.rs` makes targets of manifests, `services.rs` what serves them,
 //! `connectors.rs` TLS towards that, `scaled.rs` what scales it; `reload.rs`
-//! does it again when the files change, and `reloads.rs` remembers how that
-//! went. `examples.rs` holds the manifests that the binary brings along;
+//! does it again when the files change, on the thread of `disk.rs`, and
+//! `reloads.rs` remembers how that went. `examples.rs` holds the manifests that the binary brings along;
 //! `hello.rs` is the workload of the built-in example.
 
 pub mod connectors;
+mod disk;
 pub mod examples;
 pub mod hello;
 mod reload;

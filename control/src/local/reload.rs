@@ -3,7 +3,7 @@
 //! Run by the composition root from the start until the stop. A set is applied
 //! as a whole or not at all: with any error in it, what is served stays.
 
-use super::{Plan, Reloads, World};
+use super::{Plan, Reloads, World, disk::Disk};
 use crate::{
     autoscaler::Objects,
     manifest::{Files, Manifests, Problem, Severity},
@@ -11,7 +11,6 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::Notify,
-    task::spawn_blocking,
     time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
@@ -46,6 +45,9 @@ impl Reloader {
         autoscaler: Arc<Objects>,
         reloads: Arc<Reloads>,
     ) -> Self {
+        if files.read_once().is_none() {
+            reloads.follow(files.paths());
+        }
         Self {
             files,
             every,
@@ -63,17 +65,23 @@ impl Reloader {
             tracing::info!(%path, "can be read only once: manifests are not reloaded");
             return;
         }
-        self.reloads.follow(self.files.paths());
+        let disk = match Disk::start() {
+            Ok(disk) => disk,
+            Err(error) => {
+                tracing::error!(%error, "no thread for it: manifests are not reloaded");
+                return;
+            }
+        };
         let mut ticks = interval(self.every.unwrap_or(Duration::from_secs(3_600)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = self.asked.notified() => self.reload().await,
+                () = self.asked.notified() => self.reload(&disk).await,
                 _ = ticks.tick(), if self.every.is_some() => {
-                    if self.has_changed().await {
-                        self.reload().await;
+                    if self.has_changed(&disk).await {
+                        self.reload(&disk).await;
                     }
                 }
             }
@@ -81,8 +89,8 @@ impl Reloader {
     }
 
     /// Are the files others than were read last, and done with changing?
-    async fn has_changed(&self) -> bool {
-        let mut before = self.look().await;
+    async fn has_changed(&self, disk: &Disk) -> bool {
+        let mut before = self.look(disk).await;
         if !self.files.differs(before) {
             return false;
         }
@@ -91,7 +99,7 @@ impl Reloader {
             .map_or(SETTLED_AFTER, |every| every.min(SETTLED_AFTER));
         for _ in 0..MOST_LOOKS {
             sleep(pause).await;
-            let now = self.look().await;
+            let now = self.look(disk).await;
             if now == before {
                 break;
             }
@@ -100,21 +108,22 @@ impl Reloader {
         self.files.differs(before)
     }
 
-    async fn look(&self) -> u64 {
+    async fn look(&self, disk: &Disk) -> u64 {
         let files = self.files.clone();
-        blocking(move || files.look()).await
+        disk.run(move || files.look()).await
     }
 
-    async fn reload(&mut self) {
+    async fn reload(&mut self, disk: &Disk) {
         let (mut files, world) = (self.files.clone(), self.world.clone());
-        let (files, planned) = blocking(move || {
-            let planned = plan(files.load(), &world);
-            (files, planned)
-        })
-        .await;
+        let (files, planned) = disk
+            .run(move || {
+                let planned = plan(files.load(), &world);
+                (files, planned)
+            })
+            .await;
         self.files = files;
         match planned {
-            Ok(plan) => self.apply(plan).await,
+            Ok(plan) => self.apply(plan, disk).await,
             Err(problems) => {
                 tracing::error!(
                     errors = problems.len(),
@@ -125,12 +134,12 @@ impl Reloader {
         }
     }
 
-    async fn apply(&self, plan: Plan) {
+    async fn apply(&self, plan: Plan, disk: &Disk) {
         // Nobody asks about a route that goes; whoever asks about a new one
         // finds it.
         self.autoscaler.keep_only(&plan.scaled_objects());
         let world = self.world.clone();
-        let applied = blocking(move || world.apply(plan)).await;
+        let applied = disk.run(move || world.apply(plan)).await;
         self.autoscaler.set(self.world.scaled());
         self.reloads.count_applied();
         tracing::info!(
@@ -174,17 +183,5 @@ pub fn log_problems(problems: &[Problem]) {
             Severity::Error => tracing::error!("{problem}"),
             Severity::Warning => tracing::warn!("{problem}"),
         }
-    }
-}
-
-/// Files, and work that is too long for an asynchronous thread.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match spawn_blocking(work).await {
-        Ok(done) => done,
-        // Cancelled only when the runtime goes away, and then so are we.
-        Err(error) => match error.try_into_panic() {
-            Ok(payload) => std::panic::resume_unwind(payload),
-            Err(_cancelled) => std::future::pending().await,
-        },
     }
 }
