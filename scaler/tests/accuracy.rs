@@ -81,7 +81,13 @@ async fn play(spans: &[Span]) -> (bool, bool) {
                 let seen = ledger.demand(&id).expect("known");
                 let from = at.saturating_sub(CONCURRENCY_MS);
                 let truths = far_ends(from, 100).map(|from| true_mean(spans, from, at));
-                near("concurrency", seen.concurrency, truths.collect(), 0.002, at);
+                near(
+                    "concurrency",
+                    seen.concurrency,
+                    &truths.collect::<Vec<_>>(),
+                    0.002,
+                    at,
+                );
                 // Before the window is full, over the time that it covers.
                 if at >= RATE_MS {
                     let from = at - RATE_MS;
@@ -90,7 +96,13 @@ async fn play(spans: &[Span]) -> (bool, bool) {
                         true_rate(spans, from, at) * (at - from) as f64 / RATE_MS as f64
                     });
                     let one = 1_000.0 / RATE_MS as f64;
-                    near("rate", seen.request_rate, truths.collect(), one, at);
+                    near(
+                        "rate",
+                        seen.request_rate,
+                        &truths.collect::<Vec<_>>(),
+                        one,
+                        at,
+                    );
                 }
                 always &= seen.active;
                 last = seen.active;
@@ -107,7 +119,7 @@ fn far_ends(from: u64, apart: u64) -> impl Iterator<Item = u64> {
 }
 
 /// Within 1 % of the truth, or what a request at the very edge makes.
-fn near(what: &str, seen: f64, truths: Vec<f64>, edge: f64, at: u64) {
+fn near(what: &str, seen: f64, truths: &[f64], edge: f64, at: u64) {
     let least = truths.iter().copied().fold(f64::INFINITY, f64::min);
     let most = truths.iter().copied().fold(0.0, f64::max);
     let (below, above) = (edge.max(least * 0.01), edge.max(most * 0.01));
