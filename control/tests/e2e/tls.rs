@@ -44,7 +44,7 @@ fn make(dir: &Path, name: &str, kind: &[&str], days: &str, rest: &[&str]) {
 }
 
 /// An authority in the folder.
-fn authority(dir: &Path) {
+pub(crate) fn authority(dir: &Path) {
     make(dir, "ca", &EC, "400", &[]);
 }
 
@@ -58,7 +58,7 @@ fn issue_with(dir: &Path, name: &str, kind: &[&str], days: &str, names: &str) {
     make(dir, name, kind, days, &rest);
 }
 
-fn issue(dir: &Path, name: &str, names: &str) {
+pub(crate) fn issue(dir: &Path, name: &str, names: &str) {
     issue_with(dir, name, &EC, "300", names);
 }
 

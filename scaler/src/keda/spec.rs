@@ -173,10 +173,11 @@ pub(crate) fn value(
 }
 
 /// A value as integer (rounded up: some demand is never no demand) and as
-/// float. Not a number, infinite and negative become zero.
+/// float, which KEDA cuts to three digits and so gets no less than 0.001. Not a
+/// number, infinite and negative become zero.
 fn both(value: f64) -> (i64, f64) {
     if value.is_finite() && value > 0.0 {
-        (value.ceil() as i64, value) // `as` saturates
+        (value.ceil() as i64, value.max(0.001)) // `as` saturates
     } else {
         (0, 0.0)
     }
@@ -363,6 +364,7 @@ mod tests {
             prop_assert!(float.is_finite() && float >= 0.0 && integer >= 0);
             prop_assert_eq!(integer > 0, float > 0.0);
             prop_assert_eq!(integer, float.ceil() as i64);
+            prop_assert_eq!(integer > 0, format!("{float:.3}") != "0.000");
         }
     }
 }

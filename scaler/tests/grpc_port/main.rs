@@ -3,5 +3,6 @@
 
 mod lifetime;
 mod services;
+mod sources;
 mod support;
 mod tls;

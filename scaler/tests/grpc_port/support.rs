@@ -5,6 +5,7 @@ use scaler::{
     DemandSource, Ledger, LedgerConfig, TargetEntry, TargetScaling,
     externalscaler::{ScaledObjectRef, external_scaler_client::ExternalScalerClient},
     grpc::{self, Connect, Connection, GrpcConfig, GrpcMetrics, ServeError, Services},
+    http_scaled_object,
     keda::{self, Keda, KedaMetrics},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -29,7 +30,8 @@ impl DemandSource for Nothing {
     }
 }
 
-/// A running server that knows the idle target `ns/web`.
+/// A running server that knows the idle InterceptorRoute `ns/web` and the idle
+/// HTTPScaledObject `ns/legacy`.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) metrics: Arc<GrpcMetrics>,
@@ -46,11 +48,15 @@ impl Running {
     pub(crate) async fn start(config: GrpcConfig, tls: Option<Arc<Listener>>) -> Self {
         let clock = Clock::start();
         let ledger = Arc::new(Ledger::new(LedgerConfig::default(), clock));
-        ledger.set_targets(vec![TargetEntry {
-            id: TargetId::new("ns", "web"),
+        let idle = |id| TargetEntry {
+            id,
             source: Arc::new(Nothing(clock, Demand::new(1))),
             scaling: TargetScaling::default(),
-        }]);
+        };
+        ledger.set_targets(vec![
+            idle(TargetId::new("ns", "web")),
+            idle(http_scaled_object("ns", "legacy")),
+        ]);
         let keda = Keda::new(ledger, Arc::new(KedaMetrics::default()));
         let (told, seen) = mpsc::unbounded_channel();
         let ready = watch::Sender::new(false);

@@ -8,6 +8,7 @@ mod curl;
 mod grpc;
 mod nghttp;
 mod nginx;
+mod scaler;
 mod websockets;
 
 use crate::support::Reveille;
@@ -18,7 +19,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-/// The Python that has grpcio and websockets.
+/// The Python that has grpcio, its tools, and websockets.
 fn python() -> String {
     let named = env::var_os("REVEILLE_TEST_PYTHON").map(PathBuf::from);
     let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/python/bin/python");
