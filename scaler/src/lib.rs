@@ -4,6 +4,7 @@
 //! Knows demand and KEDA's protocol; never Kubernetes.
 
 mod activation;
+pub mod ingest;
 pub mod keda;
 mod ledger;
 pub mod sampler;
