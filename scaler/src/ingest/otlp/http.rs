@@ -29,8 +29,9 @@ const PATH: &str = "/v1/metrics";
 /// Connections at the same time; a further one waits to be accepted.
 const MAX_CONNECTIONS: usize = 1024;
 
-/// A head may take so long, and so may the time between requests.
-const HEAD_WITHIN: Duration = Duration::from_secs(60);
+/// A head may take so long, and so may the time between requests: exporters
+/// send each minute by default, and should find their connection open.
+const HEAD_WITHIN: Duration = Duration::from_secs(150);
 
 /// A body may take so long.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
