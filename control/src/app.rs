@@ -8,6 +8,7 @@ use crate::{
     autoscaler::{self, Autoscaler},
     cli::{self, grpc::GrpcSettings},
     crew::Crew,
+    ingest::{Ingest, IngestSettings, Listeners},
     local::{Plan, Reloader, Reloads, World, connectors::Connectors},
     manifest::{Files, Manifests},
     otlp::{Exporter, OtlpSettings, TraceCounters},
@@ -61,6 +62,8 @@ pub struct Settings {
     pub access_log: Option<(AccessLogFormat, AccessLogTarget)>,
     /// Traces, if there are to be some.
     pub otlp: Option<OtlpSettings>,
+    /// Metrics that come in.
+    pub ingest: IngestSettings,
     /// How often the embedded autoscaler does what the HPA does.
     pub hpa_sync_period: Duration,
     /// How long to go on serving after "not ready", so that whoever balances
@@ -82,6 +85,12 @@ pub struct Addresses {
     pub grpc: SocketAddr,
     /// Where operators connect.
     pub admin: SocketAddr,
+    /// Where OTLP metrics come in over gRPC, if they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_grpc: Option<SocketAddr>,
+    /// Where OTLP metrics come in over HTTP, if they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_http: Option<SocketAddr>,
 }
 
 /// A running Reveille in local mode. Dropping it kills its child processes;
@@ -103,6 +112,7 @@ pub struct App {
 struct Stops {
     reloader: CancellationToken,
     keda: CancellationToken,
+    ingest: CancellationToken,
     autoscaler: CancellationToken,
     workloads: CancellationToken,
     telemetry: CancellationToken,
@@ -112,6 +122,7 @@ struct Stops {
 struct Tasks {
     keda: JoinSet<anyhow::Result<()>>,
     reloader: JoinSet<()>,
+    ingest: JoinSet<anyhow::Result<()>>,
     autoscaler: Autoscaler,
     workloads: Crew,
     admin: JoinSet<anyhow::Result<()>>,
@@ -143,9 +154,17 @@ impl App {
             ("proxy-tls", has_tls.then_some(settings.proxy_tls_addr)),
             ("grpc", Some(settings.grpc_addr)),
             ("admin", Some(settings.admin_addr)),
+            ("otlp-grpc", settings.ingest.otlp_grpc_addr),
+            ("otlp-http", settings.ingest.otlp_http_addr),
         ]);
-        let [proxy_listener, tls_listener, grpc_listener, admin_listener] =
-            all_or_every_problem(bound, &tls_problems)?;
+        let [
+            proxy_listener,
+            tls_listener,
+            grpc_listener,
+            admin_listener,
+            otlp_grpc,
+            otlp_http,
+        ] = all_or_every_problem(bound, &tls_problems)?;
         let proxy_listener = proxy_listener.expect("an address was given");
         let grpc_listener = grpc_listener.expect("an address was given");
         let admin_listener = admin_listener.expect("an address was given");
@@ -155,6 +174,8 @@ impl App {
             proxy_tls: tls_addr.transpose()?,
             grpc: grpc_listener.local_addr()?,
             admin: admin_listener.local_addr()?,
+            otlp_grpc: local_addr(otlp_grpc.as_ref())?,
+            otlp_http: local_addr(otlp_http.as_ref())?,
         };
 
         let stops = Stops::default();
@@ -178,6 +199,13 @@ impl App {
             stops.workloads.clone(),
         ));
         world.apply(Plan::new(manifests, connectors));
+
+        let ingest = Ingest::new(&settings.ingest);
+        let listeners = Listeners {
+            otlp_grpc,
+            otlp_http,
+        };
+        let ingest_tasks = ingest.spawn(&settings.ingest, listeners, &stops.ingest)?;
 
         let keda_metrics = Arc::new(keda::KedaMetrics::default());
         // Blind before the first call is answered.
@@ -233,6 +261,7 @@ impl App {
             autoscaler: autoscaler.status_reader(),
             access_log: telemetry.access_log.clone(),
             traces: telemetry.traces.clone(),
+            ingest,
             ready,
         });
         let admin_task = serve_admin(admin_listener, &admin, &stops.admin)?;
@@ -249,6 +278,7 @@ impl App {
         let tasks = Tasks {
             keda,
             reloader: JoinSet::new(),
+            ingest: ingest_tasks,
             autoscaler,
             workloads,
             admin: admin_task,
@@ -302,6 +332,7 @@ impl App {
         let tasks = &mut self.tasks;
         tokio::select! {
             Some(ended) = tasks.keda.join_next() => ended_early("gRPC", ended),
+            Some(ended) = tasks.ingest.join_next() => ended_early("the ingest of metrics", ended),
             Some(ended) = tasks.admin.join_next() => ended_early("admin", ended),
             crashed = tasks.autoscaler.crashed() => anyhow!(crashed),
             Some(ended) = tasks.reloader.join_next() => {
@@ -356,6 +387,8 @@ impl App {
         self.stops.autoscaler.cancel();
         self.stops.keda.cancel();
         finish("gRPC", &mut self.tasks.keda).await;
+        self.stops.ingest.cancel();
+        finish("the ingest of metrics", &mut self.tasks.ingest).await;
         while let Err(error) = self.tasks.autoscaler.join().await {
             tracing::error!(%error, "the autoscaler crashed");
         }
@@ -513,6 +546,10 @@ fn all_or_every_problem<T>(
         Err(failures) => parts.push(format!("cannot listen:\n  {}", failures.join("\n  "))),
     }
     Err(anyhow!(parts.join("\n")))
+}
+
+fn local_addr(listener: Option<&TcpListener>) -> std::io::Result<Option<SocketAddr>> {
+    listener.map(TcpListener::local_addr).transpose()
 }
 
 /// Samples the ledger and serves gRPC until `stop`.

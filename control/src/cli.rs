@@ -9,6 +9,7 @@ mod client_address;
 mod clients;
 mod endpoints;
 pub mod grpc;
+mod ingest;
 mod keda_env;
 mod observe;
 mod reload;
@@ -18,6 +19,7 @@ pub use client_address::ClientAddressArgs;
 pub use clients::ClientArgs;
 pub use endpoints::EndpointArgs;
 pub use grpc::GrpcArgs;
+pub use ingest::IngestArgs;
 pub use keda_env::Notes;
 pub use observe::ObserveArgs;
 pub use reload::ReloadArgs;
@@ -144,6 +146,10 @@ pub struct LocalArgs {
     /// What is told of requests.
     #[command(flatten)]
     pub observe: ObserveArgs,
+
+    /// Metrics that come in.
+    #[command(flatten)]
+    pub ingest: IngestArgs,
 
     /// How endpoints are treated
     #[command(flatten)]
@@ -273,6 +279,7 @@ impl LocalArgs {
             peers: self.peers.settings(),
             access_log: self.observe.access_log(),
             otlp: self.observe.otlp(),
+            ingest: self.ingest.settings(),
             hpa_sync_period: self.hpa_sync_period,
             shutdown_delay: self.shutdown_delay,
             drain_timeout: self.drain_timeout,

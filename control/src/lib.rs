@@ -7,6 +7,7 @@ pub mod autoscaler;
 pub mod cli;
 pub mod crew;
 pub mod discovery;
+pub mod ingest;
 pub mod local;
 pub mod manifest;
 pub mod memory;

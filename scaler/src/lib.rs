@@ -5,6 +5,7 @@
 
 mod activation;
 pub mod grpc;
+pub mod ingest;
 pub mod keda;
 mod ledger;
 pub mod peers;

@@ -7,6 +7,7 @@
 mod manifests;
 mod metrics;
 mod peers;
+mod series;
 mod targets;
 
 pub use manifests::{ManifestsView, RefusedView};
@@ -14,6 +15,7 @@ pub use targets::{TargetState, TargetView};
 
 use crate::{
     autoscaler::StatusReader,
+    ingest::Ingest,
     local::{Reloads, World},
     otlp::TraceCounters,
 };
@@ -57,6 +59,8 @@ pub struct Admin {
     pub access_log: Option<AccessLog>,
     /// What became of spans, if there are traces.
     pub traces: Option<Arc<TraceCounters>>,
+    /// Metrics that came in.
+    pub ingest: Ingest,
     /// Whether `/readyz` and the gRPC health service say so.
     pub ready: watch::Sender<bool>,
 }
@@ -102,6 +106,7 @@ pub async fn serve(
         .route("/api/v1/targets", get(targets_json))
         .route("/api/v1/manifests", get(manifests_json))
         .route("/api/v1/peers", get(peers_json))
+        .route("/api/v1/series", get(series::list))
         .with_state(admin);
     let overdue = async {
         stop.cancelled().await;

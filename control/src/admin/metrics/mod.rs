@@ -7,6 +7,7 @@
 mod clients;
 mod grpc;
 mod holds;
+mod ingest;
 mod keda;
 mod manifests;
 mod observe;
@@ -55,6 +56,7 @@ impl prometheus_client::collector::Collector for Collector {
         grpc::grpc(admin, &mut page)?;
         keda::keda(admin, &mut page)?;
         peers::peers(admin, &mut page)?;
+        ingest::ingest(admin, &mut page)?;
         manifests::manifests(admin, &mut page)?;
         program::program(admin, &mut page)
     }
