@@ -1,6 +1,6 @@
 //! The admin server: health, metrics, and what the targets are doing.
 //!
-//! Read-only. `metrics.rs` renders `/metrics`, `targets.rs` answers
+//! Read-only. `metrics/` renders `/metrics`, `targets.rs` answers
 //! `/api/v1/targets`.
 
 mod metrics;

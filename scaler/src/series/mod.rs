@@ -1,14 +1,33 @@
 //! Series: what applications and sidecars report, as queries read it.
 //!
-//! Only the types here; who fills them and who reads them comes on top. They
-//! know nothing of OTLP, of text formats or of KEDA.
+//! Receivers (`crate::ingest`) write into the [`Store`]; queries read from it
+//! through [`Select`] and say beforehand, with [`Store::register`], what they
+//! will need. Nothing here knows of OTLP, of text formats or of KEDA.
 
+mod build;
+mod expire;
 mod labels;
+mod limits;
+mod listing;
 mod matcher;
+mod name;
+mod need;
 mod point;
+mod postings;
+mod ring;
 mod select;
+mod slots;
+mod store;
+mod wanted;
 
+pub use build::LabelBuilder;
 pub use labels::{DuplicateLabel, Labels, METRIC_NAME};
+pub use limits::{DropReason, Limits};
+pub use listing::{Page, SeriesView};
 pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use name::{label_name, metric_name};
+pub use need::Selector;
 pub use point::Point;
 pub use select::{Points, Select};
+pub use slots::SeriesRef;
+pub use store::{AppendError, Growth, Registration, Stats, Store, Writer, unix_ms};
