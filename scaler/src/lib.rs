@@ -4,8 +4,10 @@
 //! Knows demand and KEDA's protocol; never Kubernetes.
 
 mod activation;
+pub mod demand_merge;
 pub mod keda;
 mod ledger;
+pub mod metric_trigger;
 pub mod query;
 pub mod sampler;
 pub mod series;
