@@ -7,6 +7,7 @@ use crate::{
     admin::{self, Admin},
     autoscaler::{self, Autoscaler},
     cli,
+    ingest::{Ingest, IngestSettings, Listeners},
     local::{
         World,
         connectors::{self, Connectors},
@@ -50,6 +51,8 @@ pub struct Settings {
     pub access_log: Option<(AccessLogFormat, AccessLogTarget)>,
     /// Traces, if there are to be some.
     pub otlp: Option<OtlpSettings>,
+    /// Metrics that come in.
+    pub ingest: IngestSettings,
     /// How often the embedded autoscaler does what the HPA does.
     pub hpa_sync_period: Duration,
     /// How long to go on serving after "not ready", so that whoever balances
@@ -71,6 +74,12 @@ pub struct Addresses {
     pub grpc: SocketAddr,
     /// Where operators connect.
     pub admin: SocketAddr,
+    /// Where OTLP metrics come in over gRPC, if they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_grpc: Option<SocketAddr>,
+    /// Where OTLP metrics come in over HTTP, if they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_http: Option<SocketAddr>,
 }
 
 /// A running Reveille in local mode. Dropping it kills its child processes;
@@ -89,6 +98,7 @@ pub struct App {
 #[derive(Debug, Default)]
 struct Stops {
     keda: CancellationToken,
+    ingest: CancellationToken,
     autoscaler: CancellationToken,
     workloads: CancellationToken,
     telemetry: CancellationToken,
@@ -97,6 +107,7 @@ struct Stops {
 
 struct Tasks {
     keda: JoinSet<anyhow::Result<()>>,
+    ingest: JoinSet<anyhow::Result<()>>,
     autoscaler: Autoscaler,
     workloads: JoinSet<()>,
     admin: JoinSet<anyhow::Result<()>>,
@@ -126,9 +137,17 @@ impl App {
             ("proxy-tls", has_tls.then_some(settings.proxy_tls_addr)),
             ("grpc", Some(settings.grpc_addr)),
             ("admin", Some(settings.admin_addr)),
+            ("otlp-grpc", settings.ingest.otlp_grpc_addr),
+            ("otlp-http", settings.ingest.otlp_http_addr),
         ]);
-        let [proxy_listener, tls_listener, grpc_listener, admin_listener] =
-            all_or_every_problem(bound, &tls_problems)?;
+        let [
+            proxy_listener,
+            tls_listener,
+            grpc_listener,
+            admin_listener,
+            otlp_grpc,
+            otlp_http,
+        ] = all_or_every_problem(bound, &tls_problems)?;
         let proxy_listener = proxy_listener.expect("an address was given");
         let grpc_listener = grpc_listener.expect("an address was given");
         let admin_listener = admin_listener.expect("an address was given");
@@ -138,6 +157,8 @@ impl App {
             proxy_tls: tls_addr.transpose()?,
             grpc: grpc_listener.local_addr()?,
             admin: admin_listener.local_addr()?,
+            otlp_grpc: local_addr(otlp_grpc.as_ref())?,
+            otlp_http: local_addr(otlp_http.as_ref())?,
         };
 
         let stops = Stops::default();
@@ -161,6 +182,13 @@ impl App {
         );
         let world = Arc::new(world);
 
+        let ingest = Ingest::new(&settings.ingest);
+        let listeners = Listeners {
+            otlp_grpc,
+            otlp_http,
+        };
+        let ingest_tasks = ingest.spawn(&settings.ingest, listeners, &stops.ingest)?;
+
         let keda_metrics = Arc::new(keda::KedaMetrics::default());
         let keda = serve_keda(grpc_listener, &ledger, &keda_metrics, &stops.keda)?;
         let autoscaler = Autoscaler::spawn(
@@ -181,6 +209,7 @@ impl App {
             autoscaler: autoscaler.status_reader(),
             access_log: telemetry.access_log.clone(),
             traces: telemetry.traces.clone(),
+            ingest,
             ready: false.into(),
         });
         let admin_task = serve_admin(admin_listener, &admin, &stops.admin)?;
@@ -196,6 +225,7 @@ impl App {
 
         let tasks = Tasks {
             keda,
+            ingest: ingest_tasks,
             autoscaler,
             workloads,
             admin: admin_task,
@@ -223,6 +253,7 @@ impl App {
         let tasks = &mut self.tasks;
         tokio::select! {
             Some(ended) = tasks.keda.join_next() => ended_early("gRPC", ended),
+            Some(ended) = tasks.ingest.join_next() => ended_early("the ingest of metrics", ended),
             Some(ended) = tasks.admin.join_next() => ended_early("admin", ended),
             Err(crashed) = tasks.autoscaler.join() => anyhow!(crashed),
             Some(ended) = tasks.telemetry.exporter.join_next() => {
@@ -271,6 +302,8 @@ impl App {
         self.stops.autoscaler.cancel();
         self.stops.keda.cancel();
         finish("gRPC", &mut self.tasks.keda).await;
+        self.stops.ingest.cancel();
+        finish("the ingest of metrics", &mut self.tasks.ingest).await;
         while let Err(error) = self.tasks.autoscaler.join().await {
             tracing::error!(%error, "the autoscaler crashed");
         }
@@ -393,6 +426,10 @@ fn all_or_every_problem<T>(
         Err(failures) => parts.push(format!("cannot listen:\n  {}", failures.join("\n  "))),
     }
     Err(anyhow!(parts.join("\n")))
+}
+
+fn local_addr(listener: Option<&TcpListener>) -> std::io::Result<Option<SocketAddr>> {
+    listener.map(TcpListener::local_addr).transpose()
 }
 
 /// Where a client on this machine finds a server bound to `addr`.

@@ -8,12 +8,14 @@ pub use connections::ConnectionArgs;
 mod client_address;
 mod clients;
 mod endpoints;
+mod ingest;
 mod keda_env;
 mod observe;
 
 pub use client_address::ClientAddressArgs;
 pub use clients::ClientArgs;
 pub use endpoints::EndpointArgs;
+pub use ingest::IngestArgs;
 pub use keda_env::Notes;
 pub use observe::ObserveArgs;
 
@@ -130,6 +132,10 @@ pub struct LocalArgs {
     /// What is told of requests.
     #[command(flatten)]
     pub observe: ObserveArgs,
+
+    /// Metrics that come in.
+    #[command(flatten)]
+    pub ingest: IngestArgs,
 
     /// How endpoints are treated
     #[command(flatten)]
@@ -253,6 +259,7 @@ impl LocalArgs {
             },
             access_log: self.observe.access_log(),
             otlp: self.observe.otlp(),
+            ingest: self.ingest.settings(),
             hpa_sync_period: self.hpa_sync_period,
             shutdown_delay: self.shutdown_delay,
             drain_timeout: self.drain_timeout,

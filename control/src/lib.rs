@@ -6,6 +6,7 @@ pub mod app;
 pub mod autoscaler;
 pub mod cli;
 pub mod discovery;
+pub mod ingest;
 pub mod local;
 pub mod manifest;
 pub mod memory;

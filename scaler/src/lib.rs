@@ -5,6 +5,7 @@
 
 mod activation;
 pub mod demand_merge;
+pub mod ingest;
 pub mod keda;
 mod ledger;
 pub mod metric_trigger;

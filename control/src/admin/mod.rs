@@ -4,11 +4,12 @@
 //! `/api/v1/targets`.
 
 mod metrics;
+mod series;
 mod targets;
 
 pub use targets::{TargetState, TargetView};
 
-use crate::{autoscaler::StatusReader, local::World, otlp::TraceCounters};
+use crate::{autoscaler::StatusReader, ingest::Ingest, local::World, otlp::TraceCounters};
 use axum::{
     Json, Router,
     extract::State,
@@ -45,6 +46,8 @@ pub struct Admin {
     pub access_log: Option<AccessLog>,
     /// What became of spans, if there are traces.
     pub traces: Option<Arc<TraceCounters>>,
+    /// Metrics that came in.
+    pub ingest: Ingest,
     /// Whether `/readyz` says so.
     pub ready: AtomicBool,
 }
@@ -82,6 +85,7 @@ pub async fn serve(
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
         .route("/api/v1/targets", get(targets_json))
+        .route("/api/v1/series", get(series::list))
         .with_state(admin);
     let overdue = async {
         stop.cancelled().await;

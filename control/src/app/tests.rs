@@ -52,6 +52,7 @@ fn settings() -> Settings {
         ledger: LedgerConfig::default(),
         access_log: None,
         otlp: None,
+        ingest: crate::ingest::IngestSettings::default(),
         hpa_sync_period: Duration::from_secs(1),
         shutdown_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(1),

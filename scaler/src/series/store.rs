@@ -38,7 +38,7 @@ const SLACK_MS: i64 = 5_000;
 /// What a series takes beside its labels and points: its slot, its place among
 /// identities, and what a receiver keeps to find it again. With
 /// [`LABEL_BYTES`], measured by `tests/series_memory.rs`.
-const SERIES_BYTES: usize = 200;
+const SERIES_BYTES: usize = 150;
 
 /// What a label takes in the index.
 const LABEL_BYTES: usize = 14;
@@ -310,13 +310,14 @@ impl Inner {
             return Err(DropReason::BytesLimit);
         }
         let series = self.slots.add(Series {
-            labels: labels.clone(),
+            labels,
             ring: Ring::default(),
             start_ms: i64::MIN,
             arrived_ms: now_ms,
             need,
         });
-        self.postings.add(series.slot, &labels);
+        let held = self.slots.at(series.slot).expect("it was just added");
+        self.postings.add(series.slot, &held.labels);
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.by_labels.insert_unique(hash, series.slot, |&number| {
             let series = slots.at(number).expect("an identity is of a series");

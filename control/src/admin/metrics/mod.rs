@@ -6,6 +6,7 @@
 
 mod clients;
 mod holds;
+mod ingest;
 mod keda;
 mod observe;
 mod page;
@@ -48,6 +49,7 @@ impl prometheus_client::collector::Collector for Collector {
         observe::observe(admin, &mut page)?;
         tls::tls(admin, &mut page)?;
         workloads::workloads(admin, &mut page)?;
-        keda::keda(admin, &mut page)
+        keda::keda(admin, &mut page)?;
+        ingest::ingest(admin, &mut page)
     }
 }

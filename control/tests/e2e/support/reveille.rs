@@ -144,6 +144,8 @@ struct Addresses {
     proxy_tls: Option<SocketAddr>,
     grpc: SocketAddr,
     admin: SocketAddr,
+    otlp_grpc: Option<SocketAddr>,
+    otlp_http: Option<SocketAddr>,
 }
 
 /// A running Reveille. When the test ends it is killed with everything that it
@@ -214,6 +216,11 @@ impl Reveille {
     /// Where KEDA connects.
     pub(crate) fn grpc(&self) -> SocketAddr {
         self.addresses().grpc
+    }
+
+    /// Where OTLP comes in over gRPC and HTTP, if it does.
+    pub(crate) fn otlp(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        (self.addresses().otlp_grpc, self.addresses().otlp_http)
     }
 
     /// Where operators connect.

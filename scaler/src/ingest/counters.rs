@@ -1,0 +1,147 @@
+//! What receivers count about themselves, and when each of them last heard
+//! something: the difference between a quiet metric and a blind ingest.
+//!
+//! Plain atomics; [`IngestCounters::read`] is rendered by whoever serves
+//! `/metrics`.
+
+use super::Outcome;
+use crate::series::DropReason;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+const REASONS: usize = DropReason::ALL.len();
+
+/// How points come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// OTLP over gRPC.
+    OtlpGrpc,
+    /// OTLP over HTTP.
+    OtlpHttp,
+}
+
+impl Source {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 2] = [Self::OtlpGrpc, Self::OtlpHttp];
+
+    /// For `/metrics`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OtlpGrpc => "otlp_grpc",
+            Self::OtlpHttp => "otlp_http",
+        }
+    }
+}
+
+/// Counters of all sources. Share it in an `Arc`.
+#[derive(Debug, Default)]
+pub struct IngestCounters([OfSource; Source::ALL.len()]);
+
+#[derive(Debug, Default)]
+struct OfSource {
+    requests: AtomicU64,
+    refused: AtomicU64,
+    accepted: AtomicU64,
+    dropped: [AtomicU64; REASONS],
+    last_arrival_ms: AtomicI64,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IngestReading {
+    /// Each source, in the order of [`Source::ALL`].
+    pub sources: Vec<(Source, SourceReading)>,
+}
+
+/// The counters of one source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceReading {
+    /// Requests that were read, in whole or in part.
+    pub requests: u64,
+    /// Requests that were turned away: not readable, too large, too many.
+    pub refused: u64,
+    /// Data points that were stored.
+    pub accepted: u64,
+    /// Data points that were not, by reason, those that occurred.
+    pub dropped: Vec<(DropReason, u64)>,
+    /// When a data point last was stored: milliseconds since the Unix epoch.
+    pub last_arrival_ms: Option<i64>,
+}
+
+impl IngestCounters {
+    /// A request of `source` was read at `now_ms`.
+    pub fn took(&self, source: Source, outcome: &Outcome, now_ms: i64) {
+        let of = &self.0[source as usize];
+        of.requests.fetch_add(1, Ordering::Relaxed);
+        of.accepted.fetch_add(outcome.accepted(), Ordering::Relaxed);
+        for (reason, count) in outcome.dropped() {
+            of.dropped[reason as usize].fetch_add(count, Ordering::Relaxed);
+        }
+        if outcome.accepted() > 0 {
+            of.last_arrival_ms.fetch_max(now_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// A request of `source` was turned away.
+    pub fn refused(&self, source: Source) {
+        self.0[source as usize]
+            .refused
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// All counters. Each is exact; together they are not of one instant.
+    #[must_use]
+    pub fn read(&self) -> IngestReading {
+        let reading = |of: &OfSource| SourceReading {
+            requests: of.requests.load(Ordering::Relaxed),
+            refused: of.refused.load(Ordering::Relaxed),
+            accepted: of.accepted.load(Ordering::Relaxed),
+            dropped: DropReason::ALL
+                .into_iter()
+                .zip(&of.dropped)
+                .map(|(reason, count)| (reason, count.load(Ordering::Relaxed)))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+            last_arrival_ms: Some(of.last_arrival_ms.load(Ordering::Relaxed)).filter(|at| *at > 0),
+        };
+        let sources = Source::ALL.into_iter().zip(&self.0);
+        IngestReading {
+            sources: sources.map(|(source, of)| (source, reading(of))).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_listed_in_the_order_of_their_discriminants() {
+        for (index, source) in Source::ALL.into_iter().enumerate() {
+            assert_eq!(source as usize, index);
+        }
+    }
+
+    #[test]
+    fn each_source_counts_for_itself() {
+        let counters = IngestCounters::default();
+        let mut outcome = Outcome::default();
+        outcome.refuse(3, DropReason::TooOld, "x");
+        counters.took(Source::OtlpHttp, &outcome, 5);
+        outcome.accept();
+        counters.took(Source::OtlpHttp, &outcome, 7);
+        counters.refused(Source::OtlpHttp);
+        let reading = counters.read();
+        assert_eq!(reading.sources[0].1, SourceReading::default());
+        assert_eq!(
+            reading.sources[1].1,
+            SourceReading {
+                requests: 2,
+                refused: 1,
+                accepted: 1,
+                dropped: vec![(DropReason::TooOld, 6)],
+                last_arrival_ms: Some(7),
+            }
+        );
+    }
+}
