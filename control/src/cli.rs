@@ -11,6 +11,7 @@ mod endpoints;
 mod ingest;
 mod keda_env;
 mod observe;
+mod query;
 
 pub use client_address::ClientAddressArgs;
 pub use clients::ClientArgs;
@@ -18,6 +19,7 @@ pub use endpoints::EndpointArgs;
 pub use ingest::IngestArgs;
 pub use keda_env::Notes;
 pub use observe::ObserveArgs;
+pub use query::QueryArgs;
 
 pub mod tls;
 
@@ -44,6 +46,8 @@ pub enum Command {
     Local(Box<LocalArgs>),
     /// Validate manifests: print every problem; exit 0 if there is no error, else 1
     Check(CheckArgs),
+    /// Evaluate a query in a running Reveille: its value, matched series, and their age
+    Query(QueryArgs),
     /// Print a ready manifest
     Example(ExampleArgs),
     /// Run a small HTTP server, the workload of the built-in example

@@ -66,7 +66,10 @@ async fn exchange(admin: SocketAddr, question: &Question) -> anyhow::Result<Repl
     let answer = async {
         let answer = sender.send_request(request).await?;
         let body = Limited::new(answer.into_body(), MAX_ANSWER);
-        let body = body.collect().await.map_err(|error| anyhow::anyhow!(error))?;
+        let body = body
+            .collect()
+            .await
+            .map_err(|error| anyhow::anyhow!(error))?;
         serde_json::from_slice(&body.to_bytes())
             .with_context(|| format!("{admin} answered, but not as a reveille does"))
     };

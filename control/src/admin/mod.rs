@@ -1,9 +1,10 @@
 //! The admin server: health, metrics, and what the targets are doing.
 //!
 //! Read-only. `metrics/` renders `/metrics`, `targets.rs` answers
-//! `/api/v1/targets`.
+//! `/api/v1/targets`, `query.rs` `/api/v1/query`.
 
 mod metrics;
+mod query;
 mod series;
 mod targets;
 
@@ -80,13 +81,15 @@ pub async fn serve(
     admin: Arc<Admin>,
     stop: CancellationToken,
 ) -> io::Result<()> {
+    let query = query::router(admin.ingest.store.clone());
     let router = Router::new()
         .route("/livez", get(async || "OK\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
         .route("/api/v1/targets", get(targets_json))
         .route("/api/v1/series", get(series::list))
-        .with_state(admin);
+        .with_state(admin)
+        .merge(query);
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN_WITHIN).await;

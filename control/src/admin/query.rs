@@ -1,14 +1,9 @@
-//! `/api/v1/query` and `/api/v1/series`: what the store holds and what queries
-//! make of it. Read-only.
+//! `/api/v1/query`: what a query makes of the stored series. Read-only.
 //!
 //! Prometheus' instant query, by GET, by form and as JSON; other parameters
 //! than those named here are ignored, as clients of Prometheus send more.
 
-use super::Admin;
-use crate::{
-    manifest::duration,
-    query::wire::{self, Reply, SeriesPage, Stored},
-};
+use crate::{manifest::duration, query::wire::Reply};
 use axum::{
     Json, Router,
     body::Bytes,
@@ -28,17 +23,13 @@ use std::{sync::Arc, time::Duration};
 const MAX_BODY: usize = 16 << 10;
 /// The window of an operation where none is given, as for triggers.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Series on a page.
-const PAGE: usize = 100;
-/// The most that a page may have.
-const MAX_PAGE: usize = 1_000;
 
-/// The two routes.
-pub(super) fn router() -> Router<Arc<Admin>> {
+/// The route, over this store.
+pub(super) fn router(store: Arc<Store>) -> Router {
     Router::new()
         .route("/api/v1/query", get(by_get).post(by_post))
-        .route("/api/v1/series", get(series))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(store)
 }
 
 /// What is asked, however it was sent.
@@ -67,12 +58,12 @@ fn bad(error: impl Into<String>) -> Refusal {
     (StatusCode::BAD_REQUEST, Json(Reply::bad(error)))
 }
 
-async fn by_get(State(admin): State<Arc<Admin>>, RawQuery(text): RawQuery) -> Response {
+async fn by_get(State(store): State<Arc<Store>>, RawQuery(text): RawQuery) -> Response {
     let ask = asked(pairs(&text.unwrap_or_default()));
-    answer(admin.series.clone(), ask).await
+    answer(store, ask).await
 }
 
-async fn by_post(State(admin): State<Arc<Admin>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn by_post(State(store): State<Arc<Store>>, headers: HeaderMap, body: Bytes) -> Response {
     let kind = headers
         .get(header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok())
@@ -80,19 +71,23 @@ async fn by_post(State(admin): State<Arc<Admin>>, headers: HeaderMap, body: Byte
     let ask = match kind {
         Some("application/json") => match serde_json::from_slice(&body) {
             Ok(ask) => ask,
-            Err(error) => return bad(format!("the body is not the JSON of a query: {error}")).into_response(),
+            Err(error) => {
+                return bad(format!("the body is not the JSON of a query: {error}"))
+                    .into_response();
+            }
         },
         Some("application/x-www-form-urlencoded") => match std::str::from_utf8(&body) {
             Ok(text) => asked(pairs(text)),
             Err(_) => return bad("the form is not UTF-8").into_response(),
         },
         _ => {
-            let said = "the Content-Type must be application/json or application/x-www-form-urlencoded";
+            let said =
+                "the Content-Type must be application/json or application/x-www-form-urlencoded";
             let reply = Json(Reply::bad(said));
             return (StatusCode::UNSUPPORTED_MEDIA_TYPE, reply).into_response();
         }
     };
-    answer(admin.series.clone(), ask).await
+    answer(store, ask).await
 }
 
 async fn answer(store: Arc<Store>, ask: Ask) -> Response {
@@ -106,7 +101,10 @@ async fn answer(store: Arc<Store>, ask: Ask) -> Response {
 }
 
 fn evaluate(store: &Store, ask: &Ask) -> Result<Reply, Refusal> {
-    let text = ask.query.as_deref().ok_or_else(|| bad("query is missing"))?;
+    let text = ask
+        .query
+        .as_deref()
+        .ok_or_else(|| bad("query is missing"))?;
     let now_ms = unix_ms();
     let at_ms = match &ask.time {
         None => now_ms,
@@ -118,7 +116,9 @@ fn evaluate(store: &Store, ask: &Ask) -> Result<Reply, Refusal> {
         }
         None => Query::promql(text),
         Some(word) => {
-            let operation = word.parse().map_err(|error: query::UnknownOperation| bad(error.to_string()))?;
+            let operation = word
+                .parse()
+                .map_err(|error: query::UnknownOperation| bad(error.to_string()))?;
             let window = match ask.window.as_deref().map(duration::parse) {
                 None => WINDOW,
                 Some(Ok(window)) if !window.is_zero() => window,
@@ -151,54 +151,6 @@ fn milliseconds(time: &Time) -> Result<i64, Refusal> {
         .filter(|seconds| (0.0..MOST).contains(seconds))
         .map(|seconds| (seconds * 1000.0) as i64)
         .ok_or_else(|| bad("time must be in seconds since 1970, such as 1700000000.5"))
-}
-
-async fn series(State(admin): State<Arc<Admin>>, RawQuery(text): RawQuery) -> Response {
-    match page(&admin.series, &text.unwrap_or_default()) {
-        Ok(page) => Json(page).into_response(),
-        Err(refusal) => refusal.into_response(),
-    }
-}
-
-fn page(store: &Store, text: &str) -> Result<SeriesPage, Refusal> {
-    let (mut matchers, mut limit, mut from) = (None, PAGE, 0);
-    for (name, value) in pairs(text) {
-        match &*name {
-            "match[]" if matchers.is_some() => {
-                return Err(bad("match[] may be given once; use a regular expression for several"));
-            }
-            "match[]" => {
-                let read = query::selector(&value)
-                    .map_err(|error| (StatusCode::BAD_REQUEST, Json(Reply::from(&error))))?;
-                matchers = Some(read);
-            }
-            "limit" => {
-                limit = value
-                    .parse()
-                    .ok()
-                    .filter(|limit| (1..=MAX_PAGE).contains(limit))
-                    .ok_or_else(|| bad(format!("limit must be from 1 to {MAX_PAGE}")))?;
-            }
-            "from" => {
-                from = value
-                    .parse()
-                    .map_err(|_| bad("from must be what the page before gave as next"))?;
-            }
-            _ => {}
-        }
-    }
-    let page = store.list(&matchers.unwrap_or_default(), from, limit);
-    let stored = page.series.into_iter().map(|series| Stored {
-        metric: wire::map(&series.labels),
-        points: series.points,
-        last: series.last.map(wire::last),
-        needed: series.needed,
-    });
-    Ok(SeriesPage {
-        status: "success",
-        data: stored.collect(),
-        next: page.next,
-    })
 }
 
 fn asked(pairs: Vec<(String, String)>) -> Ask {

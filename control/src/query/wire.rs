@@ -1,11 +1,11 @@
-//! The answers of `/api/v1/query` and `/api/v1/series`: Prometheus' shape, and
-//! beside it what an operator wants to know.
+//! The answers of `/api/v1/query`: Prometheus' shape, and beside it what an
+//! operator wants to know.
 //!
 //! Written by `admin/query.rs`, read by `reveille query`.
 
 use scaler::{
     query::{Answer, QueryError, Reading, Sample, Value},
-    series::{Labels, Point},
+    series::Labels,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -75,33 +75,6 @@ pub struct Position {
     pub column: usize,
 }
 
-/// A page of `/api/v1/series`.
-#[derive(Clone, Debug, Serialize)]
-pub struct SeriesPage {
-    /// Always `success`.
-    pub status: &'static str,
-    /// The series, in no order that means something.
-    pub data: Vec<Stored>,
-    /// Give it as `from` for the next page; absent at the end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<u32>,
-}
-
-/// A stored series.
-#[derive(Clone, Debug, Serialize)]
-pub struct Stored {
-    /// Its labels.
-    pub metric: BTreeMap<String, String>,
-    /// How many points are held.
-    pub points: usize,
-    /// The newest: seconds since the Unix epoch, and the value, or `stale` for
-    /// a series that has ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last: Option<Stamped>,
-    /// Whether a registered query needs it.
-    pub needed: bool,
-}
-
 impl Reply {
     /// What an evaluation at `at_ms` gave; ages are counted up to `now_ms`.
     pub fn success(answer: &Answer, reading: Reading, at_ms: i64, now_ms: i64) -> Self {
@@ -156,18 +129,8 @@ impl From<&QueryError> for Reply {
     }
 }
 
-/// The newest point as it is shown.
-pub fn last(point: Point) -> Stamped {
-    let value = if point.is_stale() {
-        "stale".to_owned()
-    } else {
-        number(point.value)
-    };
-    Stamped(seconds(point.at_ms), value)
-}
-
 /// Labels as a JSON object.
-pub fn map(labels: &Labels) -> BTreeMap<String, String> {
+fn map(labels: &Labels) -> BTreeMap<String, String> {
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     labels.iter().map(owned).collect()
 }

@@ -20,6 +20,7 @@ mod ingest;
 mod logs;
 mod manifests;
 mod metrics;
+mod query;
 mod real_clients;
 mod replica_counts;
 mod replicas;

@@ -1,8 +1,8 @@
 use super::*;
-use scaler::series::{Growth, Limits, Point};
+use scaler::series::{Growth, Limits};
 use serde_json::{Value, json};
 
-/// Two series, one of which has ended.
+/// Three series.
 fn store() -> Store {
     let store = Store::new(Limits::default());
     let now_ms = unix_ms();
@@ -13,9 +13,11 @@ fn store() -> Store {
         (vec![("__name__", "http_server_latency")], 4.0),
     ] {
         let labels = scaler::series::Labels::new(labels).expect("no label twice");
-        let series = writer.intern(&labels).expect("room");
-        let point = Point::new(now_ms - 1_000, value);
-        writer.append(series, point, Growth::Level).expect("a point");
+        let series = writer.intern(labels).expect("room");
+        let at_ms = now_ms - 1_000;
+        writer
+            .append(series, at_ms, value, Growth::Level)
+            .expect("a point");
     }
     drop(writer);
     store
@@ -57,7 +59,10 @@ fn an_operation_reads_it_as_a_trigger_does() {
     assert_eq!(reply["reading"], "simple");
     // The store knows other spellings of names.
     let reply = evaluated("query=dapr/http.server.latency&operationOverTime=max");
-    assert_eq!(reply.expect("an answer")["data"]["result"][0]["value"][1], "4");
+    assert_eq!(
+        reply.expect("an answer")["data"]["result"][0]["value"][1],
+        "4"
+    );
 }
 
 #[test]
@@ -67,10 +72,26 @@ fn what_is_wrong_is_named() {
         ("query=sum(", 400, "column 5: the query ends"),
         ("query=m&time=noon", 400, "time must be in seconds"),
         ("query=m&time=-1", 400, "time must be in seconds"),
-        ("query=m&window=1m", 400, "window goes with operationOverTime"),
-        ("query=m&operationOverTime=mean", 400, "\"mean\" is none of last_one"),
-        ("query=m&operationOverTime=rate&window=5", 400, "window: \"5\" is not a duration"),
-        ("query=m&operationOverTime=rate&window=0s", 400, "window must be more than zero"),
+        (
+            "query=m&window=1m",
+            400,
+            "window goes with operationOverTime",
+        ),
+        (
+            "query=m&operationOverTime=mean",
+            400,
+            "\"mean\" is none of last_one",
+        ),
+        (
+            "query=m&operationOverTime=rate&window=5",
+            400,
+            "window: \"5\" is not a duration",
+        ),
+        (
+            "query=m&operationOverTime=rate&window=0s",
+            400,
+            "window must be more than zero",
+        ),
         ("query=m/2&operationOverTime=rate&window=1h", 200, ""),
         ("query=m/on()m", 422, "several series on the right side"),
     ] {
@@ -81,54 +102,5 @@ fn what_is_wrong_is_named() {
                 assert!(said.contains(part), "{form}: {said}");
             }
         }
-    }
-}
-
-fn listed(text: &str) -> Result<Value, String> {
-    match page(&store(), text) {
-        Ok(page) => Ok(json_of(page)),
-        Err((status, Json(reply))) => {
-            assert_eq!(status, StatusCode::BAD_REQUEST, "{text}");
-            Err(json_of(reply)["error"].as_str().expect("a message").to_owned())
-        }
-    }
-}
-
-#[test]
-fn series_are_listed_page_by_page() {
-    let mut names = Vec::new();
-    let mut text = "limit=2".to_owned();
-    loop {
-        let page = listed(&text).expect("a page");
-        for series in page["data"].as_array().expect("a list") {
-            assert_eq!(series["points"], 1);
-            assert!(series["last"][1].is_string());
-            names.push(series["metric"].to_string());
-        }
-        match page["next"].as_u64() {
-            Some(next) => text = format!("limit=2&from={next}"),
-            None => break,
-        }
-    }
-    names.sort();
-    names.dedup();
-    assert_eq!(names.len(), 3);
-    let one = listed("match%5B%5D=m%7Ba%3D%222%22%7D").expect("a page");
-    assert_eq!(one["data"].as_array().map(Vec::len), Some(1));
-    assert_eq!(one["data"][0]["metric"], json!({"__name__": "m", "a": "2"}));
-}
-
-#[test]
-fn a_page_that_cannot_be_is_refused() {
-    for (text, part) in [
-        ("limit=0", "limit must be from 1 to 1000"),
-        ("limit=1001", "limit must be from 1 to 1000"),
-        ("from=x", "from must be what the page before gave"),
-        ("match[]=m&match[]=n", "match[] may be given once"),
-        ("match[]=sum(m)", "a selector is wanted here"),
-        ("match[]=m{a", "column 4"),
-    ] {
-        let said = listed(text).expect_err(text);
-        assert!(said.contains(part), "{text}: {said}");
     }
 }
