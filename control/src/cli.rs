@@ -14,6 +14,7 @@ mod keda_env;
 mod observe;
 mod reload;
 pub mod peers;
+mod query;
 
 pub use client_address::ClientAddressArgs;
 pub use clients::ClientArgs;
@@ -24,6 +25,7 @@ pub use keda_env::Notes;
 pub use observe::ObserveArgs;
 pub use reload::ReloadArgs;
 pub use peers::{PeerArgs, PeerSettings};
+pub use query::QueryArgs;
 
 pub mod tls;
 
@@ -50,6 +52,8 @@ pub enum Command {
     Local(Box<LocalArgs>),
     /// Validate manifests: print every problem; exit 0 if there is no error, else 1
     Check(CheckArgs),
+    /// Evaluate a query in a running Reveille: its value, matched series, and their age
+    Query(QueryArgs),
     /// Print a ready manifest
     Example(ExampleArgs),
     /// Run a small HTTP server, the workload of the built-in example

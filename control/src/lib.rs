@@ -12,6 +12,7 @@ pub mod local;
 pub mod manifest;
 pub mod memory;
 pub mod otlp;
+pub mod query;
 pub mod routes;
 pub mod telemetry;
 pub mod workload;

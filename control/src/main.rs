@@ -3,10 +3,12 @@
 use anyhow::Context;
 use control::{
     app::{Addresses, App},
-    cli::{CheckArgs, Cli, Command, ExampleArgs, HelloArgs, LocalArgs, Notes},
+    cli::{CheckArgs, Cli, Command, ExampleArgs, HelloArgs, LocalArgs, Notes, QueryArgs},
     local::{examples, hello, log_problems},
     manifest::{self, Files, Manifests, Severity},
-    memory, telemetry,
+    memory,
+    query::{self, Outcome},
+    telemetry,
 };
 use std::{fs, io::Write, path::Path, process::ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         Ok((cli, notes)) => match cli.command {
             Some(Command::Local(args)) => local(&args, &notes),
             Some(Command::Check(args)) => return check(&args),
+            Some(Command::Query(args)) => return ask(&args),
             Some(Command::Example(args)) => example(&args),
             Some(Command::Hello(args)) => hello(&args),
             None => unreachable!("without a command, it is local"),
@@ -199,6 +202,35 @@ fn check(args: &CheckArgs) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// Exit code of a query that finds no data: not an error, and not a value.
+const NO_DATA: u8 = 3;
+
+fn ask(args: &QueryArgs) -> ExitCode {
+    let asked = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(query::ask(args.admin, &args.question())));
+    match asked {
+        Ok(Outcome::Value(text)) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Ok(Outcome::NoData(text)) => {
+            println!("{text}");
+            ExitCode::from(NO_DATA)
+        }
+        Ok(Outcome::Refused(said)) => {
+            eprintln!("reveille: {said}");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("reveille: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -4,10 +4,12 @@
 //! Knows demand and KEDA's protocol; never Kubernetes.
 
 mod activation;
+pub mod demand_merge;
 pub mod grpc;
 pub mod ingest;
 pub mod keda;
 mod ledger;
+pub mod metric_trigger;
 pub mod peers;
 pub mod query;
 pub mod sampler;

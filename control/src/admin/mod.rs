@@ -2,11 +2,12 @@
 //!
 //! Read-only. `metrics/` renders `/metrics`, `targets.rs` answers
 //! `/api/v1/targets`, `manifests.rs` `/api/v1/manifests`, `peers.rs`
-//! `/api/v1/peers`.
+//! `/api/v1/peers`, `series.rs` `/api/v1/series`, `query.rs` `/api/v1/query`.
 
 mod manifests;
 mod metrics;
 mod peers;
+mod query;
 mod series;
 mod targets;
 
@@ -99,6 +100,7 @@ pub async fn serve(
     admin: Arc<Admin>,
     stop: CancellationToken,
 ) -> io::Result<()> {
+    let query = query::router(admin.ingest.store.clone());
     let router = Router::new()
         .route("/livez", get(async || "OK\n"))
         .route("/readyz", get(readyz))
@@ -107,7 +109,8 @@ pub async fn serve(
         .route("/api/v1/manifests", get(manifests_json))
         .route("/api/v1/peers", get(peers_json))
         .route("/api/v1/series", get(series::list))
-        .with_state(admin);
+        .with_state(admin)
+        .merge(query);
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN_WITHIN).await;

@@ -21,6 +21,7 @@ mod logs;
 mod manifests;
 mod metrics;
 mod peers;
+mod query;
 mod real_clients;
 mod reloads;
 mod replica_counts;

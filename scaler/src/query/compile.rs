@@ -10,7 +10,7 @@ use super::{
     scan::{self, Token},
     subset,
 };
-use crate::series::{METRIC_NAME, MatchOp, Matcher};
+use crate::series::{METRIC_NAME, MatchOp, Matcher, label_name};
 use promql_parser::{label, parser};
 use std::time::Duration;
 
@@ -276,8 +276,13 @@ fn grouping(labels: &parser::LabelModifier) -> Grouping {
     }
 }
 
+/// In the spelling in which series are stored, each once.
 fn distinct(labels: &label::Labels) -> Vec<String> {
-    let mut names = labels.labels.clone();
+    let stored = |name: &String| match &**name {
+        METRIC_NAME => name.clone(),
+        label => label_name(label).into_owned(),
+    };
+    let mut names: Vec<String> = labels.labels.iter().map(stored).collect();
     names.sort_unstable();
     names.dedup();
     names

@@ -19,7 +19,7 @@ struct Few(Vec<(Labels, Vec<Point>)>);
 impl Few {
     fn new() -> Self {
         let series = |pairs: &[(&str, &str)], values: &[f64]| {
-            let labels = Labels::new(pairs.iter().copied()).unwrap();
+            let labels = Labels::new(pairs.iter().copied()).expect("no name twice");
             let point = |(slot, value): (i64, &f64)| Point::new(slot * 20_000, *value);
             (labels, (1..).zip(values).map(point).collect::<Vec<_>>())
         };
@@ -173,20 +173,24 @@ const GOOD: &[&str] = &[
     "time() - 5m * (1 <= bool 2)",
 ];
 
+fn one_of<'a>(random: &mut fastrand::Rng, all: &[&'a str]) -> &'a str {
+    random.choice(all).expect("not empty")
+}
+
 fn any_text(random: &mut fastrand::Rng) -> String {
     let mut pieces: Vec<&str> = Vec::new();
     if random.bool() {
-        let good = random.choice(GOOD).unwrap();
+        let good = one_of(random, GOOD);
         pieces.extend(good.split_inclusive([' ', '(', '{', ',', '[']));
     } else {
-        pieces.extend((0..random.usize(1..25)).map(|_| *random.choice(PIECES).unwrap()));
+        pieces.extend((0..random.usize(1..25)).map(|_| one_of(random, PIECES)));
     }
     for _ in 0..random.usize(..4) {
         let at = random.usize(..=pieces.len());
         if at < pieces.len() && random.bool() {
             pieces.remove(at);
         } else {
-            pieces.insert(at, random.choice(PIECES).unwrap());
+            pieces.insert(at, one_of(random, PIECES));
         }
     }
     let between = if random.bool() { " " } else { "" };
@@ -296,14 +300,18 @@ fn numbers_are_reckoned_as_floats_are() {
     });
 }
 
+fn equal(label: &str, value: &str) -> Matcher {
+    Matcher::new(label, MatchOp::Equal, value).expect("no expression")
+}
+
 /// A text of the loose form, and the matchers that it must give.
 fn loose(random: &mut fastrand::Rng) -> (String, Vec<Matcher>) {
     const NAMES: [&str; 6] = ["m", "a.b", "x/y_total", "vllm:num-waiting", "_x", "sum"];
     const KEYS: [&str; 4] = ["a", "service.name", "k8s/pod", "_z"];
     const VALUES: [&str; 8] = ["1", "b c", "/new/", "x.y", "a:b", "200", "ä", "-1"];
     let gap = |random: &mut fastrand::Rng| " ".repeat(random.usize(..3));
-    let name = *random.choice(&NAMES).unwrap();
-    let mut matchers = vec![Matcher::new("__name__", MatchOp::Equal, name).unwrap()];
+    let name = one_of(random, &NAMES);
+    let mut matchers = vec![equal("__name__", name)];
     let mut text = name.to_owned();
     let mut keys = KEYS.to_vec();
     random.shuffle(&mut keys);
@@ -312,8 +320,8 @@ fn loose(random: &mut fastrand::Rng) -> (String, Vec<Matcher>) {
         text.push_str(&gap(random));
         text.push('{');
         for key in keys {
-            let value = *random.choice(&VALUES).unwrap();
-            matchers.push(Matcher::new(key, MatchOp::Equal, value).unwrap());
+            let value = one_of(random, &VALUES);
+            matchers.push(equal(key, value));
             let value = match random.u8(..3) {
                 0 => value.to_owned(),
                 1 => format!("'{value}'"),
@@ -337,9 +345,7 @@ fn loose(random: &mut fastrand::Rng) -> (String, Vec<Matcher>) {
         text.push('}');
     }
     if random.bool() {
-        let op = *random
-            .choice(&["sum", "avg", "min", "max", "count"])
-            .unwrap();
+        let op = one_of(random, &["sum", "avg", "min", "max", "count"]);
         text = format!("{op}{}({}{text}{})", gap(random), gap(random), gap(random));
     }
     (format!("{}{text}{}", gap(random), gap(random)), matchers)

@@ -17,6 +17,7 @@ fn memory() -> Memory {
          far{a=2} -Inf
          big{a=1} 1e308
          big{a=2} 1e308
+         dotted{service_name=x} 1
          tiny{a=1} 1e100
          tiny{a=2} 1
          tiny{a=3} -1e100",
@@ -72,6 +73,11 @@ fn series_are_aggregated() {
                 AGGREGATION,
             ),
             ("sum by (nothing) (m)", "{} 15", AGGREGATION),
+            (
+                "count by (\"service.name\") (dotted)",
+                r#"{service_name="x"} 1"#,
+                "hand: labels are stored without dots",
+            ),
             ("sum by () (m)", "{} 15", AGGREGATION),
             (
                 "sum by (__name__) (m)",
