@@ -2,7 +2,7 @@
 
 use crate::support::{
     Link, Margins, World,
-    keda::{Event, Keda, Path, ScaledObject},
+    keda::{Event, Keda, Path, ScaledObject, Timings},
 };
 use std::time::Duration;
 
@@ -126,10 +126,17 @@ async fn a_request_that_races_with_the_poll_to_zero_is_served_soon() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_activation_is_repeated() {
     let mut world = World::new(1, &["web"]).await;
+    let slow_caches = Timings {
+        cache_lag: SECOND,
+        ..Timings::KEDA
+    };
+    let keda = world.keda_with(slow_caches, rarely_polled);
+    world.run(Duration::from_millis(500)).await;
     world.send(0, "web", SHORT);
-    let keda = world.keda(rarely_polled);
     world.run(4 * SECOND).await;
-    assert!(keda.log.count("web", |e| *e == Event::Dropped) >= 1);
+    let count = |is_so: fn(&Event) -> bool| keda.log.count("web", is_so);
+    assert_eq!(count(|event| matches!(event, Event::Polled { .. })), 1);
+    assert!(count(|event| *event == Event::Dropped) >= 1);
     assert_eq!(world.in_flight("web"), 0, "it was served");
 }
 

@@ -92,9 +92,14 @@ impl World {
 
     /// A KEDA with one ScaledObject per target.
     pub(crate) fn keda(&self, of: impl Fn(&str) -> ScaledObject) -> Keda {
+        self.keda_with(Timings::KEDA, of)
+    }
+
+    /// The same with other timings.
+    pub(crate) fn keda_with(&self, timings: Timings, of: impl Fn(&str) -> ScaledObject) -> Keda {
         let objects = self.backends.iter();
         let objects = objects.map(|b| (of(&b.name), b.workload.clone())).collect();
-        Keda::start(Timings::KEDA, &self.dns, objects)
+        Keda::start(timings, &self.dns, objects)
     }
 
     pub(crate) fn workload(&self, target: &str) -> &Workload {
