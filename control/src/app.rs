@@ -19,7 +19,11 @@ use proxy::{
     AccessLog, AccessLogFormat, AccessLogTarget, Clock, ObserveConfig, Proxy, ProxyConfig, Traces,
     tls::{Tls, TlsConfig},
 };
-use scaler::{Ledger, LedgerConfig, keda, sampler};
+use scaler::{
+    Ledger, LedgerConfig, keda,
+    peers::{self, Peers},
+    sampler,
+};
 use serde::Serialize;
 use std::{
     net::{SocketAddr, TcpListener},
@@ -46,6 +50,8 @@ pub struct Settings {
     pub proxy: ProxyConfig,
     /// The demand signal.
     pub ledger: LedgerConfig,
+    /// Other replicas, if there are to be some.
+    pub peers: Option<cli::PeerSettings>,
     /// The access log, if there is to be one.
     pub access_log: Option<(AccessLogFormat, AccessLogTarget)>,
     /// Traces, if there are to be some.
@@ -162,7 +168,18 @@ impl App {
         let world = Arc::new(world);
 
         let keda_metrics = Arc::new(keda::KedaMetrics::default());
-        let keda = serve_keda(grpc_listener, &ledger, &keda_metrics, &stops.keda)?;
+        // Blind before the first call is answered.
+        let peers = settings.peers.as_ref().map(|settings| {
+            let mut config = settings.config.clone();
+            if config.name.is_empty() {
+                config.name = addresses.grpc.to_string();
+            }
+            Peers::new(ledger.clone(), config)
+        });
+        let mut keda = serve_keda(grpc_listener, &ledger, &keda_metrics, &stops.keda)?;
+        if let (Some(peers), Some(settings)) = (&peers, &settings.peers) {
+            follow_peers(&mut keda, peers, settings.source.clone(), &stops.keda);
+        }
         let autoscaler = Autoscaler::spawn(
             autoscaler::Config {
                 hpa_sync_period: settings.hpa_sync_period,
@@ -178,6 +195,7 @@ impl App {
             ledger,
             world,
             keda: keda_metrics,
+            peers,
             autoscaler: autoscaler.status_reader(),
             access_log: telemetry.access_log.clone(),
             traces: telemetry.traces.clone(),
@@ -427,6 +445,30 @@ fn serve_keda(
     );
     tasks.spawn(async move { Ok(served.await?) });
     Ok(tasks)
+}
+
+/// Other replicas are heard until KEDA's streams end.
+fn follow_peers(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    peers: &Arc<Peers>,
+    source: peers::PeerSource,
+    stop: &CancellationToken,
+) {
+    let (found, addresses) = tokio::sync::watch::channel(None);
+    let discovering = peers::discover(source, found, stop.clone().cancelled_owned());
+    let following = peers.clone().run(
+        addresses,
+        Arc::new(peers::Plain),
+        stop.clone().cancelled_owned(),
+    );
+    tasks.spawn(async move {
+        discovering.await;
+        Ok(())
+    });
+    tasks.spawn(async move {
+        following.await;
+        Ok(())
+    });
 }
 
 fn serve_admin(

@@ -10,12 +10,14 @@ mod clients;
 mod endpoints;
 mod keda_env;
 mod observe;
+mod peers;
 
 pub use client_address::ClientAddressArgs;
 pub use clients::ClientArgs;
 pub use endpoints::EndpointArgs;
 pub use keda_env::Notes;
 pub use observe::ObserveArgs;
+pub use peers::{PeerArgs, PeerSettings};
 
 pub mod tls;
 
@@ -139,6 +141,10 @@ pub struct LocalArgs {
     #[command(flatten)]
     pub connections: ConnectionArgs,
 
+    /// Other replicas.
+    #[command(flatten)]
+    pub peers: PeerArgs,
+
     /// On SIGTERM, go on serving for this long after "not ready"
     #[arg(long, env = "REVEILLE_SHUTDOWN_DELAY", default_value = "0s", value_parser = time)]
     pub shutdown_delay: Duration,
@@ -251,6 +257,7 @@ impl LocalArgs {
                 activity_window: self.activity_window,
                 ..LedgerConfig::default()
             },
+            peers: self.peers.settings(),
             access_log: self.observe.access_log(),
             otlp: self.observe.otlp(),
             hpa_sync_period: self.hpa_sync_period,

@@ -154,6 +154,36 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// A reading of counters in another process, told in numbers. `busy_us` is
+    /// modulo 2^52, as [`Totals::busy_us`] gives it.
+    #[must_use]
+    pub fn from_parts(at_us: u64, begun: u64, ended: u64, busy_us: u64) -> Self {
+        Self {
+            at_us,
+            begun,
+            ended,
+            area_us: busy_us & TIME_MASK,
+        }
+    }
+
+    /// Request-microseconds from the start until `at_us`, modulo 2^52.
+    #[must_use]
+    pub fn busy_us(&self) -> u64 {
+        self.area_us
+    }
+
+    /// This reading as it is at `at_us` if nothing begins or ends until then.
+    /// Itself for a time that has passed.
+    #[must_use]
+    pub fn unchanged_until(&self, at_us: u64) -> Self {
+        let Some(elapsed) = at_us.checked_sub(self.at_us) else {
+            return *self;
+        };
+        let gained = self.in_flight().wrapping_mul(elapsed);
+        let busy_us = self.area_us.wrapping_add(gained);
+        Self::from_parts(at_us, self.begun, self.ended, busy_us)
+    }
+
     /// Requests begun and not ended: held, forwarded, streaming.
     #[must_use]
     pub fn in_flight(&self) -> u64 {

@@ -120,6 +120,11 @@ impl Activation {
         self.signal.subscribe()
     }
 
+    /// Another replica was busy at `at_us`, which may be long ago.
+    pub(crate) fn was_busy(&self, at_us: u64) {
+        self.busy_at(at_us);
+    }
+
     fn busy_at(&self, now_us: u64) {
         self.last_busy
             .fetch_max(now_us.saturating_add(1), Ordering::Relaxed);

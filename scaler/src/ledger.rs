@@ -2,19 +2,31 @@
 //!
 //! Made once by the composition root, which fills it with
 //! [`Ledger::set_targets`] whenever the routes change. The proxy tells it of
-//! waits ([`proxy::DemandSink`]), the sampler keeps its windows going, KEDA's
-//! RPCs and the admin API read it. All of it is memory: no call here waits for
-//! anything outside of the process.
+//! waits ([`proxy::DemandSink`]), the sampler keeps its windows going,
+//! [`crate::peers`] adds what other replicas count, KEDA's RPCs and the admin
+//! API read it. All of it is memory: no call here waits for anything outside of
+//! the process.
 //!
-//! A ledger that was never filled knows nothing, which is not the same as
-//! knowing that there is no demand: its readers must answer with an error, not
-//! with zero.
+//! A ledger that was never filled, or that has yet to hear from other replicas,
+//! knows nothing, which is not the same as knowing that there is no demand: its
+//! readers must answer with an error, not with zero.
 
-use crate::{source::TargetEntry, tracked::Tracked};
+use crate::{
+    peers::{Aside, Outbox, Shape, ToldToPeers},
+    source::{RateTarget, TargetEntry},
+    tracked::Tracked,
+};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use proxy::{Clock, DemandSink, TargetId};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// How the ledger averages and remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +49,18 @@ impl Default for LedgerConfig {
     }
 }
 
-/// The demand for one target at one moment.
+impl LedgerConfig {
+    /// The windows of what other replicas count for a target.
+    pub(crate) fn shape(&self, rate: Option<RateTarget>) -> Shape {
+        Shape {
+            concurrency_window: self.concurrency_window,
+            sample_interval: self.sample_interval,
+            rate,
+        }
+    }
+}
+
+/// The demand for one target at one moment, on all replicas together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DemandReading {
     /// Requests begun and not ended, held ones among them.
@@ -58,6 +81,8 @@ pub struct DemandReading {
 pub(crate) enum Missing {
     /// The ledger was never filled.
     NotLoaded,
+    /// Other replicas were not heard yet.
+    Blind,
     /// The ledger does not know such a target.
     Unknown,
 }
@@ -72,9 +97,14 @@ pub struct Ledger {
     clock: Clock,
     /// `None` until the first `set_targets`.
     table: ArcSwapOption<Table>,
-    /// Held while the table is replaced, so that two writers cannot undo each
-    /// other. Readers never take it.
-    writing: Mutex<()>,
+    /// What other replicas say about targets that are not in the table. Locked
+    /// while the table is replaced, so that two writers cannot undo each other.
+    /// Readers never take it.
+    aside: Mutex<Aside>,
+    /// What other replicas are told.
+    outbox: Outbox,
+    /// Other replicas were not heard yet.
+    blind: AtomicBool,
 }
 
 impl Ledger {
@@ -85,7 +115,9 @@ impl Ledger {
             config,
             clock,
             table: ArcSwapOption::empty(),
-            writing: Mutex::new(()),
+            aside: Mutex::default(),
+            outbox: Outbox::new(),
+            blind: AtomicBool::new(false),
         }
     }
 
@@ -94,7 +126,7 @@ impl Ledger {
     /// targets that go end with `NOT_FOUND`. Of two entries with one id the
     /// later counts.
     pub fn set_targets(&self, entries: Vec<TargetEntry>) {
-        let _writing = self.writing.lock();
+        let mut aside = self.aside.lock();
         let now_us = self.clock.now_us();
         let before = self.table.load_full();
         let mut table = Table::with_capacity(entries.len());
@@ -107,7 +139,11 @@ impl Ledger {
                     tracked.update(Arc::clone(&entry.source), entry.scaling);
                     Arc::clone(tracked)
                 }
-                None => Arc::new(Tracked::new(entry.clone(), &self.config, now_us)),
+                None => {
+                    let elsewhere = aside.give(&entry.id).unwrap_or_default();
+                    let config = &self.config;
+                    Arc::new(Tracked::new(entry.clone(), config, elsewhere, now_us))
+                }
             };
             if table.insert(entry.id, Arc::clone(&tracked)).is_some() {
                 tracing::warn!(target_id = %tracked.id(), "two entries for one target, the later counts");
@@ -120,6 +156,7 @@ impl Ledger {
         for (id, tracked) in before.iter().flat_map(|before| before.iter()) {
             if !table.contains_key(id) {
                 tracked.remove();
+                aside.keep(id.clone(), tracked.give_shares());
             }
         }
     }
@@ -134,14 +171,59 @@ impl Ledger {
     /// set. Counts as a look, not as an answer to KEDA.
     #[must_use]
     pub fn demand(&self, target: &TargetId) -> Option<DemandReading> {
-        let tracked = self.find(target).ok()?;
+        let tracked = self.known(target)?;
         Some(tracked.demand(self.clock.now_us()))
     }
 
+    /// Requests for `target` begun so far: here since it entered the set, and
+    /// on each other replica that was heard since it began to count there.
+    /// Where all replicas were heard it is the same on all of them: the
+    /// requests that were sent. `None` for a target that is not in the set.
+    #[must_use]
+    pub fn requests_begun(&self, target: &TargetId) -> Option<u64> {
+        let tracked = self.known(target)?;
+        Some(tracked.requests_begun(self.clock.now_us()))
+    }
+
+    /// Is the ledger waiting to hear from other replicas?
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.blind.load(Ordering::Acquire)
+    }
+
+    /// What other replicas were told of this one.
+    #[must_use]
+    pub fn told_to_peers(&self) -> ToldToPeers {
+        self.outbox.told()
+    }
+
+    pub(crate) fn set_blind(&self, blind: bool) {
+        self.blind.store(blind, Ordering::Release);
+    }
+
+    /// The target, for whoever answers KEDA.
     pub(crate) fn find(&self, target: &TargetId) -> Result<Arc<Tracked>, Missing> {
+        if self.is_blind() {
+            return Err(Missing::Blind);
+        }
         let table = self.table.load();
         let table = table.as_ref().ok_or(Missing::NotLoaded)?;
         table.get(target).cloned().ok_or(Missing::Unknown)
+    }
+
+    /// The target, for whoever does not.
+    pub(crate) fn known(&self, target: &TargetId) -> Option<Arc<Tracked>> {
+        self.table.load().as_ref()?.get(target).cloned()
+    }
+
+    /// What other replicas say about targets that are not in the table.
+    pub(crate) fn aside(&self) -> &Mutex<Aside> {
+        &self.aside
+    }
+
+    /// What other replicas are told.
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     /// All targets, as they are now.
@@ -166,6 +248,7 @@ impl DemandSink for Ledger {
         // when it enters the set.
         if let Some(tracked) = self.table.load().as_ref().and_then(|t| t.get(target)) {
             tracked.waiting(self.clock.now_us());
+            self.outbox.edge(tracked);
         }
     }
 }

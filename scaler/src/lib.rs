@@ -6,6 +6,7 @@
 mod activation;
 pub mod keda;
 mod ledger;
+pub mod peers;
 pub mod sampler;
 mod source;
 mod tracked;
@@ -24,4 +25,10 @@ pub mod externalscaler {
     // Included, not a module of its own: the formatter must not touch it, or
     // it would no longer be what the generator gives.
     include!("gen/externalscaler.rs");
+}
+
+/// The protocol between replicas, generated like [`externalscaler`].
+#[allow(missing_docs, clippy::all, unreachable_pub, rust_2018_idioms)]
+mod gen_peers {
+    include!("gen/reveille.peers.v1.rs");
 }

@@ -1,19 +1,30 @@
-//! One target as the ledger keeps it: its source, its windows, its activity.
+//! One target as the ledger keeps it: its source, its windows, its activity,
+//! and the shares of other replicas.
 //!
-//! Made, updated and removed by [`crate::Ledger::set_targets`]; read by the
-//! sampler, by the RPCs and by the streams. The lock is held for one reading
-//! of the counters and some arithmetic, never across anything that waits.
+//! Made, updated and removed by [`crate::Ledger::set_targets`]; told of other
+//! replicas by [`crate::peers`]; read by the sampler, by the RPCs and by the
+//! streams. The windows here are of this replica's own counters: what others
+//! count is added when a reading is taken, and never told to others. The lock
+//! is held for one reading of the counters and some arithmetic, never across
+//! anything that waits.
 //! [`Tracked::waiting`] must never take it.
 
 use crate::{
     activation::{Activation, Signal},
     ledger::{DemandReading, LedgerConfig},
+    peers::{Elsewhere, News, Origins, Own, Replica, Shape, Shares},
     source::{DemandSource, TargetEntry, TargetScaling},
-    window::{Arrivals, Window},
+    window::{Arrivals, Reading, Window},
 };
 use parking_lot::Mutex;
 use proxy::{TargetId, Totals};
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
 use tokio::sync::watch;
 
 /// Who waits for a target, and whether anybody could serve them.
@@ -30,29 +41,59 @@ pub(crate) struct Tracked {
     id: TargetId,
     activation: Activation,
     scaling: watch::Sender<TargetScaling>,
+    /// How often somebody started to wait here, not elsewhere.
+    own_waits: AtomicU64,
+    /// It is among the edges that other replicas are to be told.
+    in_edges: AtomicBool,
+    config: LedgerConfig,
     sampled: Mutex<Sampled>,
 }
 
 struct Sampled {
     source: Arc<dyn DemandSource>,
-    /// Requests begun at the last reading.
-    begun: u64,
+    /// The last reading.
+    last: Totals,
     concurrency: Window<Totals>,
     arrivals: Window<Arrivals>,
+    /// The reading that other replicas' counts of this one begin with.
+    born: Totals,
+    /// When something was last asked here.
+    busy_at_us: Option<u64>,
+    shares: Shares,
+}
+
+/// What one look showed.
+struct Look {
+    totals: Totals,
+    held: u64,
+    elsewhere: Elsewhere,
 }
 
 impl Tracked {
-    /// Takes its first reading at once: the windows start here.
-    pub(crate) fn new(entry: TargetEntry, config: &LedgerConfig, now_us: u64) -> Self {
-        let begun = entry.source.totals().begun;
+    /// Takes its first reading at once: the windows start here. `shares` are
+    /// those that were kept aside.
+    pub(crate) fn new(
+        entry: TargetEntry,
+        config: &LedgerConfig,
+        mut shares: Shares,
+        now_us: u64,
+    ) -> Self {
+        let last = entry.source.totals();
+        shares.reshape(entry.scaling.request_rate.as_ref());
         let tracked = Self {
             activation: Activation::new(config.activity_window),
             scaling: watch::Sender::new(entry.scaling),
+            own_waits: AtomicU64::new(0),
+            in_edges: AtomicBool::new(false),
+            config: *config,
             sampled: Mutex::new(Sampled {
                 source: entry.source,
-                begun,
+                last,
                 concurrency: Window::concurrency(config.concurrency_window, config.sample_interval),
                 arrivals: Window::rate(entry.scaling.request_rate.as_ref()),
+                born: last,
+                busy_at_us: None,
+                shares,
             }),
             id: entry.id,
         };
@@ -70,6 +111,7 @@ impl Tracked {
             let mut sampled = self.sampled.lock();
             sampled.source = source;
             sampled.arrivals.reshape(scaling.request_rate.as_ref());
+            sampled.shares.reshape(scaling.request_rate.as_ref());
         }
         self.scaling.send_if_modified(|current| {
             let changed = *current != scaling;
@@ -83,9 +125,88 @@ impl Tracked {
         self.activation.remove();
     }
 
-    /// Somebody started to wait. From any thread; takes no lock of ours.
+    /// Somebody started to wait here. From any thread; takes no lock of ours.
     pub(crate) fn waiting(&self, now_us: u64) {
+        self.own_waits.fetch_add(1, Ordering::Release);
         self.activation.waiting(now_us);
+    }
+
+    /// Enters the edges that other replicas are to be told. False: it is in
+    /// there.
+    pub(crate) fn enter_edges(&self) -> bool {
+        !self.in_edges.swap(true, Ordering::AcqRel)
+    }
+
+    /// They are about to be told.
+    pub(crate) fn leave_edges(&self) {
+        self.in_edges.store(false, Ordering::Release);
+    }
+
+    /// What `replica` says, read there at `at_us`: streams are told before this
+    /// returns.
+    pub(crate) fn hear(&self, replica: &Arc<Replica>, news: &News, at_us: u64, now_us: u64) {
+        let waited = {
+            let mut sampled = self.sampled.lock();
+            let shape = self.shape();
+            let heard = sampled.shares.hear(replica, news, at_us, now_us, &shape);
+            if let Some(busy_at_us) = heard.busy_at_us {
+                self.activation.was_busy(busy_at_us.min(now_us));
+            }
+            self.look(&mut sampled, now_us);
+            heard.waited
+        };
+        if waited {
+            self.activation.waiting(now_us);
+        }
+    }
+
+    /// `replica` has nothing of this target.
+    pub(crate) fn absent(&self, replica: &Replica, now_us: u64) {
+        self.sampled.lock().shares.absent(replica, now_us);
+    }
+
+    /// Gives away what others said: the target is not known any more.
+    pub(crate) fn give_shares(&self) -> Shares {
+        std::mem::take(&mut self.sampled.lock().shares)
+    }
+
+    /// What other replicas are told.
+    pub(crate) fn own(&self) -> Own {
+        let mut sampled = self.sampled.lock();
+        let waits = self.own_waits.load(Ordering::Acquire); // before the counters
+        self.look(&mut sampled, 0);
+        Own {
+            born_us: sampled.born.at_us,
+            totals: sampled.since_born(&sampled.last),
+            held: sampled.source.held(),
+            ready_endpoints: sampled.source.ready_endpoints(),
+            waits,
+            busy_at_us: sampled.busy_at_us,
+        }
+    }
+
+    /// The far ends of the windows, for a replica that knows nothing yet.
+    pub(crate) fn origins(&self) -> Origins {
+        let sampled = self.sampled.lock();
+        let begun_before = sampled.born.ended;
+        Origins {
+            born_us: sampled.born.at_us,
+            mean_from: sampled
+                .concurrency
+                .oldest()
+                .map(|oldest| sampled.since_born(&oldest)),
+            rate_from: sampled.arrivals.oldest().map(|oldest| {
+                let begun = oldest.begun().saturating_sub(begun_before);
+                (oldest.at_us(), begun)
+            }),
+        }
+    }
+
+    /// Requests begun here and on all replicas that were heard.
+    pub(crate) fn requests_begun(&self, now_us: u64) -> u64 {
+        let mut sampled = self.sampled.lock();
+        let look = self.look(&mut sampled, now_us);
+        sampled.since_born(&look.totals).begun + look.elsewhere.begun
     }
 
     /// Reads the counters: feeds the windows, moves the activity.
@@ -93,22 +214,27 @@ impl Tracked {
         self.look(&mut self.sampled.lock(), now_us);
     }
 
-    /// What is asked of the target now.
+    /// What is asked of the target now, on all replicas.
     pub(crate) fn demand(&self, now_us: u64) -> DemandReading {
         let mut sampled = self.sampled.lock();
-        let (totals, held) = self.look(&mut sampled, now_us);
-        let in_flight = totals.in_flight();
+        let Look {
+            totals,
+            held,
+            elsewhere,
+        } = self.look(&mut sampled, now_us);
         let mean = sampled
             .concurrency
             .mean(&totals)
-            .unwrap_or(in_flight as f64);
+            .unwrap_or(totals.in_flight() as f64);
+        let held = held + elsewhere.held;
         DemandReading {
-            in_flight,
+            in_flight: totals.in_flight() + elsewhere.in_flight,
             held,
             // Who waits now must count in full now: a mean over seconds would
             // let a burst ask for its replicas in instalments.
-            concurrency: mean.max(held as f64),
-            request_rate: sampled.arrivals.per_second(&Arrivals::from(&totals)),
+            concurrency: (mean + elsewhere.concurrency).max(held as f64),
+            request_rate: sampled.arrivals.per_second(&Arrivals::from(&totals))
+                + elsewhere.request_rate,
             active: self.activation.active(),
         }
     }
@@ -119,12 +245,23 @@ impl Tracked {
         self.activation.answer(now_us)
     }
 
-    /// Who waits now.
+    /// Who waits now, on any replica, and what can serve them: the fewest
+    /// endpoints that a replica sees at which somebody waits. An endpoint that
+    /// only others see does not help whoever waits here.
     pub(crate) fn queue(&self) -> Queue {
-        let sampled = self.sampled.lock();
+        let mut sampled = self.sampled.lock();
+        let now_us = sampled.source.totals().at_us;
+        let elsewhere = sampled.shares.read(now_us);
+        let held = sampled.source.held();
+        let ready = sampled.source.ready_endpoints();
+        let where_held = (held > 0).then_some(ready);
+        let fewest = where_held
+            .into_iter()
+            .chain(elsewhere.ready_where_held)
+            .min();
         Queue {
-            held: sampled.source.held(),
-            ready_endpoints: sampled.source.ready_endpoints(),
+            held: held + elsewhere.held,
+            ready_endpoints: fewest.unwrap_or(ready.max(elsewhere.ready_endpoints)),
         }
     }
 
@@ -143,16 +280,37 @@ impl Tracked {
         self.scaling.subscribe()
     }
 
-    fn look(&self, sampled: &mut Sampled, now_us: u64) -> (Totals, u64) {
+    fn look(&self, sampled: &mut Sampled, now_us: u64) -> Look {
         let waits = self.activation.waits(); // before the counters: see `observe` there
         let totals = sampled.source.totals();
         let held = sampled.source.held();
-        let busy = held > 0 || totals.in_flight() > 0 || totals.begun != sampled.begun;
-        sampled.begun = totals.begun;
+        let now_us = now_us.max(totals.at_us);
+        let begun = totals.begun != sampled.last.begun;
+        let busy_here = held > 0 || totals.in_flight() > 0 || begun;
+        if !totals.continues(&sampled.last) {
+            // Other counters, perhaps read at the same microsecond.
+            let born_us = totals.at_us.max(sampled.born.at_us + 1);
+            sampled.born =
+                Totals::from_parts(born_us, totals.begun, totals.ended, totals.busy_us());
+        }
+        if busy_here {
+            sampled.busy_at_us = Some(now_us);
+        }
+        sampled.last = totals;
         sampled.concurrency.push(totals);
         sampled.arrivals.push(Arrivals::from(&totals));
+        let elsewhere = sampled.shares.read(now_us);
+        let busy = busy_here || elsewhere.is_busy();
         self.activation.observe(now_us, busy, waits);
-        (totals, held)
+        Look {
+            totals,
+            held,
+            elsewhere,
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        self.config.shape(self.scaling().request_rate)
     }
 
     #[cfg(test)]
@@ -160,6 +318,20 @@ impl Tracked {
         let sampled = self.sampled.lock();
         let windows = size_of::<Window<Totals>>() + size_of::<Window<Arrivals>>();
         size_of::<Self>() - windows + sampled.concurrency.bytes() + sampled.arrivals.bytes()
+    }
+}
+
+impl Sampled {
+    /// A reading as other replicas are told it: counted since `born`, what was
+    /// in flight then as begun since.
+    fn since_born(&self, reading: &Totals) -> Totals {
+        let born = &self.born;
+        Totals::from_parts(
+            reading.at_us.max(born.at_us),
+            reading.begun.saturating_sub(born.ended),
+            reading.ended.saturating_sub(born.ended),
+            reading.busy_us().wrapping_sub(born.busy_us()),
+        )
     }
 }
 

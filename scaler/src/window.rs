@@ -65,6 +65,13 @@ pub(crate) struct Arrivals {
     begun: u64,
 }
 
+impl Arrivals {
+    /// Requests begun until then.
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun
+    }
+}
+
 impl From<&Totals> for Arrivals {
     fn from(totals: &Totals) -> Self {
         Self {
@@ -189,6 +196,28 @@ impl<R: Reading> Window<R> {
             _ => {}
         }
         self.forget(reading.at_us());
+    }
+
+    /// Takes a reading in that may be older than the newest one or of counters
+    /// that do not go on: then nothing happens.
+    pub(crate) fn push_if_next(&mut self, reading: R) {
+        if self
+            .ring
+            .back()
+            .is_none_or(|newest| reading.continues(newest))
+        {
+            self.push(reading);
+        }
+    }
+
+    /// The reading that is furthest back.
+    pub(crate) fn oldest(&self) -> Option<R> {
+        self.ring.front().copied()
+    }
+
+    /// The window's length.
+    pub(crate) fn length_us(&self) -> u64 {
+        self.length_us
     }
 
     fn keep(&mut self, reading: R) {

@@ -6,13 +6,16 @@
 
 use std::{fs, path::Path};
 
-const FILES: [&str; 1] = ["externalscaler.rs"];
+const FILES: [&str; 2] = ["externalscaler.rs", "reveille.peers.v1.rs"];
 
 #[test]
 fn generated_code_matches_the_proto_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let descriptors = protox::compile(["externalscaler.proto"], [root.join("proto")])
-        .expect("the proto files are valid");
+    let descriptors = protox::compile(
+        ["externalscaler.proto", "reveille/peers.proto"],
+        [root.join("proto")],
+    )
+    .expect("the proto files are valid");
     let out = tempfile::tempdir().expect("a temporary directory");
     tonic_prost_build::configure()
         .build_client(true)

@@ -1,9 +1,10 @@
 //! The admin server: health, metrics, and what the targets are doing.
 //!
 //! Read-only. `metrics.rs` renders `/metrics`, `targets.rs` answers
-//! `/api/v1/targets`.
+//! `/api/v1/targets`, `peers.rs` `/api/v1/peers`.
 
 mod metrics;
+mod peers;
 mod targets;
 
 pub use targets::{TargetState, TargetView};
@@ -17,7 +18,11 @@ use axum::{
     routing::get,
 };
 use proxy::{AccessLog, Proxy};
-use scaler::{Ledger, keda::KedaMetrics};
+use scaler::{
+    Ledger,
+    keda::KedaMetrics,
+    peers::{PeerView, Peers},
+};
 use std::{
     io,
     sync::{
@@ -39,6 +44,8 @@ pub struct Admin {
     pub world: Arc<World>,
     /// What KEDA asked.
     pub keda: Arc<KedaMetrics>,
+    /// Other replicas, if there are to be some.
+    pub peers: Option<Arc<Peers>>,
     /// What the embedded autoscaler thinks.
     pub autoscaler: StatusReader,
     /// The access log, if there is one.
@@ -62,6 +69,12 @@ impl Admin {
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);
     }
+
+    fn peer_views(&self) -> Vec<PeerView> {
+        self.peers
+            .as_ref()
+            .map_or_else(Vec::new, |peers| peers.view())
+    }
 }
 
 /// After the stop, so long for answers under way to get out.
@@ -82,6 +95,7 @@ pub async fn serve(
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
         .route("/api/v1/targets", get(targets_json))
+        .route("/api/v1/peers", get(peers_json))
         .with_state(admin);
     let overdue = async {
         stop.cancelled().await;
@@ -96,7 +110,8 @@ pub async fn serve(
 }
 
 async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
-    if admin.ready.load(Ordering::Relaxed) && admin.ledger.is_loaded() {
+    let knows = admin.ledger.is_loaded() && !admin.ledger.is_blind();
+    if admin.ready.load(Ordering::Relaxed) && knows {
         (StatusCode::OK, "OK\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable\n")
@@ -112,4 +127,8 @@ async fn metrics_text(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn targets_json(State(admin): State<Arc<Admin>>) -> Json<Vec<TargetView>> {
     Json(targets::view(&admin))
+}
+
+async fn peers_json(State(admin): State<Arc<Admin>>) -> Json<peers::PeersView> {
+    Json(peers::view(&admin))
 }

@@ -50,6 +50,7 @@ fn settings() -> Settings {
         admin_addr: any,
         proxy: ProxyConfig::default(),
         ledger: LedgerConfig::default(),
+        peers: None,
         access_log: None,
         otlp: None,
         hpa_sync_period: Duration::from_secs(1),

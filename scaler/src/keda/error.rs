@@ -37,6 +37,8 @@ pub(crate) enum KedaError {
     UnknownRoute(TargetId),
     #[error("the routes are not loaded yet")]
     NotLoaded,
+    #[error("this replica has not yet heard from its peers what is asked of them; ask again")]
+    Blind,
 }
 
 impl KedaError {
@@ -50,7 +52,7 @@ impl KedaError {
             | Self::MetricNotSet { .. }
             | Self::UnknownMetricName { .. } => Code::InvalidArgument,
             Self::UnknownRoute(_) => Code::NotFound,
-            Self::NotLoaded => Code::Unavailable,
+            Self::NotLoaded | Self::Blind => Code::Unavailable,
         }
     }
 
@@ -58,6 +60,7 @@ impl KedaError {
     pub(crate) fn missing(target: &TargetId, why: Missing) -> Self {
         match why {
             Missing::NotLoaded => Self::NotLoaded,
+            Missing::Blind => Self::Blind,
             Missing::Unknown => Self::UnknownRoute(target.clone()),
         }
     }

@@ -6,7 +6,12 @@
 //! minute from any other.
 
 use super::{metrics::KedaMetrics, service::KedaService};
-use crate::{externalscaler::external_scaler_server::ExternalScalerServer, ledger::Ledger};
+use crate::{
+    externalscaler::external_scaler_server::ExternalScalerServer,
+    gen_peers::peers_server::PeersServer,
+    ledger::Ledger,
+    peers::{self, PeersService},
+};
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch};
 use tonic::transport::{Server, server::TcpIncoming};
@@ -34,7 +39,7 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 #[error("the gRPC server for KEDA failed")]
 pub struct ServeError(#[from] tonic::transport::Error);
 
-/// Serves KEDA on `listener` until `shutdown` is ready, then ends the streams
+/// Serves KEDA, and replicas that follow this one, on `listener` until `shutdown` is ready, then ends the streams
 /// with OK, lets the connections close and returns, at the latest 5 s later. A
 /// connection whose client does not react by then is left to the runtime.
 ///
@@ -52,6 +57,8 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let (close, closing) = watch::channel(false);
     let mut overdue = closing.clone();
+    let publishing = peers::publish(Arc::clone(&ledger), closing.clone());
+    let peers = PeersService::new(Arc::clone(&ledger), closing.clone());
     let service = KedaService::new(ledger, metrics, closing);
     let server = Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
@@ -59,6 +66,7 @@ pub async fn serve(
         .http2_keepalive_interval(Some(PING_EACH))
         .http2_keepalive_timeout(Some(PING_EACH))
         .add_service(ExternalScalerServer::new(service).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(PeersServer::new(peers).max_decoding_message_size(MAX_MESSAGE))
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             async {
@@ -68,6 +76,8 @@ pub async fn serve(
         );
     tokio::select! {
         served = server => Ok(served?),
+        // It ends when the streams are about to: the server goes on.
+        () = async { publishing.await; std::future::pending().await } => Ok(()),
         () = async {
             // Err: the sender is gone, which it is not before this function returns.
             if overdue.wait_for(|closing| *closing).await.is_ok() {

@@ -1,0 +1,52 @@
+//! Replicas of Reveille, telling each other what is asked of each target, so
+//! that whichever of them KEDA asks answers for all.
+//!
+//! ```text
+//! own counters ─► publish ─► board ─► stream ──gRPC──► follow ─► session ─► ledger ─► share
+//!  (edges at once)         (by revision)                       (checked)          (windows)
+//! ```
+//!
+//! The sending side serves whoever follows (`service`, on KEDA's port); the
+//! receiving side follows whom it is told to ([`Peers`], run by the composition
+//! root). Nothing here is an event that could be lost or counted twice: a state
+//! replaces the one before it, by revision and identity.
+
+mod anchor;
+mod aside;
+mod backoff;
+mod board;
+mod dial;
+mod discover;
+mod follow;
+mod hear;
+mod identity;
+mod line;
+mod outbox;
+mod publish;
+mod replica;
+mod report;
+mod roster;
+mod service;
+mod session;
+mod share;
+mod shares;
+mod stream;
+
+pub use dial::{Dial, DialError, Plain};
+pub use discover::{BadSource, PeerSource, discover};
+pub use identity::Identity;
+pub use line::{PeerState, PeerView};
+pub use outbox::ToldToPeers;
+pub use roster::{Addresses, Peers, PeersConfig};
+
+pub(crate) use {
+    aside::Aside,
+    board::{Origins, Own},
+    outbox::Outbox,
+    publish::run as publish,
+    replica::Replica,
+    report::News,
+    service::PeersService,
+    share::Shape,
+    shares::{Elsewhere, Shares},
+};

@@ -1,0 +1,197 @@
+//! All other replicas: who there is, and whether they were heard.
+//!
+//! Made and run by the composition root. Starts and stops one follower per
+//! address as discovery says, and opens the ledger's eyes: until every known
+//! peer told its whole state, or the timeout passed, no RPC of KEDA's is
+//! answered. After that the eyes stay open whoever is lost: one dead replica
+//! must not blind KEDA for ever, and what it last told counts for the grace.
+
+use super::{
+    dial::Dial,
+    follow::Follower,
+    hear::Replicas,
+    line::{Line, PeerState, PeerView},
+};
+use crate::ledger::Ledger;
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::watch,
+    task::AbortHandle,
+    time::{Instant, sleep_until},
+};
+
+/// Addresses that are followed at once.
+pub(crate) const MAX_PEERS: usize = 256;
+
+/// Addresses of replicas (`host:port`), this one possibly among them. `None`:
+/// not known yet.
+pub type Addresses = Option<BTreeSet<String>>;
+
+/// How peers are treated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeersConfig {
+    /// What this replica calls itself, for operators of the others.
+    pub name: String,
+    /// So long at most are RPCs refused because a peer was not heard yet.
+    pub timeout: Duration,
+    /// So long do the requests in flight at a lost peer count.
+    pub grace: Duration,
+}
+
+/// The peers of a ledger.
+#[derive(Debug)]
+pub struct Peers {
+    ledger: Arc<Ledger>,
+    config: PeersConfig,
+    replicas: Arc<Replicas>,
+    lines: Mutex<BTreeMap<String, Followed>>,
+    stirred: Arc<watch::Sender<u64>>,
+}
+
+#[derive(Debug)]
+struct Followed {
+    line: Arc<Line>,
+    task: AbortHandle,
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Peers {
+    /// Peers of `ledger`, which is blind from now on, until [`Peers::run`] heard
+    /// them.
+    #[must_use]
+    pub fn new(ledger: Arc<Ledger>, config: PeersConfig) -> Arc<Self> {
+        ledger.outbox().set_name(&config.name);
+        ledger.set_blind(true);
+        Arc::new(Self {
+            ledger,
+            config,
+            replicas: Arc::default(),
+            lines: Mutex::default(),
+            stirred: Arc::new(watch::Sender::new(0)),
+        })
+    }
+
+    /// Follows whoever `addresses` names until `shutdown` is ready.
+    ///
+    /// Cancellation safe: dropping it ends all connections.
+    pub async fn run(
+        self: Arc<Self>,
+        mut addresses: watch::Receiver<Addresses>,
+        dial: Arc<dyn Dial>,
+        shutdown: impl Future<Output = ()> + Send,
+    ) {
+        let _ended = EndOnDrop(&self);
+        let mut shutdown = pin!(shutdown);
+        let mut stirred = self.stirred.subscribe();
+        let deadline = Instant::now() + self.config.timeout;
+        let mut discovering = true;
+        loop {
+            let known = addresses.borrow_and_update().clone();
+            if let Some(known) = &known {
+                self.follow_these(known, &dial);
+            }
+            self.look(known.is_some(), Instant::now() >= deadline);
+            tokio::select! {
+                biased;
+                () = &mut shutdown => return,
+                changed = addresses.changed(), if discovering => discovering = changed.is_ok(),
+                _ = stirred.changed(), if self.ledger.is_blind() => {}
+                () = sleep_until(deadline), if self.ledger.is_blind() => {}
+            }
+        }
+    }
+
+    /// Every address that is followed, in order.
+    #[must_use]
+    pub fn view(&self) -> Vec<PeerView> {
+        let lines = self.lines.lock();
+        lines.values().map(|one| one.line.view()).collect()
+    }
+
+    fn follow_these(&self, known: &BTreeSet<String>, dial: &Arc<dyn Dial>) {
+        if known.len() > MAX_PEERS {
+            tracing::warn!(
+                "{} peers are named: the first {MAX_PEERS} are followed",
+                known.len()
+            );
+        }
+        let known: BTreeSet<&String> = known.iter().take(MAX_PEERS).collect();
+        let mut lines = self.lines.lock();
+        lines.retain(|address, _| {
+            let stays = known.contains(address);
+            if !stays {
+                tracing::info!(peer = %address, "a peer is not named any more");
+            }
+            stays
+        });
+        for address in known {
+            if lines.contains_key(address) {
+                continue;
+            }
+            let line = Arc::new(Line::new(address, Arc::clone(&self.stirred)));
+            let follower = Follower {
+                ledger: Arc::clone(&self.ledger),
+                replicas: Arc::clone(&self.replicas),
+                dial: Arc::clone(dial),
+                grace: self.config.grace,
+                line: Arc::clone(&line),
+            };
+            let task = tokio::spawn(follower.run()).abort_handle();
+            lines.insert(address.clone(), Followed { line, task });
+        }
+    }
+
+    /// Opens the eyes if it is time.
+    fn look(&self, known: bool, overdue: bool) {
+        if !self.ledger.is_blind() {
+            return;
+        }
+        let lines = self.lines.lock();
+        let unheard: Vec<&str> = lines
+            .values()
+            .filter(|one| !one.line.was_heard())
+            .map(|one| one.line.address())
+            .collect();
+        if known && unheard.is_empty() {
+            let peers = lines
+                .values()
+                .filter(|one| one.line.view().state != PeerState::Myself)
+                .count();
+            tracing::info!(peers, "all peers were heard: KEDA is answered from now on");
+        } else if overdue {
+            let missing = if known {
+                unheard.join(", ")
+            } else {
+                "their addresses are not known".to_owned()
+            };
+            tracing::warn!(
+                timeout = ?self.config.timeout,
+                "not all peers were heard in time: KEDA is answered without them. Missing: {missing}"
+            );
+        } else {
+            return;
+        }
+        self.ledger.set_blind(false);
+    }
+}
+
+/// Ends all followers: their replicas are lost.
+struct EndOnDrop<'p>(&'p Peers);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.lines.lock().clear();
+    }
+}

@@ -1,0 +1,157 @@
+//! The shares of all other replicas in the demand for one target.
+//!
+//! Kept by [`crate::tracked`] under the target's lock, or by [`super::aside`]
+//! for a target that is not known here yet. Pure.
+
+use super::{
+    replica::Replica,
+    report::{News, Report},
+    share::{Heard, Shape, Share, ShareReading},
+};
+use crate::source::RateTarget;
+use std::sync::Arc;
+
+/// Identities that a target remembers at once. Replicas are few; starts of a
+/// replica that crashes all the time are not, and each stays until its arrivals
+/// have left the window.
+const MAX_SHARES: usize = 128;
+
+/// What others ask of one target.
+#[derive(Debug, Default)]
+pub(crate) struct Shares {
+    shares: Vec<Share>,
+    /// Requests begun at replicas that are not remembered any more.
+    begun_before: u64,
+}
+
+/// The shares at one moment, summed up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Elsewhere {
+    pub(crate) begun: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) held: u64,
+    pub(crate) concurrency: f64,
+    pub(crate) request_rate: f64,
+    /// Fewest endpoints that a replica sees at which somebody waits.
+    pub(crate) ready_where_held: Option<usize>,
+    /// Most endpoints that any replica sees.
+    pub(crate) ready_endpoints: usize,
+}
+
+impl Shares {
+    /// A report, read at `at_us` of our clock.
+    pub(crate) fn take(
+        &mut self,
+        replica: &Arc<Replica>,
+        report: &Report,
+        at_us: u64,
+        shape: &Shape,
+    ) -> Heard {
+        if let Some(share) = self.of(replica) {
+            return share.take(report, at_us, shape);
+        }
+        if self.shares.len() >= MAX_SHARES {
+            let lost = self.shares.remove(0);
+            tracing::warn!(
+                replica = lost.replica().name(),
+                "more than {MAX_SHARES} replicas report one target: the oldest is forgotten"
+            );
+        }
+        let (share, heard) = Share::new(Arc::clone(replica), report, at_us, shape);
+        self.shares.push(share);
+        heard
+    }
+
+    /// The target is gone at `replica`.
+    pub(crate) fn remove(&mut self, replica: &Replica, revision: u64, now_us: u64) {
+        if let Some(share) = self.of(replica) {
+            share.remove(revision, now_us);
+        }
+    }
+
+    /// `replica` sent its whole state, and the target was not in it.
+    pub(crate) fn absent(&mut self, replica: &Replica, now_us: u64) {
+        if let Some(share) = self.of(replica) {
+            share.absent(now_us);
+        }
+    }
+
+    /// Both kinds of news.
+    pub(crate) fn hear(
+        &mut self,
+        replica: &Arc<Replica>,
+        news: &News,
+        at_us: u64,
+        now_us: u64,
+        shape: &Shape,
+    ) -> Heard {
+        match news {
+            News::State(report) => self.take(replica, report, at_us, shape),
+            News::Removed { revision } => {
+                self.remove(replica, *revision, now_us);
+                Heard::default()
+            }
+        }
+    }
+
+    /// Another window of the rate from now on.
+    pub(crate) fn reshape(&mut self, rate: Option<&RateTarget>) {
+        self.shares.iter_mut().for_each(|share| share.reshape(rate));
+    }
+
+    /// All of them at `now_us`. Forgets those that are over.
+    pub(crate) fn read(&mut self, now_us: u64) -> Elsewhere {
+        let mut sum = Elsewhere::default();
+        let begun_before = &mut self.begun_before;
+        self.shares.retain_mut(|share| {
+            let reading = share.read(now_us);
+            if share.is_over(now_us) {
+                *begun_before += reading.begun;
+                return false;
+            }
+            sum.add(&reading);
+            true
+        });
+        sum.begun += self.begun_before;
+        sum
+    }
+
+    /// Nobody else asks for the target or did lately.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shares.is_empty()
+    }
+
+    fn of(&mut self, replica: &Replica) -> Option<&mut Share> {
+        self.shares
+            .iter_mut()
+            .find(|share| share.replica().identity() == replica.identity())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.shares.iter().map(Share::bytes).sum()
+    }
+}
+
+impl Elsewhere {
+    fn add(&mut self, share: &ShareReading) {
+        self.begun += share.begun;
+        self.in_flight += share.in_flight;
+        self.held += share.held;
+        self.concurrency += share.concurrency;
+        self.request_rate += share.request_rate;
+        self.ready_endpoints = self.ready_endpoints.max(share.ready_endpoints);
+        if share.held > 0 {
+            let fewest = self.ready_where_held.unwrap_or(usize::MAX);
+            self.ready_where_held = Some(fewest.min(share.ready_endpoints));
+        }
+    }
+
+    /// Something is held or in flight elsewhere.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.held > 0 || self.in_flight > 0
+    }
+}
+
+#[cfg(test)]
+mod tests;
