@@ -162,7 +162,7 @@ async fn an_orderly_restart_in_the_middle_of_traffic_takes_nothing_away() {
         if second == 40 {
             world.stop(0).await;
             world.run(5 * SECOND).await;
-            world.replicas[0].start().await;
+            world.start_without_routes(0).await;
             // It answers, but knows no route yet.
             world.run(15 * SECOND).await;
             world.load(0);
@@ -212,7 +212,7 @@ async fn a_scaler_without_routes_says_nothing_at_all() {
     world.send(0, "web", SECOND);
     world.run(5 * SECOND).await;
     world.kill(0).await;
-    world.replicas[0].start().await;
+    world.start_without_routes(0).await;
     let answers = |keda: &Keda| {
         keda.log
             .count("web", |e| matches!(e, Event::Answered { .. }))
