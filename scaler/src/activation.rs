@@ -120,9 +120,13 @@ impl Activation {
         self.signal.subscribe()
     }
 
-    /// Another replica was busy at `at_us`, which may be long ago.
-    pub(crate) fn was_busy(&self, at_us: u64) {
-        self.busy_at(at_us);
+    /// Another replica had been idle for `idle_us` at `at_us`.
+    pub(crate) fn was_busy(&self, at_us: u64, idle_us: u64) {
+        // What was before our clock began is taken for its beginning, if it is
+        // of interest at all.
+        if idle_us <= at_us || idle_us < self.window_us {
+            self.busy_at(at_us.saturating_sub(idle_us));
+        }
     }
 
     fn busy_at(&self, now_us: u64) {

@@ -149,8 +149,8 @@ impl Tracked {
             let mut sampled = self.sampled.lock();
             let shape = self.shape();
             let heard = sampled.shares.hear(replica, news, at_us, now_us, &shape);
-            if let Some(busy_at_us) = heard.busy_at_us {
-                self.activation.was_busy(busy_at_us.min(now_us));
+            if let Some(idle_us) = heard.idle_us {
+                self.activation.was_busy(at_us.min(now_us), idle_us);
             }
             self.look(&mut sampled, now_us);
             heard.waited

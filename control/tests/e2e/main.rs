@@ -19,6 +19,7 @@ mod held_requests;
 mod logs;
 mod manifests;
 mod metrics;
+mod peers;
 mod real_clients;
 mod replica_counts;
 mod replicas;

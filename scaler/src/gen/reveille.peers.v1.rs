@@ -69,7 +69,7 @@ pub struct KeepAlive {}
 pub struct Goodbye {}
 /// What the sender itself counted for one target. Not what it heard from
 /// others.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TargetState {
     #[prost(string, tag = "1")]
     pub namespace: ::prost::alloc::string::String,
@@ -113,11 +113,13 @@ pub struct TargetState {
     pub was_busy: bool,
     #[prost(uint64, tag = "14")]
     pub idle_us: u64,
-    /// The reading before this one, at which the state before was still right.
-    #[prost(message, optional, tag = "15")]
-    pub before: ::core::option::Option<Past>,
-    /// Only before `complete`: the oldest readings that the sender's own windows
-    /// for the concurrency and the rate hold.
+    /// Earlier readings, oldest first: the one at which the state before was
+    /// still right, and the one that found the last change, if it was not this.
+    #[prost(message, repeated, tag = "15")]
+    pub earlier: ::prost::alloc::vec::Vec<Past>,
+    /// Only when the receiver has nothing of these counts yet: the oldest
+    /// readings that the sender's own windows for the concurrency and the rate
+    /// hold.
     #[prost(message, optional, tag = "16")]
     pub mean_from: ::core::option::Option<Past>,
     #[prost(message, optional, tag = "17")]

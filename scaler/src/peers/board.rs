@@ -65,6 +65,9 @@ struct Entry {
 #[derive(Debug)]
 struct Standing {
     tracked: Arc<Tracked>,
+    /// The revision that these counts appeared with: a follower that has only
+    /// older ones knows nothing of them.
+    first: u64,
     /// At the last look.
     now: Own,
     /// At the look that found the last change, and at the one before it.
@@ -100,7 +103,7 @@ impl Board {
     /// asked of was at `untouched_us`.
     pub(crate) fn note(&mut self, tracked: &Arc<Tracked>, own: Own, untouched_us: u64) {
         let id = tracked.id();
-        let before = match self.entries.get_mut(id) {
+        let (before, first) = match self.entries.get_mut(id) {
             Some(Entry {
                 standing: Some(standing),
                 ..
@@ -114,13 +117,17 @@ impl Board {
                     standing.now = own;
                     return;
                 }
-                standing.now.totals
+                (standing.now.totals, standing.first)
             }
             None if own.is_untouched() => return,
-            _ => Totals::from_parts(untouched_us.clamp(own.born_us, own.totals.at_us), 0, 0, 0),
+            _ => {
+                let untouched_us = untouched_us.clamp(own.born_us, own.totals.at_us);
+                (Totals::from_parts(untouched_us, 0, 0, 0), self.revision + 1)
+            }
         };
         let standing = Standing {
             tracked: Arc::clone(tracked),
+            first,
             now: own,
             changed: own.totals,
             before,
@@ -156,8 +163,8 @@ impl Board {
     }
 
     /// Up to `most` states after `revision`, oldest first, and the revision of
-    /// the last of them. `whole`: with the far ends of the windows. `None` if
-    /// removals in between are not remembered: the whole state is needed.
+    /// the last of them. `None` if removals in between are not remembered: then
+    /// the `whole` state is needed, which is asked for from revision 0 on.
     pub(crate) fn after(
         &self,
         revision: u64,
@@ -167,12 +174,12 @@ impl Board {
         if !whole && revision < self.forgotten {
             return None;
         }
-        let mut last = revision;
+        let (mut last, after) = (revision, revision);
         let newer = self.order.range(revision.saturating_add(1)..).take(most);
         let states = newer.filter_map(|(&revision, id)| {
             last = revision;
             let entry = self.entries.get(id)?;
-            Some(state(id, entry, whole))
+            Some(state(id, entry, after, whole))
         });
         let states = states.collect();
         Some((states, last))
@@ -193,7 +200,8 @@ impl Board {
     }
 }
 
-fn state(id: &TargetId, entry: &Entry, whole: bool) -> wire::TargetState {
+/// `after`: the follower has no newer state than that.
+fn state(id: &TargetId, entry: &Entry, after: u64, whole: bool) -> wire::TargetState {
     let mut state = wire::TargetState {
         namespace: id.namespace().to_owned(),
         name: id.name().to_owned(),
@@ -214,15 +222,13 @@ fn state(id: &TargetId, entry: &Entry, whole: bool) -> wire::TargetState {
     state.waits = own.waits;
     state.was_busy = own.busy_at_us.is_some();
     state.idle_us = own.busy_at_us.map_or(0, |at| now.at_us.saturating_sub(at));
-    // If it was looked at again since the last change, that change is past.
-    let changed_now = standing.changed.at_us == now.at_us;
-    let before = if changed_now {
-        standing.before
-    } else {
-        standing.changed
-    };
-    state.before = past(now, &before);
-    if whole {
+    let earlier = [&standing.before, &standing.changed];
+    state.earlier = earlier
+        .into_iter()
+        .filter(|then| then.at_us < now.at_us)
+        .filter_map(|then| past(now, then))
+        .collect();
+    if whole || after < standing.first {
         let origins = standing.tracked.origins();
         if origins.born_us == own.born_us {
             state.mean_from = origins.mean_from.and_then(|from| past(now, &from));

@@ -19,6 +19,8 @@ const MAX_TIME_US: u64 = 1 << 47;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
     pub(crate) revision: u64,
+    /// It is part of the whole state: what it tells may be long past.
+    pub(crate) whole: bool,
     pub(crate) born_us: u64,
     /// Their clock.
     pub(crate) at_us: u64,
@@ -31,7 +33,8 @@ pub(crate) struct Report {
     pub(crate) waits: u64,
     /// How long nothing had been asked, if ever anything was.
     pub(crate) idle_us: Option<u64>,
-    pub(crate) before: Option<Past>,
+    /// Oldest first; those that are not told are `None`.
+    pub(crate) earlier: [Option<Past>; 2],
     pub(crate) mean_from: Option<Past>,
     pub(crate) rate_from: Option<Past>,
 }
@@ -69,8 +72,8 @@ pub(crate) enum BadReport {
     Time,
 }
 
-/// The target, and what is said about it.
-pub(crate) fn read(state: &wire::TargetState) -> Result<(TargetId, News), BadReport> {
+/// The target, and what is said about it; `whole`: in the whole state.
+pub(crate) fn read(state: &wire::TargetState, whole: bool) -> Result<(TargetId, News), BadReport> {
     let fits = |text: &str| !text.is_empty() && text.len() <= MAX_NAME;
     if !fits(&state.namespace) {
         return Err(BadReport::Namespace);
@@ -109,6 +112,7 @@ pub(crate) fn read(state: &wire::TargetState) -> Result<(TargetId, News), BadRep
     };
     let report = Report {
         revision,
+        whole,
         born_us: state.born_us,
         at_us: state.at_us,
         begun: state.begun,
@@ -118,7 +122,7 @@ pub(crate) fn read(state: &wire::TargetState) -> Result<(TargetId, News), BadRep
         ready_endpoints: usize::try_from(state.ready_endpoints).unwrap_or(usize::MAX),
         waits: state.waits,
         idle_us: state.was_busy.then_some(state.idle_us),
-        before: past(&state.before),
+        earlier: [0, 1].map(|nth| past(&state.earlier.get(nth).copied())),
         mean_from: past(&state.mean_from),
         rate_from: past(&state.rate_from),
     };
@@ -155,21 +159,21 @@ mod tests {
             (|s| s.born_us = 1_001, BadReport::Time),
             (|s| s.at_us = u64::MAX, BadReport::Time),
         ];
-        assert!(read(&state()).is_ok());
+        assert!(read(&state(), true).is_ok());
         for (change, why) in cases {
             let mut state = state();
             change(&mut state);
-            assert_eq!(read(&state), Err(why));
+            assert_eq!(read(&state, true), Err(why));
         }
     }
 
     #[test]
     fn a_past_that_cannot_be_is_left_out() {
         let mut told = state();
-        told.before = Some(wire::Past {
+        told.earlier = vec![wire::Past {
             elapsed_us: 1_001,
             ..wire::Past::default()
-        });
+        }];
         told.rate_from = Some(wire::Past {
             begun: 6,
             ..wire::Past::default()
@@ -180,10 +184,10 @@ mod tests {
             ended: 1,
             busy_us: 4,
         });
-        let Ok((_, News::State(report))) = read(&told) else {
+        let Ok((_, News::State(report))) = read(&told, true) else {
             panic!("it is sound otherwise");
         };
-        assert_eq!((report.before, report.rate_from), (None, None));
+        assert_eq!((report.earlier, report.rate_from), ([None; 2], None));
         assert_eq!(report.mean_from.map(|past| past.begun), Some(2));
     }
 }

@@ -144,7 +144,7 @@ impl Session {
         let replica = self.replica.as_ref().ok_or(Misunderstood::NoHello)?;
         let now_us = self.ledger.now_us();
         for state in &demand.targets {
-            let (id, news) = match report::read(state) {
+            let (id, news) = match report::read(state, self.mentioned.is_some()) {
                 Ok(read) => read,
                 Err(error) => {
                     if self.refused == 0 {

@@ -20,6 +20,10 @@ use crate::{
 use proxy::Totals;
 use std::{sync::Arc, time::Duration};
 
+/// Readings are kept this much later than our clock says: it starts with the
+/// process, and what others report goes back further.
+const AHEAD_US: u64 = 1 << 46;
+
 /// How the windows of a share are shaped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
@@ -34,7 +38,7 @@ pub(crate) struct Share {
     replica: Arc<Replica>,
     revision: u64,
     born_us: u64,
-    /// The last reading, on our clock.
+    /// The last reading, on our clock, [`AHEAD_US`] later.
     last: Totals,
     held: u64,
     ready_endpoints: usize,
@@ -50,8 +54,9 @@ pub(crate) struct Share {
 /// What a report told that did not show before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heard {
-    /// When something was last asked, on our clock.
-    pub(crate) busy_at_us: Option<u64>,
+    /// For how long nothing had been asked when it was read, if ever anything
+    /// was.
+    pub(crate) idle_us: Option<u64>,
     /// Somebody started to wait there.
     pub(crate) waited: bool,
 }
@@ -79,7 +84,7 @@ impl Share {
             replica,
             revision: report.revision,
             born_us: report.born_us,
-            last: Totals::from_parts(at_us, report.begun, report.ended, report.busy_us),
+            last: told(report, at_us),
             held: report.held,
             ready_endpoints: report.ready_endpoints,
             waits: report.waits,
@@ -90,9 +95,10 @@ impl Share {
         };
         share.fill(report);
         let heard = Heard {
-            busy_at_us: report.idle_us.map(|idle| at_us.saturating_sub(idle)),
-            // How often somebody waited in its life is history; who waits is not.
-            waited: report.held > 0,
+            idle_us: report.idle_us,
+            // How often somebody waited before we listened is history; who
+            // waits now is not.
+            waited: report.held > 0 || (report.waits > 0 && !report.whole),
         };
         (share, heard)
     }
@@ -104,14 +110,17 @@ impl Share {
     /// A further report, read at `at_us` of our clock. One that is older than
     /// the last, or the same once more, changes nothing.
     pub(crate) fn take(&mut self, report: &Report, at_us: u64, shape: &Shape) -> Heard {
-        if report.revision <= self.revision {
+        // What was given up counts again when it is told again, as it was.
+        let told_before = report.revision == self.revision && !self.settled;
+        if report.revision < self.revision || told_before {
             return Heard::default();
         }
         if report.born_us != self.born_us {
             // Another life of the counters: what was read before means nothing.
+            let waited = report.waits != self.waits;
             let (fresh, heard) = Self::new(Arc::clone(&self.replica), report, at_us, shape);
             *self = fresh;
-            return heard;
+            return Heard { waited, ..heard };
         }
         if self.settled {
             // It counts again. What was given up was not: start from its own
@@ -121,16 +130,15 @@ impl Share {
         }
         self.removed_us = u64::MAX;
         self.revision = report.revision;
-        let told = Totals::from_parts(at_us, report.begun, report.ended, report.busy_us);
         // Frames may be anchored a little differently: time never runs back.
-        self.last = told.unchanged_until(self.last.at_us);
+        self.last = told(report, at_us).unchanged_until(self.last.at_us);
         self.held = report.held;
         self.ready_endpoints = report.ready_endpoints;
         let waited = report.waits != self.waits;
         self.waits = report.waits;
         self.fill(report);
         Heard {
-            busy_at_us: report.idle_us.map(|idle| at_us.saturating_sub(idle)),
+            idle_us: report.idle_us,
             waited,
         }
     }
@@ -146,14 +154,12 @@ impl Share {
                 now.busy_us().wrapping_sub(past.busy_us),
             )
         };
-        if let Some(from) = report.rate_from.map(past) {
-            self.arrivals.push_if_next(Arrivals::from(&from));
+        let earlier = || report.earlier.into_iter().flatten();
+        for earlier in report.mean_from.into_iter().chain(earlier()).map(past) {
+            self.concurrency.push_if_next(earlier);
         }
-        for earlier in [report.mean_from, report.before].into_iter().flatten() {
-            self.concurrency.push_if_next(past(earlier));
-        }
-        if let Some(before) = report.before.map(past) {
-            self.arrivals.push_if_next(Arrivals::from(&before));
+        for earlier in report.rate_from.into_iter().chain(earlier()).map(past) {
+            self.arrivals.push_if_next(Arrivals::from(&earlier));
         }
         self.concurrency.push(now);
         self.arrivals.push(Arrivals::from(&now));
@@ -180,7 +186,7 @@ impl Share {
     /// The share at `now_us`.
     pub(crate) fn read(&mut self, now_us: u64) -> ShareReading {
         self.settle(now_us);
-        let now = self.last.unchanged_until(now_us);
+        let now = self.last.unchanged_until(now_us + AHEAD_US);
         let in_flight = now.in_flight();
         ShareReading {
             begun: now.begun,
@@ -195,7 +201,7 @@ impl Share {
     /// Nothing of it counts any more, nor will.
     pub(crate) fn is_over(&self, now_us: u64) -> bool {
         let window = self.arrivals.length_us().max(self.concurrency.length_us());
-        self.settled && now_us.saturating_sub(self.last.at_us) > window
+        self.settled && (now_us + AHEAD_US).saturating_sub(self.last.at_us) > window
     }
 
     /// Gives up what was in flight at a replica that is gone.
@@ -204,7 +210,7 @@ impl Share {
         if self.settled || now_us < until {
             return;
         }
-        let end = self.last.unchanged_until(until);
+        let end = self.last.unchanged_until(until + AHEAD_US);
         self.concurrency.push(end);
         let ended = Totals::from_parts(end.at_us, end.begun, end.begun, end.busy_us());
         self.concurrency.push(ended);
@@ -218,4 +224,10 @@ impl Share {
         let windows = size_of::<Window<Totals>>() + size_of::<Window<Arrivals>>();
         size_of::<Self>() - windows + self.concurrency.bytes() + self.arrivals.bytes()
     }
+}
+
+/// The reading of a report, at `at_us` of our clock.
+fn told(report: &Report, at_us: u64) -> Totals {
+    let at_us = at_us + AHEAD_US;
+    Totals::from_parts(at_us, report.begun, report.ended, report.busy_us)
 }

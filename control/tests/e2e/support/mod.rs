@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 /// How long a test waits for any state before it fails. Never reached when all
 /// is well, so it is long enough for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a state is looked at.
 const LOOK_EACH: Duration = Duration::from_millis(5);
 

@@ -75,6 +75,7 @@ impl Sender {
         };
         Report {
             revision: self.revision,
+            whole: false,
             born_us: self.born_us,
             at_us,
             begun: self.begun,
@@ -84,7 +85,7 @@ impl Sender {
             ready_endpoints: 0,
             waits: self.begun,
             idle_us: (self.begun > 0).then_some(0),
-            before: Some(before),
+            earlier: [Some(before), None],
             mean_from: Some(from_birth),
             rate_from: Some(from_birth),
         }
@@ -144,16 +145,46 @@ fn a_replica_that_comes_back_within_or_after_the_grace_counts_again_and_not_twic
         shares.read(back);
         a.begin(back - SECOND);
         a.replica.connected();
-        tell(&mut shares, &mut a, back);
+        let report = a.report(back);
+        let past = |seconds: u64, busy: u64| Past {
+            elapsed_us: seconds * SECOND,
+            begun: 1,
+            ended: 0,
+            busy_us: busy * SECOND,
+        };
+        let report = Report {
+            mean_from: Some(past(6, 5 + 2)),
+            earlier: [Some(past(1, 2)), None],
+            ..report
+        };
+        shares.take(&a.replica, &report, back, &SHAPE);
         let reading = shares.read(back);
         assert_eq!((reading.in_flight, reading.begun), (2, 2));
-        // Its own account of the window: one for four seconds, two for one.
-        assert!(
-            near(reading.concurrency, 1.2) || back_after == 3,
-            "{reading:?}"
-        );
+        // One since second 10 or earlier, two for the last second.
+        let wanted = if back_after == 3 { 1.0 } else { 1.2 };
+        assert!(near(reading.concurrency, wanted), "{reading:?}");
         assert!(near(shares.read(back + 5 * SECOND).concurrency, 2.0));
     }
+}
+
+#[test]
+fn what_was_given_up_counts_again_when_it_is_told_again_unchanged() {
+    let (mut shares, mut a) = (Shares::default(), Sender::born(0));
+    a.begin(SECOND);
+    let report = a.report(SECOND);
+    shares.take(&a.replica, &report, SECOND, &SHAPE);
+    a.replica.lost(2 * SECOND, GRACE);
+    assert_eq!(shares.read(10 * SECOND).in_flight, 0);
+    a.replica.connected();
+    // The same revision, looked at again.
+    let again = Report {
+        at_us: 20 * SECOND,
+        busy_us: 19 * SECOND,
+        ..report
+    };
+    shares.take(&a.replica, &again, 20 * SECOND, &SHAPE);
+    let reading = shares.read(20 * SECOND);
+    assert_eq!((reading.in_flight, reading.begun), (1, 1));
 }
 
 #[test]
