@@ -232,9 +232,10 @@ impl Tracked {
             held,
             // Who waits now must count in full now: a mean over seconds would
             // let a burst ask for its replicas in instalments.
-            concurrency: (mean + elsewhere.concurrency).max(held as f64),
-            request_rate: sampled.arrivals.per_second(&Arrivals::from(&totals))
-                + elsewhere.request_rate,
+            concurrency: tidy((mean + elsewhere.concurrency).max(held as f64)),
+            request_rate: tidy(
+                sampled.arrivals.per_second(&Arrivals::from(&totals)) + elsewhere.request_rate,
+            ),
             active: self.activation.active(),
         }
     }
@@ -319,6 +320,14 @@ impl Tracked {
         let windows = size_of::<Window<Totals>>() + size_of::<Window<Arrivals>>();
         size_of::<Self>() - windows + sampled.concurrency.bytes() + sampled.arrivals.bytes()
     }
+}
+
+/// A sum without what adding floats up left in its last digits: KEDA is also
+/// told the number rounded up, and 4.000000000000001 would be 5.
+fn tidy(value: f64) -> f64 {
+    let tidy = (value * 1e6).round() / 1e6;
+    // Some demand, however little, is never none.
+    if tidy > 0.0 { tidy } else { value }
 }
 
 impl Sampled {

@@ -210,6 +210,17 @@ impl<R: Reading> Window<R> {
         }
     }
 
+    /// Nothing has come after `newest`, and it is now `now_us`: keeps it however
+    /// close it is to the one before, so that the quiet after it begins there.
+    pub(crate) fn rest(&mut self, newest: R, now_us: u64) {
+        let kept = self.ring.back();
+        let is_newer = kept.is_some_and(|k| k.at_us() < newest.at_us() && newest.continues(k));
+        if is_newer && now_us.saturating_sub(newest.at_us()) >= self.spacing_us {
+            self.keep(newest);
+            self.forget(newest.at_us());
+        }
+    }
+
     /// The reading that is furthest back.
     pub(crate) fn oldest(&self) -> Option<R> {
         self.ring.front().copied()

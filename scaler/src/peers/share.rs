@@ -195,6 +195,8 @@ impl Share {
     pub(crate) fn read(&mut self, now_us: u64) -> ShareReading {
         self.settle(now_us);
         let now = self.last.unchanged_until(now_us + AHEAD_US);
+        self.concurrency.rest(self.last, now.at_us);
+        self.arrivals.rest(Arrivals::from(&self.last), now.at_us);
         let in_flight = now.in_flight();
         ShareReading {
             begun: now.begun,

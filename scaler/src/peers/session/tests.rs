@@ -219,10 +219,12 @@ async fn a_request_of_five_milliseconds_is_activity_on_the_other_replica() {
             if tick == 95 {
                 a.web.begin();
                 sleep(Duration::from_millis(5)).await;
+                link.pump(); // as a follower does: as soon as there is a frame
                 a.web.end();
             }
             sleep(Duration::from_millis(100)).await;
             link.pump();
+            b.look();
         }
         assert!(b.now().active);
     }
@@ -232,8 +234,11 @@ async fn a_request_of_five_milliseconds_is_activity_on_the_other_replica() {
     for _ in 0..31 {
         seconds(1).await;
         link.pump();
+        b.look();
     }
     assert!(!b.now().active);
+    seconds(30).await;
+    assert_eq!(b.now().request_rate, 0.0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -168,6 +168,20 @@ fn a_replica_that_comes_back_within_or_after_the_grace_counts_again_and_not_twic
 }
 
 #[test]
+fn what_ended_right_after_a_reading_leaves_no_trace_after_the_window() {
+    let (mut shares, mut a) = (Shares::default(), Sender::born(0));
+    a.begin(10 * SECOND);
+    tell(&mut shares, &mut a, 10 * SECOND);
+    a.end(10 * SECOND + 20_000);
+    tell(&mut shares, &mut a, 10 * SECOND + 20_000);
+    shares.read(11 * SECOND);
+    let reading = shares.read(16 * SECOND);
+    assert_eq!((reading.in_flight, reading.concurrency), (0, 0.0));
+    assert!(reading.request_rate > 0.0);
+    assert_eq!(shares.read(71 * SECOND).request_rate, 0.0);
+}
+
+#[test]
 fn what_was_given_up_counts_again_when_it_is_told_again_unchanged() {
     let (mut shares, mut a) = (Shares::default(), Sender::born(0));
     a.begin(SECOND);
