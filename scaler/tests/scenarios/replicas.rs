@@ -59,8 +59,8 @@ async fn each_replica_answers_for_all_exactly() {
         let in_window = world.begun_within("web", 60 * SECOND) as f64;
         for replica in &world.replicas {
             let rate = replica.demand("web").request_rate * 60.0;
-            // What a peer tells is put a few microseconds later.
-            assert!((rate - in_window).abs() < 1e-3, "{rate}, sent {in_window}");
+            // To the request, not to the microsecond in which a reading is taken.
+            assert!((rate - in_window).abs() < 0.01, "{rate}, sent {in_window}");
         }
     }
     assert_eq!(to_zero(&keda, "web"), 0);
