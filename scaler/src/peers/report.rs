@@ -52,7 +52,7 @@ pub(crate) struct Past {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum News {
     /// Its state.
-    State(Report),
+    State(Box<Report>),
     /// It is gone, as of this revision.
     Removed { revision: u64 },
 }
@@ -126,7 +126,7 @@ pub(crate) fn read(state: &wire::TargetState, whole: bool) -> Result<(TargetId, 
         mean_from: past(&state.mean_from),
         rate_from: past(&state.rate_from),
     };
-    Ok((id, News::State(report)))
+    Ok((id, News::State(Box::new(report))))
 }
 
 #[cfg(test)]
