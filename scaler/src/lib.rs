@@ -4,6 +4,7 @@
 //! Knows demand and KEDA's protocol; never Kubernetes.
 
 mod activation;
+mod codec;
 pub mod demand_merge;
 pub mod grpc;
 pub mod ingest;

@@ -27,6 +27,7 @@ fn generated_code_matches_the_proto_files() {
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)
+        .codec_path("crate::codec::SmallBuffers")
         .out_dir(out.path())
         .compile_fds(descriptors)
         .expect("code generation");

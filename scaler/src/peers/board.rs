@@ -225,7 +225,9 @@ fn state(id: &TargetId, entry: &Entry, after: u64, whole: bool) -> wire::TargetS
     let earlier = [&standing.before, &standing.changed];
     state.earlier = earlier
         .into_iter()
-        .filter(|then| then.at_us < now.at_us)
+        // Also of this very microsecond: what began within it is not to be
+        // spread over all the time before.
+        .filter(|then| (then.at_us, then.begun, then.ended) != (now.at_us, now.begun, now.ended))
         .filter_map(|then| past(now, then))
         .collect();
     if whole || after < standing.first {

@@ -107,6 +107,11 @@ impl Share {
         &self.replica
     }
 
+    /// When its counts began: others are other counts.
+    pub(crate) fn born_us(&self) -> u64 {
+        self.born_us
+    }
+
     /// A further report, read at `at_us` of our clock. One that is older than
     /// the last, or the same once more, changes nothing.
     pub(crate) fn take(&mut self, report: &Report, at_us: u64, shape: &Shape) -> Heard {
@@ -155,7 +160,10 @@ impl Share {
             )
         };
         let earlier = || report.earlier.into_iter().flatten();
-        for earlier in report.mean_from.into_iter().chain(earlier()).map(past) {
+        // One of the same microsecond tells what arrived within it, and nothing
+        // of how long anything was there.
+        let before = earlier().filter(|past| past.elapsed_us > 0);
+        for earlier in report.mean_from.into_iter().chain(before).map(past) {
             self.concurrency.push_if_next(earlier);
         }
         for earlier in report.rate_from.into_iter().chain(earlier()).map(past) {

@@ -4,6 +4,7 @@
 //! for a target that is not known here yet. Pure.
 
 use super::{
+    identity::Identity,
     replica::Replica,
     report::{News, Report},
     share::{Heard, Shape, Share, ShareReading},
@@ -20,8 +21,20 @@ const MAX_SHARES: usize = 128;
 #[derive(Debug, Default)]
 pub(crate) struct Shares {
     shares: Vec<Share>,
+    /// What was counted by shares that are over, oldest first. A replica that
+    /// was away for longer than the window counts from its birth when it comes
+    /// back, so its part must be found again.
+    over: Vec<Over>,
     /// Requests begun at replicas that are not remembered any more.
     begun_before: u64,
+}
+
+/// A share that is over.
+#[derive(Clone, Copy, Debug)]
+struct Over {
+    identity: Identity,
+    born_us: u64,
+    begun: u64,
 }
 
 /// The shares at one moment, summed up.
@@ -58,6 +71,9 @@ impl Shares {
             );
         }
         let (share, heard) = Share::new(Arc::clone(replica), report, at_us, shape);
+        let same = (replica.identity(), share.born_us());
+        self.over
+            .retain(|over| (over.identity, over.born_us) != same);
         self.shares.push(share);
         heard
     }
@@ -102,17 +118,25 @@ impl Shares {
     /// All of them at `now_us`. Forgets those that are over.
     pub(crate) fn read(&mut self, now_us: u64) -> Elsewhere {
         let mut sum = Elsewhere::default();
-        let begun_before = &mut self.begun_before;
+        let over = &mut self.over;
         self.shares.retain_mut(|share| {
             let reading = share.read(now_us);
             if share.is_over(now_us) {
-                *begun_before += reading.begun;
+                over.push(Over {
+                    identity: share.replica().identity(),
+                    born_us: share.born_us(),
+                    begun: reading.begun,
+                });
                 return false;
             }
             sum.add(&reading);
             true
         });
-        sum.begun += self.begun_before;
+        if self.over.len() > MAX_SHARES {
+            let forgotten = self.over.drain(..self.over.len() - MAX_SHARES);
+            self.begun_before += forgotten.map(|over| over.begun).sum::<u64>();
+        }
+        sum.begun += self.begun_before + self.over.iter().map(|over| over.begun).sum::<u64>();
         sum
     }
 

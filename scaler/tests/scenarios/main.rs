@@ -12,3 +12,4 @@ mod support;
 
 mod double;
 mod one_replica;
+mod replicas;

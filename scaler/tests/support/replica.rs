@@ -10,10 +10,15 @@ use proxy::{Clock, Demand, DemandSink, TargetId, Totals};
 use scaler::{
     DemandReading, DemandSource, Ledger, LedgerConfig, RateTarget, TargetEntry, TargetScaling,
     keda::{self, KedaMetrics},
+    peers::{Peers, PeersConfig, Plain},
     sampler,
 };
-use std::{collections::HashMap, sync::Arc};
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::Instant};
 
 /// The counters of one target in one replica.
 #[derive(Debug)]
@@ -40,9 +45,12 @@ impl DemandSource for Source {
 pub(crate) struct Replica {
     /// Between KEDA and this replica.
     pub(crate) relay: Relay,
+    /// Between each other replica and this one, by their index.
+    pub(crate) from_peers: Vec<Relay>,
+    name: String,
     running: Option<Running>,
-    /// How often it was started.
-    pub(crate) life: u32,
+    /// When it was started and ended, each time.
+    pub(crate) lives: Vec<(Instant, Option<Instant>)>,
 }
 
 #[derive(Debug)]
@@ -55,16 +63,24 @@ struct Running {
 }
 
 impl Replica {
-    pub(crate) async fn new() -> Self {
+    /// One of `of` replicas.
+    pub(crate) async fn new(index: usize, of: usize) -> Self {
+        let mut from_peers = Vec::new();
+        for _ in 0..of {
+            from_peers.push(Relay::start().await);
+        }
         Self {
             relay: Relay::start().await,
+            from_peers,
+            name: format!("replica-{index}"),
             running: None,
-            life: 0,
+            lives: Vec::new(),
         }
     }
 
-    /// Starts it, not knowing its routes yet.
-    pub(crate) async fn start(&mut self) {
+    /// Starts it, not knowing its routes yet. `peers` are the addresses of the
+    /// others.
+    pub(crate) async fn start(&mut self, peers: BTreeSet<String>) {
         assert!(self.running.is_none(), "it runs");
         let clock = Clock::start();
         let ledger = Arc::new(Ledger::new(LedgerConfig::default(), clock));
@@ -84,8 +100,22 @@ impl Replica {
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { serving.await.expect("it serves") });
         tasks.spawn(sampling);
-        self.life += 1;
+        if !peers.is_empty() {
+            let config = PeersConfig {
+                name: self.name.clone(),
+                timeout: Duration::from_secs(10),
+                grace: Duration::from_secs(5),
+            };
+            let followed = Peers::new(Arc::clone(&ledger), config);
+            // What is known of the others does not change: relays stay.
+            let (_, addresses) = watch::channel(Some(peers));
+            tasks.spawn(followed.run(addresses, Arc::new(Plain), stopped()));
+        }
+        self.lives.push((Instant::now(), None));
         self.relay.lead_to(address);
+        for relay in &self.from_peers {
+            relay.lead_to(address);
+        }
         self.running = Some(Running {
             ledger,
             clock,
@@ -133,16 +163,30 @@ impl Replica {
         while running.tasks.try_join_next().is_some() || !running.tasks.is_empty() {
             super::time::step(super::time::STEP).await;
         }
-        self.relay.set(Link::Reset);
-        settle().await;
+        self.ends().await;
     }
 
     /// Its sudden death.
     pub(crate) async fn kill(&mut self) {
-        self.relay.set(Link::Reset);
-        settle().await;
+        self.ends().await;
         self.running = None;
         settle().await;
+    }
+
+    async fn ends(&mut self) {
+        if let Some((_, ended)) = self.lives.last_mut() {
+            *ended = Some(Instant::now());
+        }
+        self.links(Link::Reset);
+        settle().await;
+    }
+
+    /// What the network does to everybody who wants to reach it.
+    pub(crate) fn links(&self, link: Link) {
+        self.relay.set(link);
+        for relay in &self.from_peers {
+            relay.set(link);
+        }
     }
 
     fn source(&self, target: &str) -> &Source {
@@ -179,6 +223,19 @@ impl Replica {
         if let Some(source) = running.sources.get(target) {
             source.gate.lock().1 = ready;
         }
+    }
+
+    /// Requests begun, as its ledger knows them.
+    pub(crate) fn requests_begun(&self, target: &str) -> u64 {
+        let running = self.running.as_ref().expect("it runs");
+        let begun = running.ledger.requests_begun(&TargetId::new("ns", target));
+        begun.expect("it is loaded")
+    }
+
+    /// It does not answer KEDA yet.
+    pub(crate) fn is_blind(&self) -> bool {
+        let running = self.running.as_ref().expect("it runs");
+        running.ledger.is_blind()
     }
 
     /// What its ledger says.

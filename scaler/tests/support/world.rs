@@ -27,7 +27,7 @@ pub(crate) struct Sent {
     /// When it ended, or was lost with its replica.
     pub(crate) ended: Option<Instant>,
     replica: usize,
-    life: u32,
+    life: usize,
     takes: Duration,
     /// When it will end; `None` while it is held.
     ends: Option<Instant>,
@@ -62,26 +62,40 @@ impl World {
             sent: Vec::new(),
             dns: Dns::default(),
         };
-        for _ in 0..replicas {
-            world.replicas.push(Replica::new().await);
+        for index in 0..replicas {
+            world.replicas.push(Replica::new(index, replicas).await);
         }
         for index in 0..replicas {
             world.start(index).await;
         }
-        world.publish();
+        world.keda_reaches(0..replicas);
+        if replicas > 1 {
+            world.run(Duration::from_secs(3)).await;
+            assert!(!world.replicas.iter().any(Replica::is_blind));
+        }
         world
     }
 
-    /// The headless Service lists all replicas.
-    fn publish(&self) {
-        let all = self.replicas.iter().map(|replica| replica.relay.address);
-        self.dns.set(SCALER, all.collect());
+    /// The replicas behind the name that KEDA knows.
+    pub(crate) fn keda_reaches(&self, replicas: std::ops::Range<usize>) {
+        let named = self.replicas[replicas].iter();
+        let addresses = named.map(|replica| replica.relay.address);
+        self.dns.set(SCALER, addresses.collect());
     }
 
     /// Starts a replica and loads its routes.
     pub(crate) async fn start(&mut self, index: usize) {
-        self.replicas[index].start().await;
+        self.start_without_routes(index).await;
         self.load(index);
+    }
+
+    /// Starts a replica that does not know its routes yet.
+    pub(crate) async fn start_without_routes(&mut self, index: usize) {
+        let all = self.replicas.iter().enumerate();
+        let others = all.filter(|(other, _)| *other != index);
+        let ways = others.map(|(_, other)| other.from_peers[index].address.to_string());
+        let ways = ways.collect();
+        self.replicas[index].start(ways).await;
     }
 
     /// A replica loads its routes.
@@ -92,9 +106,14 @@ impl World {
 
     /// A KEDA with one ScaledObject per target.
     pub(crate) fn keda(&self, of: impl Fn(&str) -> ScaledObject) -> Keda {
+        self.keda_with(Timings::KEDA, of)
+    }
+
+    /// The same with other timings.
+    pub(crate) fn keda_with(&self, timings: Timings, of: impl Fn(&str) -> ScaledObject) -> Keda {
         let objects = self.backends.iter();
         let objects = objects.map(|b| (of(&b.name), b.workload.clone())).collect();
-        Keda::start(Timings::KEDA, &self.dns, objects)
+        Keda::start(timings, &self.dns, objects)
     }
 
     pub(crate) fn workload(&self, target: &str) -> &Workload {
@@ -118,7 +137,7 @@ impl World {
             begun: now,
             ended: None,
             replica,
-            life: self.replicas[replica].life,
+            life: self.replicas[replica].lives.len(),
             takes,
             ends: served.then(|| now + takes),
         });
@@ -159,7 +178,7 @@ impl World {
                 continue;
             }
             let replica = &self.replicas[sent.replica];
-            if !replica.is_running() || replica.life != sent.life {
+            if !replica.is_running() || replica.lives.len() != sent.life {
                 sent.ended = Some(now);
                 continue;
             }
@@ -195,6 +214,52 @@ impl World {
     /// Cuts, freezes or mends the way between KEDA and a replica.
     pub(crate) fn link(&self, index: usize, link: Link) {
         self.replicas[index].relay.set(link);
+    }
+
+    /// Cuts, freezes or mends the ways between one replica and all others, not
+    /// those of KEDA.
+    pub(crate) fn link_peers(&self, index: usize, link: Link) {
+        for (other, replica) in self.replicas.iter().enumerate() {
+            if other == index {
+                replica.from_peers.iter().for_each(|relay| relay.set(link));
+            } else {
+                replica.from_peers[index].set(link);
+            }
+        }
+    }
+
+    /// Requests of a target that a replica can have heard of: its own, and
+    /// those of every replica that lived at any time since it was started.
+    pub(crate) fn audible(&self, index: usize, target: &str) -> u64 {
+        let (started, _) = *self.replicas[index].lives.last().expect("it was started");
+        let of_target = self.sent.iter().filter(|sent| sent.target == target);
+        let heard = of_target.filter(|sent| {
+            let (_, ended) = self.replicas[sent.replica].lives[sent.life - 1];
+            ended.is_none_or(|ended| ended > started)
+        });
+        heard.count() as u64
+    }
+
+    /// Every replica that answers knows of every request, exactly.
+    ///
+    /// # Panics
+    /// If one does not.
+    pub(crate) fn assert_sums(&self) {
+        for backend in &self.backends {
+            let target = &backend.name;
+            for (index, replica) in self.replicas.iter().enumerate() {
+                if !replica.is_running() || replica.is_blind() {
+                    continue;
+                }
+                let sent = (self.audible(index, target), self.in_flight(target) as u64);
+                let in_flight = replica.demand(target).in_flight;
+                let known = (replica.requests_begun(target), in_flight);
+                assert_eq!(
+                    known, sent,
+                    "{target}: begun and in flight at replica {index}"
+                );
+            }
+        }
     }
 
     /// Requests of a target that began within the last `time`.

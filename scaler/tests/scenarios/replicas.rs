@@ -1,0 +1,215 @@
+//! Three replicas of the scaler that tell each other what is asked, and a KEDA
+//! that talks to whichever it meets.
+
+use crate::support::{
+    Link, Margins, World,
+    keda::{Event, Keda, ScaledObject},
+};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const SHORT: Duration = Duration::from_millis(5);
+/// Replicas tell each other ten times a second.
+const TOLD: Duration = Duration::from_millis(400);
+
+const MARGINS: Margins = Margins {
+    told_within: Duration::from_millis(600),
+    // As with one replica; and each replica's answers reach back to its own
+    // last one, which with three of them is further.
+    down_within: Duration::from_millis(35_500),
+};
+
+fn object(name: &str) -> ScaledObject {
+    ScaledObject::of_route(name, crate::support::SCALER)
+}
+
+/// Polled so rarely that only the stream can wake in time.
+fn rarely_polled(name: &str) -> ScaledObject {
+    ScaledObject {
+        polling_interval: 300 * SECOND,
+        ..object(name)
+    }
+}
+
+fn to_zero(keda: &Keda, target: &str) -> usize {
+    let to_zero = |event: &Event| matches!(event, Event::Scaled { to: 0, .. });
+    keda.log.count(target, to_zero)
+}
+
+/// What holds of every scenario, after silence.
+async fn assert_sound(mut world: World, keda: &Keda) {
+    world.run(130 * SECOND).await;
+    world.assert_sums();
+    world.assert_demand_was_never_denied(keda, MARGINS);
+    world.assert_all_sleep_in_time(keda, object("web").cooldown, MARGINS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_replica_answers_for_all_exactly() {
+    let mut world = World::new(3, &["web", "other"]).await;
+    let keda = world.keda(object);
+    world.run(70 * SECOND).await;
+    for round in 0..60 {
+        for _ in 0..=round % 4 {
+            world.send(round % 3, "web", (round % 5) as u32 * SECOND);
+        }
+        world.send((round + 1) % 3, "other", SHORT);
+        world.run(TOLD).await;
+        world.assert_sums();
+        let in_window = world.begun_within("web", 60 * SECOND) as f64;
+        for replica in &world.replicas {
+            let rate = replica.demand("web").request_rate * 60.0;
+            // To the request, not to the microsecond in which a reading is taken.
+            assert!((rate - in_window).abs() < 0.01, "{rate}, sent {in_window}");
+        }
+    }
+    assert_eq!(to_zero(&keda, "web"), 0);
+    assert_sound(world, &keda).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_at_one_replica_wakes_through_the_stream_of_another() {
+    let mut world = World::new(3, &["web"]).await;
+    world.keda_reaches(1..2);
+    let keda = world.keda(rarely_polled);
+    world.run(20 * SECOND).await;
+    world.send(0, "web", SHORT);
+    world.run(Duration::from_millis(200)).await;
+    assert_eq!(world.workload("web").replicas(), 1);
+    world.run(2 * SECOND).await;
+    assert_eq!(world.in_flight("web"), 0, "it was served");
+    world.assert_demand_was_never_denied(&keda, MARGINS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rolling_restart_under_traffic_takes_nothing_away() {
+    let mut world = World::new(3, &["web", "cold"]).await;
+    let keda = world.keda(object);
+    for second in 0..100 {
+        if second % 30 == 20 {
+            let index = second / 30;
+            world.stop(index).await;
+            world.start(index).await;
+            // The others take the traffic until it has heard them.
+            while world.replicas[index].is_blind() {
+                world.send((index + 1) % 3, "web", SECOND);
+                world.run(SECOND).await;
+            }
+        }
+        world.send(second % 3, "web", 2 * SECOND);
+        // Told everywhere, and nothing else began or ended since.
+        world.run(TOLD).await;
+        world.assert_sums();
+        world.run(SECOND - TOLD).await;
+    }
+    assert_eq!(to_zero(&keda, "web"), 0);
+    world.send(2, "cold", SHORT);
+    world.run(TOLD).await;
+    assert_eq!(
+        world.workload("cold").replicas(),
+        1,
+        "a stream is open again"
+    );
+    assert_sound(world, &keda).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_between_replicas_heals_to_exact_sums() {
+    let mut world = World::new(3, &["web", "lonely"]).await;
+    let keda = world.keda(object);
+    for second in 0..90 {
+        // Shorter than what a target stays active for: nobody may call
+        // `lonely` idle, whose traffic is on the other side.
+        match second {
+            30 => world.link_peers(2, Link::Frozen),
+            55 => world.link_peers(2, Link::Up),
+            _ => {}
+        }
+        world.send(second % 3, "web", 3 * SECOND);
+        world.send(2, "lonely", 3 * SECOND);
+        world.run(TOLD).await;
+        if !(30..60).contains(&second) {
+            world.assert_sums();
+        }
+        world.run(SECOND - TOLD).await;
+    }
+    assert_eq!(to_zero(&keda, "web") + to_zero(&keda, "lonely"), 0);
+    assert_sound(world, &keda).await;
+}
+
+/// Longer than grace, activity window and cooldown together: the replicas that
+/// are cut off from all traffic call the target idle, rightly as far as they
+/// can know, but KEDA's polls go round and hear of it from the one that has it.
+/// With one metric: of several, KEDA believes the last, which may always be
+/// answered by one that does not know.
+#[tokio::test(start_paused = true)]
+async fn a_long_partition_puts_nothing_to_sleep_that_has_one_metric() {
+    let mut world = World::new(3, &["web"]).await;
+    let one_metric = |name: &str| {
+        let mut object = ScaledObject {
+            cooldown: 60 * SECOND,
+            ..object(name)
+        };
+        let metric = ("metric".to_owned(), "concurrency".to_owned());
+        object.triggers[0].metadata.push(metric);
+        object
+    };
+    let keda = world.keda(one_metric);
+    for second in 0..240 {
+        match second {
+            20 => world.link_peers(2, Link::Frozen),
+            220 => world.link_peers(2, Link::Up),
+            _ => {}
+        }
+        world.send(2, "web", 3 * SECOND);
+        world.run(SECOND).await;
+    }
+    assert_eq!(to_zero(&keda, "web"), 0);
+    world.run(160 * SECOND).await;
+    world.assert_sums();
+    world.assert_all_sleep_in_time(&keda, 60 * SECOND, MARGINS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keda_that_reconnects_to_another_replica_hears_the_same() {
+    let mut world = World::new(3, &["web", "cold"]).await;
+    world.keda_reaches(0..1);
+    let keda = world.keda(object);
+    for second in 0..120 {
+        if second == 40 {
+            world.kill(0).await;
+            world.keda_reaches(1..2);
+        }
+        // It never reaches KEDA's replica itself.
+        world.send(2, "web", 2 * SECOND);
+        world.run(SECOND).await;
+    }
+    assert_eq!(to_zero(&keda, "web"), 0);
+    world.assert_sums();
+    let answered = |event: &Event| matches!(event, Event::Answered { .. });
+    let before = keda.log.count("cold", answered);
+    world.send(2, "cold", SHORT);
+    world.run(11 * SECOND).await;
+    assert!(keda.log.count("cold", answered) > before, "it is back");
+    assert_eq!(world.workload("cold").replicas(), 1);
+    assert_sound(world, &keda).await;
+}
+
+/// Frozen is worse than dead: nobody is told. KEDA's calls to it wait, for
+/// they have no deadline, and nothing may be scaled away meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_frozen_replica_is_given_up_by_the_others_and_comes_back() {
+    let mut world = World::new(3, &["web"]).await;
+    let keda = world.keda(object);
+    for second in 0..100 {
+        match second {
+            30 => world.replicas[0].links(Link::Frozen),
+            70 => world.replicas[0].links(Link::Up),
+            _ => {}
+        }
+        world.send(1 + second % 2, "web", 2 * SECOND);
+        world.run(SECOND).await;
+    }
+    assert_eq!(to_zero(&keda, "web"), 0);
+    assert_sound(world, &keda).await;
+}
