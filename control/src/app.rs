@@ -585,11 +585,9 @@ fn follow_peers(
 ) {
     let (found, addresses) = tokio::sync::watch::channel(None);
     let discovering = peers::discover(source, found, stop.clone().cancelled_owned());
-    let following = peers.clone().run(
-        addresses,
-        Arc::new(connect),
-        stop.clone().cancelled_owned(),
-    );
+    let following = peers
+        .clone()
+        .run(addresses, Arc::new(connect), stop.clone().cancelled_owned());
     tasks.spawn(async move {
         discovering.await;
         Ok(())

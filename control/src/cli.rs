@@ -12,9 +12,9 @@ pub mod grpc;
 mod ingest;
 mod keda_env;
 mod observe;
-mod reload;
 pub mod peers;
 mod query;
+mod reload;
 
 pub use client_address::ClientAddressArgs;
 pub use clients::ClientArgs;
@@ -23,9 +23,9 @@ pub use grpc::GrpcArgs;
 pub use ingest::IngestArgs;
 pub use keda_env::Notes;
 pub use observe::ObserveArgs;
-pub use reload::ReloadArgs;
 pub use peers::{PeerArgs, PeerSettings};
 pub use query::QueryArgs;
+pub use reload::ReloadArgs;
 
 pub mod tls;
 

@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 use proxy::{Clock, Demand, DemandSink, TargetId, Totals};
 use scaler::{
     DemandReading, DemandSource, Ledger, LedgerConfig, RateTarget, TargetEntry, TargetScaling,
+    grpc::Connect,
     keda::{self, KedaMetrics},
-    peers::{Peers, PeersConfig, Plain},
+    peers::{Peers, PeersConfig},
     sampler,
 };
 use std::{
@@ -109,7 +110,7 @@ impl Replica {
             let followed = Peers::new(Arc::clone(&ledger), config);
             // What is known of the others does not change: relays stay.
             let (_, addresses) = watch::channel(Some(peers));
-            tasks.spawn(followed.run(addresses, Arc::new(Plain), stopped()));
+            tasks.spawn(followed.run(addresses, Arc::new(Connect::default()), stopped()));
         }
         self.lives.push((Instant::now(), None));
         self.relay.lead_to(address);

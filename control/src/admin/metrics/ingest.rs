@@ -54,7 +54,7 @@ fn received(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
             })
         },
     )?;
-    page.timestamps(
+    page.gauge_seconds(
         "reveille_ingest_last_arrival_timestamp",
         "When a data point last was stored",
         |family| {

@@ -4,8 +4,8 @@
 use super::*;
 use crate::{
     fake::Fake,
-    grpc::Connection,
     gen_peers::{Complete, Goodbye, TargetState},
+    grpc::Connection,
     ledger::LedgerConfig,
     peers::{
         publish,
