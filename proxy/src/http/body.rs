@@ -400,6 +400,8 @@ pub(crate) struct TrackedBody {
     /// Boxed: most routes have no request timeout.
     deadline: Option<Pin<Box<Sleep>>>,
     at_deadline: AtDeadline,
+    /// How it broke off, while the client is still sent what came before.
+    broken: Option<Box<UpstreamError>>,
     /// The request's own body, which may still be on its way.
     upload: Upload,
     lease: Lease,
@@ -430,6 +432,7 @@ impl TrackedBody {
             inner: Some(inner),
             deadline,
             at_deadline,
+            broken: None,
             upload,
             lease,
             in_flight,
@@ -437,7 +440,7 @@ impl TrackedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.broken.is_none() && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -470,15 +473,24 @@ impl TrackedBody {
         let Some(inner) = this.inner else {
             return Poll::Ready(None);
         };
-        let frame = sifted(ready!(Pin::new(inner).poll_frame(cx)));
-        match &frame {
-            Some(Ok(frame)) => {
-                this.in_flight.journal.passed(frame);
-            }
-            Some(Err(_)) => this.in_flight.journal.ended_by(Blame::Endpoint),
-            None => {}
+        if let Some(error) = this.broken.take() {
+            return Poll::Ready(Some(Err(BodyError::from(*error))));
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+        match sifted(ready!(Pin::new(inner).poll_frame(cx))) {
+            Some(Ok(frame)) => {
+                this.in_flight.journal.passed(&frame);
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                this.in_flight.journal.ended_by(Blame::Endpoint);
+                // A connection whose body fails drops what it has not written
+                // yet, perhaps even the head. One turn lets it write.
+                *this.broken = Some(Box::new(error));
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => Poll::Ready(None),
+        }
     }
 }
 
