@@ -220,7 +220,11 @@ impl App {
         let (in_process, from_process) = grpc::in_process();
         let keda = keda::Keda::new(ledger.clone(), keda_metrics.clone());
         let ready = watch::Sender::new(false);
-        let health = grpc::Health::new(ready.subscribe(), &[keda::SERVICE]);
+        let health = grpc::Health::new(
+            ready.subscribe(),
+            ledger.follow_blindness(),
+            &[keda::SERVICE],
+        );
         let reflection = grpc::reflection();
         let told = ledger.clone();
         let services = move |connection: &grpc::Connection| {

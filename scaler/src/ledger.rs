@@ -19,14 +19,8 @@ use crate::{
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use proxy::{Clock, DemandSink, TargetId};
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::sync::watch;
 
 /// How the ledger averages and remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +98,7 @@ pub struct Ledger {
     /// What other replicas are told.
     outbox: Outbox,
     /// Other replicas were not heard yet.
-    blind: AtomicBool,
+    blind: watch::Sender<bool>,
 }
 
 impl Ledger {
@@ -117,7 +111,7 @@ impl Ledger {
             table: ArcSwapOption::empty(),
             aside: Mutex::default(),
             outbox: Outbox::new(),
-            blind: AtomicBool::new(false),
+            blind: watch::Sender::new(false),
         }
     }
 
@@ -188,7 +182,13 @@ impl Ledger {
     /// Is the ledger waiting to hear from other replicas?
     #[must_use]
     pub fn is_blind(&self) -> bool {
-        self.blind.load(Ordering::Acquire)
+        *self.blind.borrow()
+    }
+
+    /// Follows [`Ledger::is_blind`].
+    #[must_use]
+    pub fn follow_blindness(&self) -> watch::Receiver<bool> {
+        self.blind.subscribe()
     }
 
     /// What other replicas were told of this one.
@@ -198,7 +198,7 @@ impl Ledger {
     }
 
     pub(crate) fn set_blind(&self, blind: bool) {
-        self.blind.store(blind, Ordering::Release);
+        self.blind.send_replace(blind);
     }
 
     /// The target, for whoever answers KEDA.

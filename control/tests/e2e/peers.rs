@@ -1,7 +1,10 @@
 //! Several Reveilles that share their demand: whichever of them KEDA asks
 //! answers for all.
 
-use crate::support::{Connection, PATIENCE, Reveille, Starter, Target, wait_until};
+use crate::{
+    support::{Connection, PATIENCE, Reveille, Starter, Target, wait_until},
+    tls::{authority, issue},
+};
 use rustix::process::Signal;
 use scaler::externalscaler::{
     GetMetricsRequest, ScaledObjectRef, external_scaler_client::ExternalScalerClient,
@@ -286,4 +289,72 @@ fn a_replica_that_stops_in_order_takes_its_demand_with_it() {
     });
     // Not after the grace of an hour.
     until_concurrency(&b, 0.0);
+}
+
+/// One of a group whose gRPC ports take only clients with a certificate.
+fn guarded(group: &Group, certificate: &str) -> Starter {
+    let file = |name: &str| group.file().join(name).display().to_string();
+    group
+        .starter()
+        .arg("--grpc-tls-cert", &file("server.crt"))
+        .arg("--grpc-tls-key", &file("server.key"))
+        .arg("--grpc-tls-client-ca", &file("ca.crt"))
+        .arg("--grpc-tls-client-auth", "required")
+        .arg("--peers-tls-ca", &file("ca.crt"))
+        .arg("--peers-tls-cert", &file(&format!("{certificate}.crt")))
+        .arg("--peers-tls-key", &file(&format!("{certificate}.key")))
+}
+
+#[test]
+fn replicas_with_certificates_share_their_demand_and_nobody_else_is_told_of_it() {
+    let group = Group::new();
+    authority(group.file());
+    for name in ["server", "client"] {
+        issue(group.file(), name, "IP:127.0.0.1");
+    }
+    // Signed by somebody else.
+    let stranger = tempfile::tempdir().expect("a folder");
+    authority(stranger.path());
+    issue(stranger.path(), "stranger", "IP:127.0.0.1");
+    for end in ["crt", "key"] {
+        let name = format!("stranger.{end}");
+        fs::copy(stranger.path().join(&name), group.file().join(&name)).expect("copied");
+    }
+
+    let (a, b) = (
+        guarded(&group, "client").start(),
+        guarded(&group, "client").start(),
+    );
+    group.name(&[&a, &b]);
+    let _held = hold(&a, 3);
+    wait_until("the other says the same", || {
+        b.target("web").concurrency == 3.0
+    });
+
+    let c = guarded(&group, "stranger").start();
+    wait_until("it is told why", || {
+        let peers = peers(&c).peers;
+        let theirs = peers.iter().filter(|p| p.state != "myself");
+        theirs.clone().count() == 2 && theirs.clone().all(|p| p.problem.is_some())
+    });
+    assert_eq!(c.target("web").concurrency, 0.0);
+}
+
+#[test]
+fn peers_are_not_followed_in_the_clear_if_their_ports_speak_tls() {
+    let starter = Reveille::of(asleep()).arg("--peers", "127.0.0.1:1");
+    authority(starter.path());
+    issue(starter.path(), "server", "IP:127.0.0.1");
+    let ended = starter
+        .arg("--grpc-tls-cert", "server.crt")
+        .arg("--grpc-tls-key", "server.key")
+        .run();
+    assert!(!ended.status.success());
+    assert!(ended.log.contains("give --peers-tls"), "{}", ended.log);
+    let ended = Reveille::of(asleep())
+        .arg("--peers", "127.0.0.1:1")
+        .arg("--peers-tls-ca", "none.crt")
+        .run();
+    let wanted = "--peers-tls-ca: none.crt";
+    assert!(ended.log.contains(wanted), "{}", ended.log);
 }

@@ -21,16 +21,22 @@ const MAX_MESSAGE: usize = 4 * 1024;
 #[derive(Clone, Debug)]
 pub struct Health {
     ready: watch::Receiver<bool>,
+    blind: watch::Receiver<bool>,
     services: Arc<[&'static str]>,
 }
 
 impl Health {
-    /// Serving while `ready` is true, which stands for the whole (the service
-    /// of no name) and for each of `services`.
+    /// Serving while `ready` is true and `blind` is not, which stands for the
+    /// whole (the service of no name) and for each of `services`.
     #[must_use]
-    pub fn new(ready: watch::Receiver<bool>, services: &[&'static str]) -> Self {
+    pub fn new(
+        ready: watch::Receiver<bool>,
+        blind: watch::Receiver<bool>,
+        services: &[&'static str],
+    ) -> Self {
         Self {
             ready,
+            blind,
             services: services.into(),
         }
     }
@@ -81,7 +87,8 @@ impl health_server::Health for OfConnection {
             let message = format!("unknown service; known: {known}, and the empty name");
             return Err(Status::not_found(message));
         }
-        Ok(Response::new(response(*self.health.ready.borrow())))
+        let is_ready = *self.health.ready.borrow() && !*self.health.blind.borrow();
+        Ok(Response::new(response(is_ready)))
     }
 
     type WatchStream =
@@ -96,6 +103,7 @@ impl health_server::Health for OfConnection {
         let watcher = Watcher {
             is_known: self.health.knows(&request.get_ref().service),
             ready: self.health.ready.clone(),
+            blind: self.health.blind.clone(),
             closing: self.closing.clone(),
             told: None,
         };
@@ -110,6 +118,7 @@ impl health_server::Health for OfConnection {
 struct Watcher {
     is_known: bool,
     ready: watch::Receiver<bool>,
+    blind: watch::Receiver<bool>,
     closing: watch::Receiver<bool>,
     told: Option<bool>,
 }
@@ -125,7 +134,7 @@ impl Watcher {
             if *self.closing.borrow() {
                 return None;
             }
-            let is_ready = *self.ready.borrow_and_update();
+            let is_ready = *self.ready.borrow_and_update() && !*self.blind.borrow_and_update();
             if self.is_known && self.told != Some(is_ready) {
                 self.told = Some(is_ready);
                 return Some(response(is_ready));
@@ -135,7 +144,43 @@ impl Watcher {
                 closing = self.closing.changed() => closing.ok()?,
                 // Without a sender, nothing will ever change.
                 Ok(()) = self.ready.changed() => {}
+                Ok(()) = self.blind.changed() => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{FutureExt, StreamExt};
+    use health_server::Health as _;
+
+    #[tokio::test]
+    async fn who_is_blind_does_not_serve() {
+        let (ready, blind) = (watch::Sender::new(true), watch::Sender::new(true));
+        let closing = watch::Sender::new(false);
+        let service = OfConnection {
+            health: Health::new(ready.subscribe(), blind.subscribe(), &[]),
+            closing: closing.subscribe(),
+        };
+        let status = |told: HealthCheckResponse| told.status();
+        let of_all = || Request::new(HealthCheckRequest::default());
+        let checked = service.check(of_all()).await.expect("known");
+        assert_eq!(status(checked.into_inner()), ServingStatus::NotServing);
+
+        let watched = service.watch(of_all()).await.expect("known");
+        let mut watched = watched.into_inner();
+        let mut next = || watched.next().now_or_never().flatten();
+        let first = next().expect("the present state").expect("no error");
+        assert_eq!(status(first), ServingStatus::NotServing);
+        blind.send_replace(false);
+        let second = next().expect("a change").expect("no error");
+        assert_eq!(status(second), ServingStatus::Serving);
+        let checked = service.check(of_all()).await.expect("known");
+        assert_eq!(status(checked.into_inner()), ServingStatus::Serving);
+        ready.send_replace(false);
+        let third = next().expect("a change").expect("no error");
+        assert_eq!(status(third), ServingStatus::NotServing);
     }
 }

@@ -57,10 +57,11 @@ impl Running {
             idle(TargetId::new("ns", "web")),
             idle(http_scaled_object("ns", "legacy")),
         ]);
+        let blind = ledger.follow_blindness();
         let keda = Keda::new(ledger, Arc::new(KedaMetrics::default()));
         let (told, seen) = mpsc::unbounded_channel();
         let ready = watch::Sender::new(false);
-        let health = grpc::Health::new(ready.subscribe(), &[keda::SERVICE]);
+        let health = grpc::Health::new(ready.subscribe(), blind, &[keda::SERVICE]);
         let reflection = grpc::reflection();
         let services: Services = Arc::new(move |connection| {
             told.send(connection.clone()).ok();
