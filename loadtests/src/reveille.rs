@@ -69,6 +69,15 @@ impl Reveille {
         Self::start_with(command, args, dir).await
     }
 
+    /// Likewise, as one of the replicas that the file `peers` names, an address
+    /// on each line; it may do so later.
+    pub(crate) async fn start_among(peers: &Path, args: &Args, dir: &Path) -> Result<Self> {
+        let mut command = program::command(args.binary()?, None);
+        // Whoever reads the environment gets the flag.
+        command.env("REVEILLE_PEERS", format!("file:{}", peers.display()));
+        Self::start_with(command, args, dir).await
+    }
+
     /// Likewise, as the last argument of another program's command line.
     pub(crate) async fn start_under(wrapper: &[OsString], args: &Args, dir: &Path) -> Result<Self> {
         let (first, rest) = wrapper.split_first().context("an empty command line")?;
