@@ -19,9 +19,9 @@ use crate::{
 use anyhow::{Context as _, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 
-/// The limit that CI holds: 23,300 at present. The goal is 20,000; lower this
+/// The limit that CI holds: 23,100 at present. The goal is 20,000; lower this
 /// with each step towards it, never raise it.
-const MOST_PER_REQUEST: u64 = 23_800;
+const MOST_PER_REQUEST: u64 = 23_600;
 
 /// Requests of the two runs.
 const FEW: usize = 4_000;
