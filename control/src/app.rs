@@ -218,7 +218,14 @@ impl App {
         });
         let grpc_metrics = Arc::new(GrpcMetrics::default());
         let (in_process, from_process) = grpc::in_process();
-        let keda = keda::Keda::new(ledger.clone(), keda_metrics.clone());
+        let keda = keda::Keda::new(
+            ledger.clone(),
+            keda_metrics.clone(),
+            keda::MetricSources {
+                store: ingest.store.clone(),
+                counters: ingest.counters.clone(),
+            },
+        );
         let ready = watch::Sender::new(false);
         let health = grpc::Health::new(
             ready.subscribe(),

@@ -18,8 +18,17 @@ pub enum Merge {
 
 /// A word for `merge` that is none.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`merge`: {0:?} is neither max nor sum")]
+#[error("`merge`: {}", self.said())]
 pub struct UnknownMerge(String);
+
+impl UnknownMerge {
+    /// What is wrong with the word.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let word: String = self.0.chars().take(64).collect();
+        format!("{word:?} is neither max nor sum")
+    }
+}
 
 impl FromStr for Merge {
     type Err = UnknownMerge;

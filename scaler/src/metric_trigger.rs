@@ -25,6 +25,12 @@ pub const KEYS: [&str; 8] = [
     QUERY, TARGET, OPERATION, CLAMP_MIN, CLAMP_MAX, ACTIVATION, WINDOW, ON_NO_DATA,
 ];
 
+/// In characters.
+const LONGEST_ERROR: usize = 512;
+
+/// KEDA passes targets on with three digits, and the HPA refuses a zero.
+const LEAST_TARGET: f64 = 0.001;
+
 /// The window of `operationOverTime` where none is given.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
 /// The longest: points are kept in memory for so long.
@@ -40,7 +46,8 @@ pub struct TriggerError {
 
 impl TriggerError {
     fn new(key: &'static str, said: impl Into<String>) -> Self {
-        let said = said.into();
+        // It may hold a value as it was given, and it goes into a header.
+        let said = said.into().chars().take(LONGEST_ERROR).collect();
         Self { key, said }
     }
 
@@ -48,11 +55,16 @@ impl TriggerError {
     pub fn key(&self) -> &'static str {
         self.key
     }
+
+    /// What is wrong with it.
+    pub fn said(&self) -> &str {
+        &self.said
+    }
 }
 
 /// Why there is no number for KEDA. It gets an error, so that its fallback
 /// applies.
-#[derive(Clone, Debug, PartialEq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NoDemand {
     /// Nobody sends metrics, so that silence says nothing.
     #[error("no series has data, and no source of metrics is alive: is the sender up?")]
@@ -127,6 +139,10 @@ impl MetricTrigger {
             .ok_or_else(|| TriggerError::new(TARGET, "is missing; metricQuery needs it"))?;
         if target <= 0.0 {
             let said = format!("{target} is not above 0");
+            return Err(TriggerError::new(TARGET, said));
+        }
+        if target < LEAST_TARGET {
+            let said = format!("{target} is below {LEAST_TARGET}, the least that KEDA can pass on");
             return Err(TriggerError::new(TARGET, said));
         }
         let clamp_min = number(CLAMP_MIN)?.unwrap_or(f64::NEG_INFINITY);

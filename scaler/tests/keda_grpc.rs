@@ -285,11 +285,11 @@ async fn what_a_trigger_gets_wrong_is_named() {
             reference(&[]),
             "the trigger metadata names no source of demand: set `interceptorRoute` (or \
              `httpScaledObject`) to the name of such an object in the ScaledObject's namespace, or \
-             `interceptorTargetPendingRequests` to scale Reveille itself",
+             `interceptorTargetPendingRequests` to scale Reveille itself, or `metricQuery` to a query",
         ),
         (
             reference(&[("interceptorRoute", "web"), ("metric", "rps")]),
-            "`metric: rps` is unknown: use concurrency or requestRate, or leave it out for all \
+            "`metric: rps` is unknown: use concurrency, requestRate or demand, or leave it out for all \
              metrics of the route",
         ),
         (

@@ -1,7 +1,7 @@
 //! Triggers of a ScaledObject: whom KEDA, or the embedded autoscaler, asks for demand.
 //!
 //! Decoded for `scaled_object`. It must never interpret the metadata: the scaler does, the same way
-//! whether KEDA or we ask it.
+//! whether KEDA or we ask it, and it is the scaler's check of metrics that is called here.
 
 use std::collections::BTreeMap;
 
@@ -150,5 +150,23 @@ fn metadata(map: &Field<'_>, served: bool) -> Option<BTreeMap<String, String>> {
             field.error("must not be empty");
         }
     }
+    if served {
+        check_metric(map, &metadata);
+    }
     Some(metadata)
+}
+
+/// Says what the scaler would say of `metricQuery` and what goes with it, at the line of the key.
+fn check_metric(map: &Field<'_>, metadata: &BTreeMap<String, String>) {
+    let value = |key: &str| metadata.get(key).map(String::as_str);
+    let Err((key, said)) = scaler::keda::check(value) else {
+        return;
+    };
+    let entries = map.entries().unwrap_or_default();
+    match entries.into_iter().find(|(name, _)| *name == key) {
+        // It was noted already if it is no text.
+        Some((_, field)) if field.as_str().is_some() => field.error(said),
+        Some(_) => {}
+        None => map.error(format!("`{key}` {said}")),
+    }
 }

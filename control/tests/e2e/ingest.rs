@@ -3,7 +3,7 @@
 use crate::support::{Answer, Client, Reveille};
 use std::net::{SocketAddr, TcpStream};
 
-fn post(addr: SocketAddr, body: &str) -> Answer {
+pub(crate) fn post(addr: SocketAddr, body: &str) -> Answer {
     let mut connection = Client::new(addr, "otlp").connect();
     let length = body.len();
     connection.send(
@@ -16,7 +16,7 @@ fn post(addr: SocketAddr, body: &str) -> Answer {
     connection.answer()
 }
 
-fn gauge(name: &str, pod: &str, value: i64) -> String {
+pub(crate) fn gauge(name: &str, pod: &str, value: i64) -> String {
     format!(
         r#"{{"resourceMetrics":[{{"resource":{{"attributes":[
             {{"key":"k8s.pod.name","value":{{"stringValue":"{pod}"}}}}]}},

@@ -19,6 +19,7 @@ mod held_requests;
 mod ingest;
 mod logs;
 mod manifests;
+mod metric_triggers;
 mod metrics;
 mod peers;
 mod query;

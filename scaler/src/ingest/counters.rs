@@ -89,6 +89,15 @@ impl IngestCounters {
             .fetch_add(1, Ordering::Relaxed);
     }
 
+    /// When a data point last was stored, whatever its source: milliseconds
+    /// since the Unix epoch.
+    #[must_use]
+    pub fn last_arrival_ms(&self) -> Option<i64> {
+        let all = self.0.iter();
+        let last = all.map(|of| of.last_arrival_ms.load(Ordering::Relaxed));
+        last.max().filter(|at| *at > 0)
+    }
+
     /// All counters. Each is exact; together they are not of one instant.
     #[must_use]
     pub fn read(&self) -> IngestReading {
@@ -125,12 +134,14 @@ mod tests {
     #[test]
     fn each_source_counts_for_itself() {
         let counters = IngestCounters::default();
+        assert_eq!(counters.last_arrival_ms(), None);
         let mut outcome = Outcome::default();
         outcome.refuse(3, DropReason::TooOld, "x");
         counters.took(Source::OtlpHttp, &outcome, 5);
         outcome.accept();
         counters.took(Source::OtlpHttp, &outcome, 7);
         counters.refused(Source::OtlpHttp);
+        assert_eq!(counters.last_arrival_ms(), Some(7));
         let reading = counters.read();
         assert_eq!(reading.sources[0].1, SourceReading::default());
         assert_eq!(

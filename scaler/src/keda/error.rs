@@ -5,7 +5,12 @@
 //! names the thing that is wrong and what would be right.
 
 use super::spec::Metric;
-use crate::{ledger::Missing, source::describe};
+use crate::{
+    demand_merge::UnknownMerge,
+    ledger::Missing,
+    metric_trigger::{NoDemand, TriggerError},
+    source::describe,
+};
 use proxy::TargetId;
 use tonic::{Code, Status};
 
@@ -19,7 +24,7 @@ pub(crate) enum KedaError {
     #[error(
         "the trigger metadata names no source of demand: set `interceptorRoute` (or \
          `httpScaledObject`) to the name of such an object in the ScaledObject's namespace, or \
-         `interceptorTargetPendingRequests` to scale Reveille itself"
+         `interceptorTargetPendingRequests` to scale Reveille itself, or `metricQuery` to a query"
     )]
     NoSource,
     #[error(
@@ -40,8 +45,8 @@ pub(crate) enum KedaError {
          requests at once that one replica should have"
     )]
     BadTarget { asked: String },
-    #[error("`metric: {asked}` is unknown: use {} or {}, or leave it out for all metrics of the \
-             route", Metric::Concurrency.key(), Metric::RequestRate.key())]
+    #[error("`metric: {asked}` is unknown: use {}, {} or demand, or leave it out for all \
+             metrics of the route", Metric::Concurrency.key(), Metric::RequestRate.key())]
     UnknownMetricKey { asked: String },
     #[error("`metric: {asked}`: {of} does not set that metric, only {}", keys(.set))]
     MetricNotSet {
@@ -51,6 +56,14 @@ pub(crate) enum KedaError {
     },
     #[error("metric \"{asked}\" is unknown: this trigger has {}", quoted(.offered))]
     UnknownMetricName { asked: String, offered: Vec<String> },
+    #[error(transparent)]
+    Metric(#[from] TriggerError),
+    #[error(transparent)]
+    Merge(#[from] UnknownMerge),
+    #[error("`metricQuery`: {0}")]
+    NoDemand(#[from] NoDemand),
+    #[error("{0} metric triggers are known, and no more can be: remove some ScaledObjects")]
+    TooManyMetricTriggers(usize),
     #[error("no {} is known", describe(.0))]
     UnknownRoute(TargetId),
     #[error("the routes are not loaded yet")]
@@ -73,10 +86,25 @@ impl KedaError {
             | Self::BadTarget { .. }
             | Self::UnknownMetricKey { .. }
             | Self::MetricNotSet { .. }
+            | Self::Metric(_)
+            | Self::Merge(_)
             | Self::UnknownMetricName { .. } => Code::InvalidArgument,
             Self::UnknownRoute(_) => Code::NotFound,
             Self::NotLoaded | Self::Blind => Code::Unavailable,
+            Self::NoDemand(NoDemand::Blind | NoDemand::NoData) => Code::Unavailable,
+            Self::NoDemand(NoDemand::Infinite) => Code::OutOfRange,
+            // The query does not fit the series that there are.
+            Self::NoDemand(NoDemand::Several(_) | NoDemand::Query(_)) => Code::FailedPrecondition,
+            Self::TooManyMetricTriggers(_) => Code::ResourceExhausted,
             Self::TooSlow => Code::DeadlineExceeded,
+        }
+    }
+
+    /// A trigger that offers these metrics has none called `name`.
+    pub(crate) fn unknown_metric(name: &str, offered: Vec<String>) -> Self {
+        Self::UnknownMetricName {
+            asked: name.chars().take(256).collect(),
+            offered,
         }
     }
 

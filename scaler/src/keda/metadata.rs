@@ -8,8 +8,16 @@
 //! Called at the top of each RPC. Keeps nothing but the memory of which unknown
 //! keys were logged.
 
-use super::{error::KedaError, spec::Metric};
-use crate::{externalscaler::ScaledObjectRef, source::http_scaled_object};
+use super::{
+    error::KedaError,
+    spec::{DEMAND, Metric},
+};
+use crate::{
+    demand_merge::{Merge, UnknownMerge},
+    externalscaler::ScaledObjectRef,
+    metric_trigger::{self, MetricTrigger, TriggerError},
+    source::http_scaled_object,
+};
 use parking_lot::Mutex;
 use proxy::TargetId;
 use std::{
@@ -21,8 +29,10 @@ const ROUTE: &str = "interceptorRoute";
 const HTTP_SCALED_OBJECT: &str = "httpScaledObject";
 const PENDING: &str = "interceptorTargetPendingRequests";
 const METRIC: &str = "metric";
+const MERGE: &str = "merge";
+const QUERY: &str = "metricQuery";
 const SOURCES: [&str; 3] = [ROUTE, HTTP_SCALED_OBJECT, PENDING];
-const OURS: [&str; 4] = [ROUTE, HTTP_SCALED_OBJECT, PENDING, METRIC];
+const OURS: [&str; 5] = [ROUTE, HTTP_SCALED_OBJECT, PENDING, METRIC, MERGE];
 const KEDAS: [&str; 6] = [
     "scalerAddress",
     "enableTLS",
@@ -96,14 +106,66 @@ impl Trigger {
                 }
             }
         };
-        let only = value(reference, METRIC)
-            .map(|key| {
-                Metric::from_key(key)
-                    .ok_or_else(|| KedaError::UnknownMetricKey { asked: short(key) })
-            })
-            .transpose()?;
+        let only = only(reference)?;
         Ok(Self { source, only })
     }
+}
+
+/// The one metric of a route that a trigger wants. `demand` is none of them: it
+/// is all of them, merged.
+fn only(reference: &ScaledObjectRef) -> Result<Option<Metric>, KedaError> {
+    let unknown = |key| KedaError::UnknownMetricKey { asked: short(key) };
+    value(reference, METRIC)
+        .filter(|key| *key != DEMAND)
+        .map(|key| Metric::from_key(key).ok_or_else(|| unknown(key)))
+        .transpose()
+}
+
+/// Whether a trigger wants all that it has as the one metric `demand`.
+pub(crate) fn wants_demand(reference: &ScaledObjectRef) -> bool {
+    value(reference, METRIC) == Some(DEMAND)
+}
+
+/// Whether a trigger has a metric.
+pub(crate) fn has_query(reference: &ScaledObjectRef) -> bool {
+    value(reference, QUERY).is_some()
+}
+
+/// How the sources of a trigger become one.
+pub(crate) fn merge(reference: &ScaledObjectRef) -> Result<Merge, UnknownMerge> {
+    value(reference, MERGE).map_or(Ok(Merge::default()), str::parse)
+}
+
+/// Refuses what a trigger with a metric cannot have beside it.
+pub(crate) fn check_beside_query(reference: &ScaledObjectRef) -> Result<(), KedaError> {
+    if value(reference, PENDING).is_some() {
+        return Err(KedaError::SeveralSources {
+            one: PENDING,
+            other: QUERY,
+        });
+    }
+    match only(reference)? {
+        None => Ok(()),
+        Some(metric) => Err(KedaError::MetricNotSet {
+            of: format!("a trigger with `{QUERY}`"),
+            asked: metric.key(),
+            set: vec![DEMAND],
+        }),
+    }
+}
+
+/// Checks the metric part of a trigger's metadata without a scaler; `value`
+/// gives the text of a key. For who reads manifests: returns the key that is
+/// wrong, and what is.
+///
+/// # Errors
+/// For the first value that cannot be.
+pub fn check<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<(), (&'static str, String)> {
+    let given = |key: &str| value(key).map(str::trim).filter(|text| !text.is_empty());
+    let said = |error: TriggerError| (error.key(), error.said().to_owned());
+    MetricTrigger::parse(given).map_err(said)?;
+    let merge = given(MERGE).map_or(Ok(Merge::default()), str::parse);
+    merge.map(drop).map_err(|error| (MERGE, error.said()))
 }
 
 /// Names go into messages, metrics and the keys of the ledger: what cannot be
@@ -121,7 +183,7 @@ fn check_name(what: &'static str, name: &str) -> Result<(), KedaError> {
 
 /// The value of one of our keys, or what the environment says for it. An empty
 /// value is none: KEDA drops an unresolved variable the same way.
-fn value<'a>(reference: &'a ScaledObjectRef, key: &str) -> Option<&'a str> {
+pub(crate) fn value<'a>(reference: &'a ScaledObjectRef, key: &str) -> Option<&'a str> {
     let given = |key: &str| {
         let value = reference.scaler_metadata.get(key)?.trim();
         (!value.is_empty()).then_some(value)
@@ -129,9 +191,13 @@ fn value<'a>(reference: &'a ScaledObjectRef, key: &str) -> Option<&'a str> {
     given(key).or_else(|| given(&format!("{key}{FROM_ENV}")))
 }
 
-fn is_known(key: &str) -> bool {
+/// What a query is refined by says nothing without one.
+fn is_known(key: &str, has_query: bool) -> bool {
     let plain = key.strip_suffix(FROM_ENV).unwrap_or(key);
-    OURS.contains(&plain) || KEDAS.contains(&plain)
+    OURS.contains(&plain)
+        || KEDAS.contains(&plain)
+        || plain == QUERY
+        || (has_query && metric_trigger::KEYS.contains(&plain))
 }
 
 /// What came from outside is cut before it goes into a message.
@@ -155,10 +221,11 @@ impl UnknownKeys {
 
     /// Logs what is unknown and was not logged before; returns how many were.
     pub(crate) fn log(&self, reference: &ScaledObjectRef) -> usize {
+        let has_query = has_query(reference);
         let unknown = reference
             .scaler_metadata
             .keys()
-            .filter(|key| !is_known(key));
+            .filter(|key| !is_known(key, has_query));
         unknown.filter(|key| self.log_one(reference, key)).count()
     }
 
@@ -222,8 +289,8 @@ mod tests {
         let error = Trigger::parse(&reference(&pairs)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`metric: rate` is unknown: use concurrency or requestRate, or leave it out for all \
-             metrics of the route"
+            "`metric: rate` is unknown: use concurrency, requestRate or demand, or leave it out for \
+             all metrics of the route"
         );
     }
 
@@ -312,6 +379,7 @@ mod tests {
             ("httpScaledObject", "web"),
             ("interceptorTargetPendingRequests", "1"),
             ("metric", "concurrency"),
+            ("merge", "max"),
             ("scalerAddress", "a:1"),
             ("enableTLS", "true"),
             ("unsafeSsl", "true"),
@@ -321,6 +389,10 @@ mod tests {
             ("caCertFromEnv", "x"),
         ];
         assert_eq!(keys.log(&reference(&known)), 0);
+        let metric = metric_trigger::KEYS.map(|key| (key, "x"));
+        assert_eq!(keys.log(&reference(&metric)), 0);
+        // Without a query it says nothing.
+        assert_eq!(keys.log(&reference(&[("clampMin", "1")])), 1);
         let odd = reference(&[("interceptorRoute", "web"), ("intercepterRoute", "web")]);
         assert_eq!(keys.log(&odd), 1);
         assert_eq!(keys.log(&odd), 0);

@@ -1,12 +1,16 @@
 //! KEDA's external scaler contract, version v2.21: five RPCs.
 //!
 //! [`Keda`] is made by the composition root; everything else is its inside.
-//! All answers come from the ledger's memory. A trigger's metadata is parsed
-//! anew in each RPC, so there is no registry here that could be stale.
+//! All answers come from the memory of the ledger and of the series' store. A
+//! trigger's metadata comes with each RPC, so there is no registry here that
+//! could be stale; queries that are known already are not parsed again.
 
+mod asked;
 mod durations;
 mod error;
 mod metadata;
+mod meter;
+mod metric_stream;
 mod metrics;
 mod own_demand;
 mod policy;
@@ -19,6 +23,8 @@ mod told;
 
 pub use crate::grpc::ServeError;
 pub use durations::DurationsTold;
+pub use metadata::check;
+pub use meter::MetricSources;
 pub use metrics::{CallCount, KedaMetrics, KedaMetricsSnapshot, OpenStreams};
 pub use serve::{Keda, SERVICE, serve};
 pub use told::MetricTold;

@@ -4,6 +4,7 @@
 //! every connection. [`serve()`] is the short way for who wants nothing else.
 
 use super::{
+    meter::MetricSources,
     metrics::KedaMetrics,
     service::{KedaService, Memory},
 };
@@ -31,10 +32,10 @@ const MAX_MESSAGE: usize = 64 * 1024;
 pub struct Keda(Arc<Memory>);
 
 impl Keda {
-    /// Answers from `ledger`, counts into `metrics`.
+    /// Answers from `ledger` and `sources`, counts into `metrics`.
     #[must_use]
-    pub fn new(ledger: Arc<Ledger>, metrics: Arc<KedaMetrics>) -> Self {
-        Self(Arc::new(Memory::new(ledger, metrics)))
+    pub fn new(ledger: Arc<Ledger>, metrics: Arc<KedaMetrics>, sources: MetricSources) -> Self {
+        Self(Arc::new(Memory::new(ledger, metrics, sources)))
     }
 
     /// Adds the service to those of one connection, with which its streams
@@ -63,7 +64,8 @@ pub async fn serve(
     metrics: Arc<KedaMetrics>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    let keda = Keda::new(ledger.clone(), metrics);
+    // Nothing receives metrics here.
+    let keda = Keda::new(ledger.clone(), metrics, MetricSources::default());
     let told = ledger.clone();
     let services = Arc::new(move |connection: &Connection| {
         let routes = keda.add_to(Routes::default(), connection);

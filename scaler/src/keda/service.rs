@@ -6,11 +6,13 @@
 //! zero.
 
 use super::{
+    asked::{Asked, Http, Subject},
     error::KedaError,
-    metadata::{Source, Trigger, UnknownKeys},
+    metadata::UnknownKeys,
+    meter::{Meters, MetricSources},
+    metric_stream,
     metrics::{KedaMetrics, Method, OpenStream},
     own_demand,
-    spec::{self, Offer},
     spec_stream::{SpecStream, metric_specs},
     stream::{ActivityStream, activity},
 };
@@ -19,9 +21,7 @@ use crate::{
         GetMetricSpecResponse, GetMetricsRequest, GetMetricsResponse, IsActiveResponse,
         ScaledObjectRef, external_scaler_server::ExternalScaler,
     },
-    ledger::{DemandReading, Ledger},
-    source::TargetScaling,
-    tracked::Tracked,
+    ledger::Ledger,
 };
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{
@@ -39,14 +39,20 @@ const FIND_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) struct Memory {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) metrics: Arc<KedaMetrics>,
+    pub(crate) meters: Meters,
     unknown_keys: UnknownKeys,
 }
 
 impl Memory {
-    pub(crate) fn new(ledger: Arc<Ledger>, metrics: Arc<KedaMetrics>) -> Self {
+    pub(crate) fn new(
+        ledger: Arc<Ledger>,
+        metrics: Arc<KedaMetrics>,
+        sources: MetricSources,
+    ) -> Self {
         Self {
             ledger,
             metrics,
+            meters: Meters::new(sources),
             unknown_keys: UnknownKeys::default(),
         }
     }
@@ -60,20 +66,6 @@ pub(crate) struct KedaService {
     closing: watch::Receiver<bool>,
 }
 
-/// What an RPC is about.
-struct Asked {
-    trigger: Trigger,
-    subject: Subject,
-    offers: Vec<Offer>,
-}
-
-/// Whose demand it is.
-enum Subject {
-    Target(Arc<Tracked>),
-    /// Reveille's own.
-    All,
-}
-
 impl KedaService {
     pub(crate) fn new(memory: Arc<Memory>, closing: watch::Receiver<bool>) -> Self {
         Self { memory, closing }
@@ -81,29 +73,7 @@ impl KedaService {
 
     fn resolve(&self, reference: &ScaledObjectRef) -> Result<Asked, KedaError> {
         self.memory.unknown_keys.log(reference);
-        let trigger = Trigger::parse(reference)?;
-        let (subject, scaling) = match &trigger.source {
-            Source::Route(target) | Source::HttpScaledObject(target) => {
-                let tracked = self.memory.ledger.find(target);
-                let tracked = tracked.map_err(|why| KedaError::missing(target, why))?;
-                let scaling = tracked.scaling();
-                (Subject::Target(tracked), scaling)
-            }
-            Source::Reveille { .. } => (Subject::All, TargetScaling::default()),
-        };
-        let offers = spec::offers(&trigger, &scaling)?;
-        Ok(Asked {
-            trigger,
-            subject,
-            offers,
-        })
-    }
-
-    fn demand(&self, of: &Subject) -> Result<DemandReading, KedaError> {
-        match of {
-            Subject::Target(tracked) => Ok(tracked.demand(self.memory.ledger.now_us())),
-            Subject::All => own_demand::total(&self.memory.ledger),
-        }
+        Asked::resolve(&self.memory, reference)
     }
 
     /// A unary answer, found within the limit, counted and timed.
@@ -131,7 +101,8 @@ impl KedaService {
         open: impl FnOnce(Asked, watch::Receiver<bool>, OpenStream) -> S,
     ) -> Result<Response<S>, Status> {
         let asked = self.resolve(reference).and_then(|asked| {
-            if matches!(asked.subject, Subject::All) && !self.memory.ledger.is_loaded() {
+            let is_own = matches!(&asked.http, Some(http) if matches!(http.subject, Subject::All));
+            if is_own && !self.memory.ledger.is_loaded() {
                 return Err(KedaError::NotLoaded);
             }
             Ok(asked)
@@ -153,11 +124,9 @@ impl ExternalScaler for KedaService {
     ) -> Result<Response<IsActiveResponse>, Status> {
         let find = async {
             let asked = self.resolve(request.get_ref())?;
-            let result = match &asked.subject {
-                Subject::Target(tracked) => tracked.answer_active(self.memory.ledger.now_us()),
-                Subject::All => own_demand::total(&self.memory.ledger)?.active,
-            };
-            Ok(IsActiveResponse { result })
+            Ok(IsActiveResponse {
+                result: asked.is_active(&self.memory)?,
+            })
         };
         self.answer(Method::IsActive, find).await
     }
@@ -170,13 +139,15 @@ impl ExternalScaler for KedaService {
         self.stream(
             Method::StreamIsActive,
             request.get_ref(),
-            |asked, closing, open| match asked.subject {
-                Subject::Target(tracked) => {
+            |asked, closing, open| match (asked.http.map(|http| http.subject), asked.meter) {
+                (Some(Subject::Target(tracked)), meter) => {
                     // The first message is the state of now, not of the last sample.
                     tracked.observe(memory.ledger.now_us());
-                    activity(tracked, closing, open)
+                    activity(tracked, meter, closing, open)
                 }
-                Subject::All => own_demand::activity(memory.ledger.clone(), closing, open),
+                (None, Some(meter)) => metric_stream::activity(meter, closing, open),
+                // Reveille's own; a trigger without any source was refused.
+                (_, _) => own_demand::activity(memory.ledger.clone(), closing, open),
             },
         )
     }
@@ -188,7 +159,7 @@ impl ExternalScaler for KedaService {
         let find = async {
             let asked = self.resolve(request.get_ref())?;
             Ok(GetMetricSpecResponse {
-                metric_specs: spec::specs(&asked.offers),
+                metric_specs: asked.specs(),
             })
         };
         self.answer(Method::GetMetricSpec, find).await
@@ -203,8 +174,7 @@ impl ExternalScaler for KedaService {
             let reference = request.scaled_object_ref.as_ref();
             let reference = reference.ok_or(KedaError::NoReference)?;
             let asked = self.resolve(reference)?;
-            let demand = self.demand(&asked.subject)?;
-            let value = spec::value(&asked.offers, &request.metric_name, &demand)?;
+            let value = asked.value(&self.memory, &request.metric_name)?;
             self.memory.metrics.told(reference, &value);
             Ok(GetMetricsResponse {
                 metric_values: vec![value],
@@ -220,12 +190,17 @@ impl ExternalScaler for KedaService {
         self.stream(
             Method::StreamMetricSpec,
             request.get_ref(),
-            |asked, closing, open| match asked.subject {
-                Subject::Target(tracked) => metric_specs(tracked, asked.trigger, closing, open),
-                Subject::All => {
-                    let metric_specs = spec::specs(&asked.offers);
-                    let specs = GetMetricSpecResponse { metric_specs };
-                    own_demand::metric_specs(specs, closing, open)
+            |asked, closing, open| {
+                let specs = GetMetricSpecResponse {
+                    metric_specs: asked.specs(),
+                };
+                match asked.http {
+                    Some(Http {
+                        trigger,
+                        subject: Subject::Target(tracked),
+                        ..
+                    }) => metric_specs(tracked, trigger, asked.merge.is_some(), closing, open),
+                    _ => own_demand::metric_specs(specs, closing, open),
                 }
             },
         )
@@ -244,7 +219,14 @@ mod tests {
         let ledger = Arc::new(Ledger::new(LedgerConfig::default(), Clock::start()));
         let metrics = Arc::new(KedaMetrics::default());
         let (_close, closing) = watch::channel(false);
-        let service = KedaService::new(Arc::new(Memory::new(ledger, metrics.clone())), closing);
+        let service = KedaService::new(
+            Arc::new(Memory::new(
+                ledger,
+                metrics.clone(),
+                MetricSources::default(),
+            )),
+            closing,
+        );
         let started = Instant::now();
         let never = pending::<Result<IsActiveResponse, KedaError>>();
         let status = service.answer(Method::IsActive, never).await.unwrap_err();

@@ -10,6 +10,7 @@ use super::{
     metadata::{Source, Trigger},
 };
 use crate::{
+    demand_merge::Part,
     externalscaler::{MetricSpec, MetricValue},
     ledger::DemandReading,
     source::{TargetScaling, describe, object_name},
@@ -17,6 +18,9 @@ use crate::{
 
 /// The target of a route that sets no metric, as in the HTTP add-on.
 const DEFAULT_CONCURRENCY: u32 = 100;
+
+/// The one metric of several sources, in replicas.
+pub(crate) const DEMAND: &str = "demand";
 
 /// A metric of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,18 +162,47 @@ pub(crate) fn value(
     demand: &DemandReading,
 ) -> Result<MetricValue, KedaError> {
     let Some(offer) = offers.iter().find(|offer| offer.name == name) else {
-        return Err(KedaError::UnknownMetricName {
-            asked: name.chars().take(256).collect(),
-            offered: offers.iter().map(|offer| offer.name.clone()).collect(),
-        });
+        let offered = offers.iter().map(|offer| offer.name.clone());
+        return Err(KedaError::unknown_metric(name, offered.collect()));
     };
     let value = offer.metric.of(demand);
-    let (integer, float) = both(if offer.is_whole { value.ceil() } else { value });
-    Ok(MetricValue {
-        metric_name: offer.name.clone(),
+    let value = if offer.is_whole { value.ceil() } else { value };
+    Ok(message(&offer.name, value))
+}
+
+/// The message of `GetMetrics` for a value.
+pub(crate) fn message(name: &str, value: f64) -> MetricValue {
+    let (integer, float) = both(value);
+    MetricValue {
+        metric_name: name.to_owned(),
         metric_value: integer,
         metric_value_float: float,
-    })
+    }
+}
+
+/// The message of `GetMetricSpec` for a metric of this target, above zero.
+pub(crate) fn spec(name: &str, target: f64) -> MetricSpec {
+    let (integer, float) = both(target);
+    MetricSpec {
+        metric_name: name.to_owned(),
+        target_size: integer,
+        target_size_float: float,
+    }
+}
+
+/// That of sources that are merged.
+pub(crate) fn merged() -> MetricSpec {
+    spec(DEMAND, 1.0)
+}
+
+/// What `offers` want, each by itself.
+pub(crate) fn parts(offers: &[Offer], demand: &DemandReading) -> Vec<Part> {
+    let part = |offer: &Offer| Part {
+        value: offer.metric.of(demand),
+        target: f64::from(offer.target),
+        active: demand.active,
+    };
+    offers.iter().map(part).collect()
 }
 
 /// A value as integer (rounded up: some demand is never no demand) and as

@@ -11,7 +11,7 @@ use super::{
     error::KedaError,
     metadata::Trigger,
     metrics::OpenStream,
-    spec::{offers, specs},
+    spec::{merged, offers, specs},
 };
 use crate::{
     activation::Signal,
@@ -29,10 +29,11 @@ pub(crate) type SpecStream =
     Pin<Box<dyn Stream<Item = Result<GetMetricSpecResponse, Status>> + Send + 'static>>;
 
 /// Streams what `trigger` offers until its target, `tracked`, is removed, or
-/// until `closing` is true or without a sender.
+/// until `closing` is true or without a sender; as one metric if `is_merged`.
 pub(crate) fn metric_specs(
     tracked: Arc<Tracked>,
     trigger: Trigger,
+    is_merged: bool,
     closing: watch::Receiver<bool>,
     open: OpenStream,
 ) -> SpecStream {
@@ -41,6 +42,7 @@ pub(crate) fn metric_specs(
         scaling: tracked.follow_scaling(),
         tracked,
         trigger,
+        is_merged,
         closing,
         sent: Vec::new(),
         open,
@@ -57,6 +59,7 @@ struct SpecSender {
     /// Keeps the senders of the two channels alive, too.
     tracked: Arc<Tracked>,
     trigger: Trigger,
+    is_merged: bool,
     signal: watch::Receiver<Signal>,
     scaling: watch::Receiver<TargetScaling>,
     closing: watch::Receiver<bool>,
@@ -77,6 +80,10 @@ impl SpecSender {
                 Err(KedaError::UnknownRoute(self.tracked.id().clone()))
             } else {
                 offers(&self.trigger, &scaling)
+            };
+            let specs = |offers: &[_]| match self.is_merged {
+                true => vec![merged()],
+                false => specs(offers),
             };
             match offered.map(|offers| specs(&offers)) {
                 Ok(fresh) if fresh != self.sent => {

@@ -11,6 +11,7 @@
 
 use super::{
     error::KedaError,
+    meter::{Meter, Watch},
     metrics::OpenStream,
     policy::{Message, SenderPolicy, Why},
 };
@@ -27,16 +28,18 @@ use tonic::{Code, Status};
 pub(crate) type ActivityStream =
     Pin<Box<dyn Stream<Item = Result<IsActiveResponse, Status>> + Send + 'static>>;
 
-/// Streams the activity of `tracked` until it is removed, or until `closing`
+/// Streams the activity of `tracked`, or of its trigger's metric, until it is removed, or until `closing`
 /// is true or without a sender.
 pub(crate) fn activity(
     tracked: Arc<Tracked>,
+    meter: Option<Arc<Meter>>,
     closing: watch::Receiver<bool>,
     open: OpenStream,
 ) -> ActivityStream {
     let sender = ActivitySender {
         signal: tracked.follow_activity(),
         tracked,
+        metric: meter.map(Meter::follow),
         closing,
         policy: SenderPolicy::new(),
         open,
@@ -51,6 +54,7 @@ pub(crate) fn activity(
 
 struct ActivitySender {
     tracked: Arc<Tracked>,
+    metric: Option<Watch>,
     signal: watch::Receiver<Signal>,
     closing: watch::Receiver<bool>,
     policy: SenderPolicy,
@@ -64,26 +68,37 @@ impl ActivitySender {
             if *self.closing.borrow() {
                 break;
             }
-            let signal = *self.signal.borrow_and_update();
+            let mut signal = *self.signal.borrow_and_update();
             if signal.removed {
                 self.ended = true;
                 let error = KedaError::UnknownRoute(self.tracked.id().clone());
                 self.open.end(error.code());
                 return Some(Err(error.into()));
             }
-            let message = self
-                .policy
-                .next(Instant::now(), signal, || self.tracked.queue());
-            if let Some(message) = message {
+            let metric = self.metric.as_mut().map_or(Some(false), Watch::active);
+            // Where one source is not known, the other can only say "active".
+            let is_known = signal.active || metric.is_some();
+            signal.active |= metric == Some(true);
+            let now = Instant::now();
+            if is_known
+                && let Some(message) = self.policy.next(now, signal, || self.tracked.queue())
+            {
                 self.count(message);
                 return Some(Ok(IsActiveResponse {
                     result: message.active,
                 }));
             }
-            let check_at = self.policy.check_at();
+            let check_at = self.policy.check_at().filter(|_| is_known);
             let check = async {
                 match check_at {
                     Some(at) => sleep_until(at).await,
+                    None => pending().await,
+                }
+            };
+            let metric = &mut self.metric;
+            let arrival = async {
+                match metric {
+                    Some(metric) => metric.due().await,
                     None => pending().await,
                 }
             };
@@ -93,6 +108,7 @@ impl ActivitySender {
                 // The sender lives in `tracked`, which this stream keeps.
                 signal = self.signal.changed() => if signal.is_err() { break },
                 () = check => {}
+                () = arrival => {}
             }
         }
         if !self.ended {

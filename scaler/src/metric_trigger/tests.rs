@@ -115,6 +115,7 @@ fn each_bad_value_names_its_key() {
         ("metricQuery", "", "column 1"),
         ("targetValue", "0", "0 is not above 0"),
         ("targetValue", "-1", "-1 is not above 0"),
+        ("targetValue", "0.0009", "0.0009 is below 0.001"),
         ("targetValue", "NaN", "\"NaN\" is not a finite number"),
         ("targetValue", "many", "\"many\" is not a finite number"),
         (

@@ -6,7 +6,7 @@ use scaler::{
     externalscaler::{ScaledObjectRef, external_scaler_client::ExternalScalerClient},
     grpc::{self, Connect, Connection, GrpcConfig, GrpcMetrics, ServeError, Services},
     http_scaled_object,
-    keda::{self, Keda, KedaMetrics},
+    keda::{self, Keda, KedaMetrics, MetricSources},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -58,7 +58,11 @@ impl Running {
             idle(http_scaled_object("ns", "legacy")),
         ]);
         let blind = ledger.follow_blindness();
-        let keda = Keda::new(ledger, Arc::new(KedaMetrics::default()));
+        let keda = Keda::new(
+            ledger,
+            Arc::new(KedaMetrics::default()),
+            MetricSources::default(),
+        );
         let (told, seen) = mpsc::unbounded_channel();
         let ready = watch::Sender::new(false);
         let health = grpc::Health::new(ready.subscribe(), blind, &[keda::SERVICE]);

@@ -254,7 +254,7 @@ spec:
     useCachedMetrics: false
     metadata: {scalerAddress: "reveille:9090", interceptorRoute: web}
   - type: external
-    metadata: {scalerAddress: "reveille:9090", metricQuery: "sum(x)"}
+    metadata: {scalerAddress: "reveille:9090", metricQuery: "sum(x)", targetValue: "5"}
 ---
 apiVersion: local.reveille.dev/v1alpha1
 kind: Process
@@ -328,6 +328,7 @@ fn every_field_of_a_scaled_object_and_a_process() {
                 metadata: [
                     ("scalerAddress".into(), "reveille:9090".into()),
                     ("metricQuery".into(), "sum(x)".into()),
+                    ("targetValue".into(), "5".into()),
                 ]
                 .into(),
             },

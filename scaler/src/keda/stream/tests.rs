@@ -6,7 +6,7 @@ use crate::{
     externalscaler::{ScaledObjectRef, external_scaler_server::ExternalScaler},
     fake::Fake,
     keda::{
-        KedaMetrics, KedaMetricsSnapshot, OpenStreams,
+        KedaMetrics, KedaMetricsSnapshot, MetricSources, OpenStreams,
         service::{KedaService, Memory},
     },
     ledger::{Ledger, LedgerConfig},
@@ -43,7 +43,11 @@ impl Fixture {
         let metrics = Arc::new(KedaMetrics::default());
         let (close, closing) = watch::channel(false);
         let service = KedaService::new(
-            Arc::new(Memory::new(Arc::clone(&ledger), Arc::clone(&metrics))),
+            Arc::new(Memory::new(
+                Arc::clone(&ledger),
+                Arc::clone(&metrics),
+                MetricSources::default(),
+            )),
             closing,
         );
         Self {

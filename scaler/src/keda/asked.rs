@@ -1,0 +1,167 @@
+//! What one RPC is about: the sources of a trigger, and what they say.
+//!
+//! Made at the top of each RPC by the service. A trigger has an HTTP source, a
+//! metric, or both; with both, or with `metric: demand`, it has one metric
+//! called `demand`: what they want together, in replicas, at target 1.
+
+use super::{
+    error::KedaError,
+    metadata::{self, Source, Trigger},
+    meter::Meter,
+    own_demand,
+    service::Memory,
+    spec::{self, DEMAND, Offer},
+};
+use crate::{
+    demand_merge::{Merge, Part},
+    externalscaler::{MetricSpec, MetricValue, ScaledObjectRef},
+    ledger::DemandReading,
+    source::TargetScaling,
+    tracked::Tracked,
+};
+use std::sync::Arc;
+
+/// A trigger that was understood, and whose objects are known.
+pub(crate) struct Asked {
+    /// Its HTTP source.
+    pub(crate) http: Option<Http>,
+    /// Its metric.
+    pub(crate) meter: Option<Arc<Meter>>,
+    /// How all of it becomes the one metric `demand`, if it does.
+    pub(crate) merge: Option<Merge>,
+    /// The name of the metric of a trigger that has nothing else.
+    metric_name: String,
+}
+
+/// The HTTP source of a trigger.
+pub(crate) struct Http {
+    pub(crate) trigger: Trigger,
+    pub(crate) subject: Subject,
+    offers: Vec<Offer>,
+}
+
+/// Whose demand it is.
+pub(crate) enum Subject {
+    Target(Arc<Tracked>),
+    /// Reveille's own.
+    All,
+}
+
+impl Asked {
+    /// Reads the metadata and finds what it names.
+    ///
+    /// # Errors
+    /// What cannot be, or is not known.
+    pub(crate) fn resolve(memory: &Memory, reference: &ScaledObjectRef) -> Result<Self, KedaError> {
+        let has_query = metadata::has_query(reference);
+        let trigger = match Trigger::parse(reference) {
+            Err(KedaError::NoSource) if has_query => None,
+            trigger => Some(trigger?),
+        };
+        let merge = metadata::merge(reference)?;
+        if has_query {
+            metadata::check_beside_query(reference)?;
+        }
+        let meter = memory.meters.of(reference)?;
+        let is_merged = metadata::wants_demand(reference) || (trigger.is_some() && meter.is_some());
+        let http = trigger.map(|trigger| Http::find(memory, trigger));
+        Ok(Self {
+            http: http.transpose()?,
+            meter,
+            merge: is_merged.then_some(merge),
+            metric_name: format!("{}-{}", reference.namespace, reference.name),
+        })
+    }
+
+    /// What `GetMetricSpec` says.
+    pub(crate) fn specs(&self) -> Vec<MetricSpec> {
+        match (&self.http, &self.meter) {
+            _ if self.merge.is_some() => vec![spec::merged()],
+            (Some(http), _) => spec::specs(&http.offers),
+            (None, Some(meter)) => vec![spec::spec(&self.metric_name, meter.target())],
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// What `GetMetrics` says of the metric called `name`.
+    ///
+    /// # Errors
+    /// There is no such metric, or no number: one part that is not known makes
+    /// the whole unknown, or something would be scaled away by an outage.
+    pub(crate) fn value(&self, memory: &Memory, name: &str) -> Result<MetricValue, KedaError> {
+        let only = |offered: &str| {
+            let is_it = name == offered;
+            let unknown = || KedaError::unknown_metric(name, vec![offered.to_owned()]);
+            is_it.then_some(()).ok_or_else(unknown)
+        };
+        if let Some(merge) = self.merge {
+            only(DEMAND)?;
+            let mut parts = Vec::new();
+            if let Some(http) = &self.http {
+                parts = spec::parts(&http.offers, &http.demand(memory)?);
+            }
+            if let Some(meter) = &self.meter {
+                let demand = meter.demand()?;
+                parts.push(Part {
+                    value: demand.value,
+                    target: meter.target(),
+                    active: demand.active,
+                });
+            }
+            return Ok(spec::message(DEMAND, merge.of(&parts).replicas));
+        }
+        match (&self.http, &self.meter) {
+            (Some(http), _) => spec::value(&http.offers, name, &http.demand(memory)?),
+            (None, Some(meter)) => {
+                only(&self.metric_name)?;
+                Ok(spec::message(&self.metric_name, meter.demand()?.value))
+            }
+            (None, None) => Err(KedaError::NoSource),
+        }
+    }
+
+    /// What `IsActive` says: one active source is enough, however unknown the
+    /// other is.
+    ///
+    /// # Errors
+    /// None is active, and one is not known.
+    pub(crate) fn is_active(&self, memory: &Memory) -> Result<bool, KedaError> {
+        // Asked in any case: it is an answer about the target.
+        let http = match self.http.as_ref().map(|http| &http.subject) {
+            Some(Subject::Target(tracked)) => tracked.answer_active(memory.ledger.now_us()),
+            Some(Subject::All) => own_demand::total(&memory.ledger)?.active,
+            None => false,
+        };
+        match &self.meter {
+            Some(meter) if !http => Ok(meter.demand()?.active),
+            _ => Ok(http),
+        }
+    }
+}
+
+impl Http {
+    fn find(memory: &Memory, trigger: Trigger) -> Result<Self, KedaError> {
+        let (subject, scaling) = match &trigger.source {
+            Source::Route(target) | Source::HttpScaledObject(target) => {
+                let tracked = memory.ledger.find(target);
+                let tracked = tracked.map_err(|why| KedaError::missing(target, why))?;
+                let scaling = tracked.scaling();
+                (Subject::Target(tracked), scaling)
+            }
+            Source::Reveille { .. } => (Subject::All, TargetScaling::default()),
+        };
+        let offers = spec::offers(&trigger, &scaling)?;
+        Ok(Self {
+            trigger,
+            subject,
+            offers,
+        })
+    }
+
+    fn demand(&self, memory: &Memory) -> Result<DemandReading, KedaError> {
+        match &self.subject {
+            Subject::Target(tracked) => Ok(tracked.demand(memory.ledger.now_us())),
+            Subject::All => own_demand::total(&memory.ledger),
+        }
+    }
+}

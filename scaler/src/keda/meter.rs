@@ -1,0 +1,266 @@
+//! The metric triggers that KEDA asks about, ready to be evaluated.
+//!
+//! To read a query and to register it with the store goes through all series,
+//! so it is done once per trigger and not in each RPC. KEDA never says that a
+//! ScaledObject is gone: what it has not asked for in a while is forgotten, at
+//! the next RPC after that. Streams hold a registration of their own. Called by
+//! [`super::asked`]; every answer is evaluated anew, none is kept.
+
+use super::{error::KedaError, metadata};
+use crate::{
+    externalscaler::ScaledObjectRef,
+    ingest::IngestCounters,
+    metric_trigger::{KEYS, MetricDemand, MetricTrigger, NoDemand},
+    series::{Limits, Registration, Selector, Store, unix_ms},
+};
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::{Instant, Interval, MissedTickBehavior, sleep_until};
+
+/// A source that delivered within this time is alive. OpenTelemetry SDKs send
+/// once a minute by default; one lost batch is not silence.
+const ALIVE_FOR_MS: i64 = 150_000;
+
+/// KEDA and the HPA ask every few seconds, and at zero replicas at the polling
+/// interval at least.
+const KEPT_FOR: Duration = Duration::from_secs(10 * 60);
+const SWEEP_EACH: Duration = Duration::from_secs(60);
+
+/// Most triggers that are known at a time.
+const MOST: usize = 5_000;
+
+/// An open stream looks at least this often, so that values fall without
+/// points: a rate whose points grow old.
+const LOOK_EACH: Duration = Duration::from_secs(1);
+/// An open stream looks at most this often, however many batches arrive.
+const LOOK_GAP: Duration = Duration::from_millis(20);
+
+/// Where metric triggers get their data.
+#[derive(Clone, Debug)]
+pub struct MetricSources {
+    /// All series.
+    pub store: Arc<Store>,
+    /// What receivers count: tells a quiet metric from a blind ingest.
+    pub counters: Arc<IngestCounters>,
+}
+
+impl Default for MetricSources {
+    /// Where nothing ever comes in.
+    fn default() -> Self {
+        Self {
+            store: Arc::new(Store::new(Limits::default())),
+            counters: Arc::default(),
+        }
+    }
+}
+
+impl MetricSources {
+    fn is_alive(&self, now_ms: i64) -> bool {
+        let last = self.counters.last_arrival_ms();
+        last.is_some_and(|at| now_ms.saturating_sub(at) <= ALIVE_FOR_MS)
+    }
+}
+
+/// One metric trigger and what it reads from.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    trigger: MetricTrigger,
+    sources: MetricSources,
+    now_ms: fn() -> i64,
+}
+
+impl Meter {
+    /// The demand of now.
+    pub(crate) fn demand(&self) -> Result<MetricDemand, NoDemand> {
+        let now_ms = (self.now_ms)();
+        let alive = self.sources.is_alive(now_ms);
+        self.trigger.demand(&*self.sources.store, now_ms, alive)
+    }
+
+    /// The value that one replica is good for. Above zero.
+    pub(crate) fn target(&self) -> f64 {
+        self.trigger.target()
+    }
+
+    /// Follows it for a stream.
+    pub(crate) fn follow(self: Arc<Self>) -> Watch {
+        let mut ticks = tokio::time::interval_at(Instant::now() + LOOK_EACH, LOOK_EACH);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Watch {
+            registration: self.register(),
+            meter: self,
+            ticks,
+            looked: None,
+            has_news: false,
+        }
+    }
+
+    fn register(&self) -> Registration {
+        let selectors = self.trigger.query().selectors().into_iter();
+        let selectors: Vec<Selector> = selectors
+            .map(|selector| Selector {
+                matchers: selector.matchers().to_vec(),
+                back: selector.reach(),
+            })
+            .collect();
+        self.sources.store.register(&selectors)
+    }
+}
+
+/// A metric trigger as a stream follows it.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    registration: Registration,
+    meter: Arc<Meter>,
+    ticks: Interval,
+    /// When it looked last, and what it saw.
+    looked: Option<(Instant, Option<bool>)>,
+    /// Points have come since then.
+    has_news: bool,
+}
+
+impl Watch {
+    /// Whether it is active; `None` while that cannot be known. As seen at most
+    /// [`LOOK_GAP`] ago: a route's stream asks for each wait.
+    pub(crate) fn active(&mut self) -> Option<bool> {
+        let now = Instant::now();
+        if let Some((at, seen)) = self.looked
+            && now.duration_since(at) < LOOK_GAP
+        {
+            return seen;
+        }
+        let seen = self.meter.demand().ok().map(|demand| demand.active);
+        (self.looked, self.has_news) = (Some((now, seen)), false);
+        seen
+    }
+
+    /// Resolves when [`Watch::active`] should be asked again: points have come,
+    /// or time has passed. Cancel safe.
+    pub(crate) async fn due(&mut self) {
+        if !self.has_news {
+            tokio::select! {
+                biased;
+                () = self.registration.arrived() => self.has_news = true,
+                _ = self.ticks.tick() => {}
+            }
+        }
+        if let Some((at, _)) = self.looked {
+            sleep_until(at + LOOK_GAP).await;
+        }
+    }
+}
+
+/// The metric triggers that were asked for lately.
+#[derive(Debug)]
+pub(crate) struct Meters {
+    sources: MetricSources,
+    now_ms: fn() -> i64,
+    known: Mutex<Known>,
+    hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// By a hash of the ScaledObject and the metadata.
+    meters: HashMap<u64, Kept>,
+    swept: Instant,
+}
+
+#[derive(Debug)]
+struct Kept {
+    meter: Arc<Meter>,
+    /// Keeps its series in the store.
+    _registration: Registration,
+    asked: Instant,
+}
+
+impl Meters {
+    pub(crate) fn new(sources: MetricSources) -> Self {
+        Self::with_clock(sources, unix_ms)
+    }
+
+    pub(super) fn with_clock(sources: MetricSources, now_ms: fn() -> i64) -> Self {
+        Self {
+            sources,
+            now_ms,
+            known: Mutex::new(Known {
+                meters: HashMap::new(),
+                swept: Instant::now(),
+            }),
+            hasher: RandomState::default(),
+        }
+    }
+
+    /// The metric part of a trigger; `None` where it has no `metricQuery`.
+    ///
+    /// # Errors
+    /// What cannot be in the metadata, or too many triggers.
+    pub(crate) fn of(&self, reference: &ScaledObjectRef) -> Result<Option<Arc<Meter>>, KedaError> {
+        if !metadata::has_query(reference) {
+            return Ok(None);
+        }
+        let values = KEYS.map(|key| metadata::value(reference, key));
+        let id = (&reference.namespace, &reference.name, values);
+        let id = self.hasher.hash_one(id);
+        let (found, forgotten) = self.known.lock().find(id, Instant::now());
+        // Not under our lock: it takes that of the store.
+        drop(forgotten);
+        if let Some(found) = found? {
+            return Ok(Some(found));
+        }
+        let trigger = MetricTrigger::parse(|key| metadata::value(reference, key))?;
+        let Some(trigger) = trigger else {
+            return Ok(None);
+        };
+        let meter = Arc::new(Meter {
+            trigger,
+            sources: self.sources.clone(),
+            now_ms: self.now_ms,
+        });
+        let kept = Kept {
+            _registration: meter.register(),
+            meter: meter.clone(),
+            asked: Instant::now(),
+        };
+        let replaced = self.known.lock().meters.insert(id, kept);
+        drop(replaced);
+        Ok(Some(meter))
+    }
+}
+
+impl Known {
+    /// A meter that is known, or whether there is room for it; and those that
+    /// nobody asks for any more.
+    fn find(
+        &mut self,
+        id: u64,
+        now: Instant,
+    ) -> (Result<Option<Arc<Meter>>, KedaError>, Vec<Kept>) {
+        let is_full = self.meters.len() >= MOST;
+        let forgotten = if is_full || now.duration_since(self.swept) >= SWEEP_EACH {
+            self.swept = now;
+            let old = |_: &u64, kept: &mut Kept| now.duration_since(kept.asked) >= KEPT_FOR;
+            self.meters.extract_if(old).map(|(_, kept)| kept).collect()
+        } else {
+            Vec::new()
+        };
+        let is_full = self.meters.len() >= MOST;
+        let found = match self.meters.get_mut(&id) {
+            Some(kept) => {
+                kept.asked = now;
+                Ok(Some(kept.meter.clone()))
+            }
+            None if is_full => Err(KedaError::TooManyMetricTriggers(MOST)),
+            None => Ok(None),
+        };
+        (found, forgotten)
+    }
+}
+
+#[cfg(test)]
+mod tests;
