@@ -243,6 +243,7 @@ async fn send(
 
 async fn connect_http1(proxy: SocketAddr) -> Result<Connection> {
     let stream = TcpStream::connect(proxy).await.context("connect")?;
+    stream.set_nodelay(true)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(async move {
         // Whoever waits for an answer sees the error.
@@ -253,6 +254,7 @@ async fn connect_http1(proxy: SocketAddr) -> Result<Connection> {
 
 async fn connect_http2(proxy: SocketAddr) -> Result<Connection> {
     let stream = TcpStream::connect(proxy).await.context("connect")?;
+    stream.set_nodelay(true)?;
     let io = TokioIo::new(stream);
     let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
     tokio::spawn(async move {
