@@ -3,21 +3,22 @@
 //! Everything is made here and handed to what needs it; nothing else in the
 //! program knows all parts.
 
+mod listen;
+mod telemetry;
+
 use crate::{
     admin::{self, Admin},
     autoscaler::{self, Autoscaler},
     cli::{self, grpc::GrpcSettings},
     crew::Crew,
     ingest::{Ingest, IngestSettings, Listeners},
-    local::{Plan, Reloader, Reloads, World, connectors::Connectors},
+    local::{Plan, Reloader, Reloads, World},
     manifest::{Files, Manifests},
-    otlp::{Exporter, OtlpSettings, TraceCounters},
+    otlp::OtlpSettings,
 };
 use anyhow::{Context, anyhow};
-use proxy::{
-    AccessLog, AccessLogFormat, AccessLogTarget, Clock, ObserveConfig, Proxy, ProxyConfig, Traces,
-    tls::{Listener, Offers, Tls, TlsConfig},
-};
+use listen::{all_or_every_problem, bind_all, load_grpc_tls, load_peers_tls, load_tls, local_addr};
+use proxy::{AccessLogFormat, AccessLogTarget, Clock, Proxy, ProxyConfig, tls::TlsConfig};
 use scaler::{
     Ledger, LedgerConfig,
     grpc::{self, GrpcMetrics},
@@ -31,6 +32,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use telemetry::Telemetry;
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
@@ -364,9 +366,9 @@ impl App {
         }
     }
 
-    /// Stops everything, in this order: no more reloads; not ready; after the shutdown delay
-    /// close the proxy's listeners; drain requests, held ones included, to
-    /// zero or the deadline; end the autoscaler and KEDA's streams, with OK;
+    /// Stops everything, in this order: no more reloads; not ready; after the
+    /// shutdown delay close the proxy's listeners; drain requests, held ones
+    /// included, to zero or the deadline; end the autoscaler and KEDA's streams, with OK;
     /// stop the child processes; write out the access log and send the last
     /// spans; stop the admin server last, so that all of it could be watched.
     pub async fn stop(mut self) {
@@ -415,154 +417,6 @@ impl App {
     }
 }
 
-/// What is told of requests, and to whom.
-struct Telemetry {
-    /// For the proxy, which takes it.
-    observe: ObserveConfig,
-    access_log: Option<AccessLog>,
-    traces: Option<Arc<TraceCounters>>,
-    exporter: JoinSet<()>,
-}
-
-/// How long whoever takes the access log may take for the rest of it.
-const LOG_WITHIN: Duration = Duration::from_secs(2);
-
-impl Telemetry {
-    fn start(settings: &Settings, stop: &CancellationToken) -> anyhow::Result<Self> {
-        let access_log = match &settings.access_log {
-            None => None,
-            Some((format, target)) => Some(AccessLog::start(*format, target).with_context(
-                || match target {
-                    AccessLogTarget::Stdout => "the access log cannot be started".to_owned(),
-                    AccessLogTarget::File(path) => format!("--access-log-file {}", path.display()),
-                },
-            )?),
-        };
-        let mut exporter = JoinSet::new();
-        let mut observe = ObserveConfig {
-            access_log: access_log.clone(),
-            traces: None,
-        };
-        let mut traces = None;
-        if let Some(otlp) = &settings.otlp {
-            let (task, sink) = Exporter::new(otlp.clone()).context("--otlp-traces-endpoint")?;
-            traces = Some(task.counters());
-            exporter.spawn(task.run(stop.clone()));
-            observe.traces = Some(Traces {
-                sampler: otlp.sampler,
-                sink,
-            });
-        }
-        Ok(Self {
-            observe,
-            access_log,
-            traces,
-            exporter,
-        })
-    }
-
-    /// After the last request, and after the exporter was told to stop.
-    async fn flush(&mut self) {
-        if let Some(log) = &self.access_log
-            && !log.close(LOG_WITHIN).await
-        {
-            tracing::warn!("the end of the access log was lost: nobody takes it");
-        }
-        while let Some(ended) = self.exporter.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "the export of traces crashed");
-            }
-        }
-    }
-}
-
-/// Loads everything about TLS; what is wrong with it, in words for operators.
-fn load_tls(config: TlsConfig, manifests: &Manifests) -> (Arc<Tls>, Connectors, Vec<String>) {
-    let (tls, problems) = Tls::load(config);
-    let mut problems: Vec<String> = problems.iter().map(cli::tls::describe).collect();
-    let none = Connectors::default();
-    let connectors = Connectors::load(manifests, &tls, &none).unwrap_or_else(|found| {
-        problems.extend(found);
-        none
-    });
-    (Arc::new(tls), connectors, problems)
-}
-
-/// Loads the gRPC port's side of TLS, if it is to speak it.
-fn load_grpc_tls(
-    settings: &GrpcSettings,
-    tls: &Tls,
-    problems: &mut Vec<String>,
-) -> Option<Arc<Listener>> {
-    let loaded = tls.listener("grpc", settings.tls.as_ref()?, Offers::Http2Only);
-    loaded
-        .map_err(|found| problems.extend(found.iter().map(cli::grpc::describe)))
-        .ok()
-}
-
-/// Loads the side of TLS that connects to other replicas.
-fn load_peers_tls(settings: &Settings, tls: &Tls, problems: &mut Vec<String>) -> grpc::Connect {
-    let Some(peers) = &settings.peers else {
-        return grpc::Connect::default();
-    };
-    let Some(theirs) = &peers.tls else {
-        if settings.grpc.tls.is_some() {
-            problems.push(
-                "--peers: the gRPC port speaks TLS only, so peers must be spoken to in TLS: \
-                 give --peers-tls, or --peers-tls-ca FILE"
-                    .to_owned(),
-            );
-        }
-        return grpc::Connect::default();
-    };
-    match tls.client(theirs) {
-        Ok(connector) => grpc::Connect::new(Some(connector)),
-        Err(found) => {
-            problems.extend(found.iter().map(cli::peers::describe));
-            grpc::Connect::default()
-        }
-    }
-}
-
-/// Binds all that are wanted, or says why each of them cannot be bound.
-fn bind_all<const N: usize>(
-    wanted: [(&str, Option<SocketAddr>); N],
-) -> Result<[Option<TcpListener>; N], Vec<String>> {
-    let mut failures = Vec::new();
-    let bound = wanted.map(|(what, addr)| {
-        let addr = addr?;
-        proxy::bind(addr)
-            .map_err(|error| failures.push(format!("--{what}-addr {addr}: {error}")))
-            .ok()
-    });
-    if failures.is_empty() {
-        Ok(bound)
-    } else {
-        Err(failures)
-    }
-}
-
-/// The listeners, if nothing is wrong with anything.
-fn all_or_every_problem<T>(
-    bound: Result<T, Vec<String>>,
-    tls_problems: &[String],
-) -> anyhow::Result<T> {
-    let mut parts = Vec::new();
-    if !tls_problems.is_empty() {
-        parts.push(format!("cannot use TLS:\n  {}", tls_problems.join("\n  ")));
-    }
-    match bound {
-        Ok(bound) if parts.is_empty() => return Ok(bound),
-        Ok(_) => {}
-        Err(failures) => parts.push(format!("cannot listen:\n  {}", failures.join("\n  "))),
-    }
-    Err(anyhow!(parts.join("\n")))
-}
-
-fn local_addr(listener: Option<&TcpListener>) -> std::io::Result<Option<SocketAddr>> {
-    listener.map(TcpListener::local_addr).transpose()
-}
-
 /// Samples the ledger and serves gRPC until `stop`.
 fn serve_grpc(
     server: grpc::Server,
@@ -598,7 +452,7 @@ fn follow_peers(
     let discovering = peers::discover(source, found, stop.clone().cancelled_owned());
     let following = peers
         .clone()
-        .run(addresses, Arc::new(connect), stop.clone().cancelled_owned());
+        .run(addresses, connect, stop.clone().cancelled_owned());
     tasks.spawn(async move {
         discovering.await;
         Ok(())

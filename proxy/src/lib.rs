@@ -46,3 +46,4 @@ pub use server::{
 pub use sink::DemandSink;
 pub use target::{Target, TargetContext, TargetId};
 pub use trace::{AttributeValue, Sampler, SpanId, SpanKind, SpanRecord, SpanSink, TraceId, Traces};
+pub use upstream::Stream;

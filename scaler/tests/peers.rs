@@ -136,7 +136,7 @@ impl Replica {
                 stopped.await.ok();
             },
         ));
-        let following = Arc::clone(&peers).run(known, Arc::new(Connect::default()), pending());
+        let following = Arc::clone(&peers).run(known, Connect::default(), pending());
         let tasks = vec![
             tokio::spawn(sampler::run(Arc::clone(&ledger), pending())),
             tokio::spawn(following),

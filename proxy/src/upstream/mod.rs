@@ -21,6 +21,7 @@ pub(crate) use error::UpstreamError;
 pub(crate) use h1::{Connection, Switched};
 pub(crate) use pool::IdlePool;
 pub(crate) use send::{Answer, Asker, Relay, SendError, Use, send};
+pub use stream::Stream;
 
 use crate::{endpoint::Protocol, tls::Connector};
 use std::{sync::Arc, time::Duration};

@@ -11,11 +11,12 @@ use tokio::{
     net::TcpStream,
 };
 
-/// See the module.
+/// A connection that was opened to somebody else: an endpoint, another replica.
 #[derive(Debug)]
-pub(crate) enum Stream {
+pub enum Stream {
+    /// In the clear.
     Clear(TcpStream),
-    /// Boxed, so that it costs other connections nothing.
+    /// Over TLS. Boxed, so that it costs other connections nothing.
     Tls(Box<UpstreamStream>),
 }
 

@@ -2,7 +2,7 @@
 //! between replicas.
 
 use hyper_util::rt::TokioIo;
-use proxy::tls::{Connector, UpstreamStream};
+use proxy::{Stream, tls::Connector};
 use std::{
     future::Future,
     io,
@@ -10,10 +10,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 use tonic::codegen::{Service, http::Uri};
 
 /// What `tonic::transport::Endpoint::connect_with_connector` wants: connects to
@@ -38,7 +35,7 @@ impl Connect {
 }
 
 impl Service<Uri> for Connect {
-    type Response = TokioIo<Connected>;
+    type Response = TokioIo<Stream>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
 
@@ -58,59 +55,10 @@ impl Service<Uri> for Connect {
             let stream = TcpStream::connect((host, port)).await?;
             stream.set_nodelay(true)?;
             let connected = match tls {
-                None => Connected::Clear(stream),
-                Some(tls) => Connected::Tls(Box::new(tls.connect_h2(host, stream).await?)),
+                None => Stream::Clear(stream),
+                Some(tls) => Stream::Tls(Box::new(tls.connect_h2(host, stream).await?)),
             };
             Ok(TokioIo::new(connected))
         })
-    }
-}
-
-/// A connection that was made.
-#[derive(Debug)]
-pub enum Connected {
-    /// In the clear.
-    Clear(TcpStream),
-    /// Over TLS.
-    Tls(Box<UpstreamStream>),
-}
-
-impl AsyncRead for Connected {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Connected {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 }

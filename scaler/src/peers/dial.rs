@@ -1,36 +1,8 @@
-//! How another replica is connected to: by [`Connect`], over TLS or in the
-//! clear, or however else the composition root says.
+//! How another replica is connected to.
 
 use crate::grpc::Connect;
-use futures_util::future::BoxFuture;
-use std::{error::Error, fmt, time::Duration};
-use tonic::transport::{Channel, Endpoint};
-
-/// Why a replica could not be connected to.
-pub type DialError = Box<dyn Error + Send + Sync>;
-
-/// Connects to replicas. The one place to put TLS in.
-pub trait Dial: fmt::Debug + Send + Sync + 'static {
-    /// Connects to `address` (`host:port`). `endpoint` has that address with
-    /// the scheme `http`, and all settings of HTTP/2: add no others, use
-    /// [`Endpoint::connect_with_connector`] for another transport.
-    fn dial(
-        &self,
-        address: &str,
-        endpoint: Endpoint,
-    ) -> BoxFuture<'static, Result<Channel, DialError>>;
-}
-
-impl Dial for Connect {
-    fn dial(
-        &self,
-        _address: &str,
-        endpoint: Endpoint,
-    ) -> BoxFuture<'static, Result<Channel, DialError>> {
-        let connect = self.clone();
-        Box::pin(async move { Ok(endpoint.connect_with_connector(connect).await?) })
-    }
-}
+use std::time::Duration;
+use tonic::transport::{Channel, Endpoint, Error};
 
 /// A connection attempt may take this long.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
@@ -38,13 +10,13 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// has this long to say so.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
-/// The settings of every connection to a replica.
-pub(crate) fn endpoint(address: &str) -> Result<Endpoint, DialError> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
-    Ok(endpoint
+/// Connects to `address` (`host:port`), over TLS if `connect` does.
+pub(crate) async fn dial(connect: &Connect, address: &str) -> Result<Channel, Error> {
+    Endpoint::from_shared(format!("http://{address}"))?
         .connect_timeout(CONNECT_WITHIN)
-        .tcp_nodelay(true)
         .http2_keep_alive_interval(PING_AFTER)
         .keep_alive_timeout(PING_AFTER)
-        .keep_alive_while_idle(true))
+        .keep_alive_while_idle(true)
+        .connect_with_connector(connect.clone())
+        .await
 }

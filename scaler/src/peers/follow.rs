@@ -6,7 +6,7 @@
 
 use super::{
     backoff::Backoff,
-    dial::{self, Dial},
+    dial::dial,
     hear::Replicas,
     line::Line,
     service,
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     gen_peers::{FollowRequest, peers_client::PeersClient},
+    grpc::Connect,
     ledger::Ledger,
 };
 use std::{error::Error, sync::Arc, time::Duration};
@@ -33,7 +34,7 @@ const MYSELF_AGAIN: Duration = Duration::from_secs(30);
 pub(crate) struct Follower {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) replicas: Arc<Replicas>,
-    pub(crate) dial: Arc<dyn Dial>,
+    pub(crate) connect: Connect,
     pub(crate) grace: Duration,
     pub(crate) line: Arc<Line>,
 }
@@ -126,8 +127,7 @@ impl Follower {
     ) -> Result<tonic::Streaming<crate::gen_peers::Frame>, Box<dyn Error + Send + Sync>> {
         let address = self.line.address();
         let opening = async {
-            let endpoint = dial::endpoint(address)?;
-            let channel = self.dial.dial(address, endpoint).await?;
+            let channel = dial(&self.connect, address).await?;
             let outbox = self.ledger.outbox();
             let request = Request::new(FollowRequest {
                 protocol: service::PROTOCOL,

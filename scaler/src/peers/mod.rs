@@ -32,7 +32,6 @@ mod share;
 mod shares;
 mod stream;
 
-pub use dial::{Dial, DialError};
 pub use discover::{BadSource, PeerSource, discover};
 pub use identity::Identity;
 pub use line::{PeerState, PeerView};

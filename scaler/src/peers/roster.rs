@@ -7,12 +7,11 @@
 //! must not blind KEDA for ever, and what it last told counts for the grace.
 
 use super::{
-    dial::Dial,
     follow::Follower,
     hear::Replicas,
     line::{Line, PeerState, PeerView},
 };
-use crate::ledger::Ledger;
+use crate::{grpc::Connect, ledger::Ledger};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -83,13 +82,14 @@ impl Peers {
         })
     }
 
-    /// Follows whoever `addresses` names until `shutdown` is ready.
+    /// Follows whoever `addresses` names, connecting as `connect` does, until
+    /// `shutdown` is ready.
     ///
     /// Cancellation safe: dropping it ends all connections.
     pub async fn run(
         self: Arc<Self>,
         mut addresses: watch::Receiver<Addresses>,
-        dial: Arc<dyn Dial>,
+        connect: Connect,
         shutdown: impl Future<Output = ()> + Send,
     ) {
         let _ended = EndOnDrop(&self);
@@ -100,7 +100,7 @@ impl Peers {
         loop {
             let known = addresses.borrow_and_update().clone();
             if let Some(known) = &known {
-                self.follow_these(known, &dial);
+                self.follow_these(known, &connect);
             }
             self.look(known.is_some(), Instant::now() >= deadline);
             tokio::select! {
@@ -120,7 +120,7 @@ impl Peers {
         lines.values().map(|one| one.line.view()).collect()
     }
 
-    fn follow_these(&self, known: &BTreeSet<String>, dial: &Arc<dyn Dial>) {
+    fn follow_these(&self, known: &BTreeSet<String>, connect: &Connect) {
         if known.len() > MAX_PEERS {
             tracing::warn!(
                 "{} peers are named: the first {MAX_PEERS} are followed",
@@ -144,7 +144,7 @@ impl Peers {
             let follower = Follower {
                 ledger: Arc::clone(&self.ledger),
                 replicas: Arc::clone(&self.replicas),
-                dial: Arc::clone(dial),
+                connect: connect.clone(),
                 grace: self.config.grace,
                 line: Arc::clone(&line),
             };

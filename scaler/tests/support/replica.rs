@@ -110,7 +110,7 @@ impl Replica {
             let followed = Peers::new(Arc::clone(&ledger), config);
             // What is known of the others does not change: relays stay.
             let (_, addresses) = watch::channel(Some(peers));
-            tasks.spawn(followed.run(addresses, Arc::new(Connect::default()), stopped()));
+            tasks.spawn(followed.run(addresses, Connect::default(), stopped()));
         }
         self.lives.push((Instant::now(), None));
         self.relay.lead_to(address);
