@@ -28,8 +28,8 @@ use tonic::{Code, Status};
 pub(crate) type ActivityStream =
     Pin<Box<dyn Stream<Item = Result<IsActiveResponse, Status>> + Send + 'static>>;
 
-/// Streams the activity of `tracked`, or of its trigger's metric, until it is removed, or until `closing`
-/// is true or without a sender.
+/// Streams the activity of `tracked`, or of its trigger's metric, until it is
+/// removed, or until `closing` is true or without a sender.
 pub(crate) fn activity(
     tracked: Arc<Tracked>,
     meter: Option<Arc<Meter>>,
