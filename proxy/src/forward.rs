@@ -32,9 +32,9 @@ use crate::{
     http::{
         AtDeadline, ProxyBody, RequestBody, TrackedBody,
         body::Upload,
-        grpc,
+        expect, grpc,
         headers::{self, COLD_START},
-        respond, trailers, validate,
+        hop, respond, trailers, validate,
         websocket::{self, Connect},
     },
     in_flight::{InFlight, Unrouted},
@@ -197,9 +197,9 @@ fn pass_on(
     let (mut head, body) = answer.into_parts();
     if head.status == StatusCode::UPGRADE_REQUIRED && version == Version::HTTP_11 {
         // It must say to what (RFC 9110 section 15.5.22).
-        headers::strip_all_but_upgrade(&mut head.headers);
+        hop::strip_all_but_upgrade(&mut head.headers);
     } else {
-        headers::strip_hop_by_hop(&mut head.headers);
+        hop::strip(&mut head.headers);
     }
     head.version = Version::HTTP_11;
     in_flight.journal.answered(head.status, &head.headers);
@@ -229,7 +229,7 @@ fn find_route(
             Connect::WebSocket => {}
         }
     }
-    headers::check_expectation(request).map_err(|()| Refusal::Expectation)?;
+    expect::check(request).map_err(|()| Refusal::Expectation)?;
     let authority = validate::authority(request)?;
     let table = shared.routes.load();
     let route = table.lookup(authority, request.uri().path(), request.headers());

@@ -138,10 +138,8 @@ impl Proxy {
         addr: SocketAddr,
         name: &str,
     ) -> Arc<Endpoint> {
-        let config = &self.shared.config;
-        let endpoint = Endpoint::new(addr, name, protocol, config.workers);
-        let now_us = self.shared.clock.now_us();
-        Arc::new(endpoint.born(now_us, config.endpoints.slow_start))
+        let workers = self.shared.config.workers;
+        self.fresh(Endpoint::new(addr, name, protocol, workers))
     }
 
     /// What session cookies of `route` are made with.
@@ -160,7 +158,14 @@ impl Proxy {
         name: &str,
     ) -> Arc<Endpoint> {
         let workers = self.shared.config.workers;
-        Arc::new(Endpoint::over_tls(addr, name, connector, workers))
+        self.fresh(Endpoint::over_tls(addr, name, connector, workers))
+    }
+
+    /// An endpoint that starts slowly from now on.
+    fn fresh(&self, endpoint: Endpoint) -> Arc<Endpoint> {
+        let now_us = self.shared.clock.now_us();
+        let slow_start = self.shared.config.endpoints.slow_start;
+        Arc::new(endpoint.born(now_us, slow_start))
     }
 
     /// Replaces all routes at once. Requests under way keep theirs.
@@ -304,6 +309,30 @@ async fn close_idle_upstreams(shared: Arc<Shared>) {
                     endpoint.close_idle(shared.config.upstream_idle_timeout);
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::UpstreamTls;
+
+    #[tokio::test]
+    async fn an_endpoint_starts_slowly_whatever_it_speaks() {
+        let proxy = Proxy::new(ProxyConfig::default(), Clock::start(), Arc::new(()));
+        let proxy = proxy.expect("a worker can be started");
+        let connector = proxy
+            .tls()
+            .connector(&UpstreamTls::default(), "web.default", false);
+        let connector = connector.expect("good settings");
+        let addr = ([127, 0, 0, 1], 1).into();
+        for endpoint in [
+            proxy.endpoint(addr, "a"),
+            proxy.endpoint_speaking(Protocol::H2c, addr, "b"),
+            proxy.endpoint_over_tls(connector, addr, "c"),
+        ] {
+            assert!(endpoint.starts_slowly(), "{}", endpoint.name());
         }
     }
 }

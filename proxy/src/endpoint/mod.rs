@@ -104,6 +104,11 @@ impl Endpoint {
         self
     }
 
+    #[cfg(test)]
+    pub(crate) fn starts_slowly(&self) -> bool {
+        self.youth.ends_us > self.youth.born_us
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {

@@ -16,7 +16,7 @@ use crate::{
     http::{
         RequestBody, UploadBody,
         body::{Upload, UploadState},
-        grpc, headers, trailers,
+        expect, forwarded, grpc, headers, trailers,
         websocket::Handshake,
     },
     in_flight::InFlight,
@@ -133,7 +133,7 @@ impl<'a> Job<'a> {
         } = headers::rewrite_request(&mut request, &client.peer);
         let mut expects_continue = false;
         if has_body {
-            expects_continue = headers::expects_continue(&mut request, version);
+            expects_continue = expect::is_sent(&mut request, version);
             if version == Version::HTTP_2 && request.headers().contains_key(header::TRAILER) {
                 trailers::make_room(request.headers_mut());
             }
@@ -143,7 +143,7 @@ impl<'a> Job<'a> {
         let session = session.map(|session| SessionWish {
             wanted: session.read(request.headers()),
             is_full: false,
-            is_secure: headers::came_by_tls(request.headers(), &client.peer),
+            is_secure: forwarded::came_by_tls(request.headers(), &client.peer),
         });
         Self {
             shared,

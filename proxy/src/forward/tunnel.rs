@@ -14,7 +14,7 @@ use super::upgrades::UpgradePlace;
 use crate::http2::StreamIo;
 use crate::{
     endpoint::Lease,
-    http::{ProxyBody, headers},
+    http::{ProxyBody, hop},
     in_flight::InFlight,
     journal::{Blame, Moved},
     upstream::Switched,
@@ -77,7 +77,7 @@ impl Tunnel {
             in_flight,
             moved,
         };
-        headers::strip_all_but_upgrade(&mut head.headers);
+        hop::strip_all_but_upgrade(&mut head.headers);
         // A 1xx has no body, whatever it says (RFC 9110 section 8.6).
         head.headers.remove(header::CONTENT_LENGTH);
         let response = Response::from_parts(head, ProxyBody::Own(None));

@@ -1,12 +1,11 @@
-//! Heads on their way through: which headers end at a hop, and what the next
-//! hop is told about the client.
+//! Requests as endpoints get them: the form of the target, the framing of the
+//! body, and what else HTTP/1.1 and HTTP/2 say in different ways.
 
-use super::trailers;
-use crate::server::{FORWARDED_FOR, Peer};
+use super::{forwarded, hop};
+use crate::server::Peer;
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
-    header::{self, Entry},
+    HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header,
     uri::{self, Authority, PathAndQuery, Scheme},
 };
 use std::{net::SocketAddr, str::FromStr};
@@ -14,19 +13,6 @@ use std::{net::SocketAddr, str::FromStr};
 /// Set on each answer whose request went through the wait for an endpoint:
 /// `true` if it had to wait. The name is the HTTP add-on's.
 pub(crate) const COLD_START: HeaderName = HeaderName::from_static("x-keda-http-cold-start");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-
-/// What ends at a hop although no `Connection` header names it.
-const ALWAYS_STRIPPED: [HeaderName; 4] = [
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-];
 
 /// The authority of a request that was found to be sound.
 pub(crate) fn authority<B>(request: &Request<B>) -> &str {
@@ -41,182 +27,6 @@ pub(crate) fn authority<B>(request: &Request<B>) -> &str {
 /// one.
 fn has_repetitions(headers: &HeaderMap) -> bool {
     headers.len() != headers.keys_len()
-}
-
-/// Does the client, which speaks `version`, wait to be asked for the body of its
-/// request? HTTP/1.0 knows nothing of that, so an endpoint must not be told
-/// otherwise (RFC 9110 section 10.1.1).
-pub(crate) fn expects_continue<B>(request: &mut Request<B>, version: Version) -> bool {
-    let headers = request.headers_mut();
-    if version < Version::HTTP_11 {
-        headers.remove(header::EXPECT);
-        return false;
-    }
-    headers.contains_key(header::EXPECT)
-}
-
-/// Can the request's expectations be met? There is just one that has a meaning
-/// (RFC 9110 section 10.1.1), which HTTP/1.0 does not have: there, it is ignored.
-///
-/// When `100-continue` is met is up to the endpoint; over HTTP/1.1, hyper tells
-/// the client when its body is first wanted.
-pub(crate) fn check_expectation<B>(request: &Request<B>) -> Result<(), ()> {
-    // Seldom there, and to compare with a few names costs less than a look-up.
-    let is_there = request.headers().keys().any(|name| name == header::EXPECT);
-    if !is_there || request.version() < Version::HTTP_11 {
-        return Ok(());
-    }
-    let mut values = request.headers().get_all(header::EXPECT).iter();
-    let is_known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    if values.all(is_known) {
-        Ok(())
-    } else {
-        Err(())
-    }
-}
-
-/// Which of the headers that need a hand are there.
-///
-/// One look at the names that are there costs less than a look-up for each
-/// that could be: most messages have one of them, or none. And a length tells
-/// most of them apart.
-#[derive(Clone, Copy, Debug, Default)]
-struct Present {
-    connection: bool,
-    te: bool,
-    upgrade: bool,
-    /// `Keep-Alive`, `Proxy-Connection` or `Transfer-Encoding`.
-    others: bool,
-    /// Something of `X-Forwarded-`.
-    forwarded: bool,
-}
-
-impl Present {
-    fn of(headers: &HeaderMap) -> Self {
-        let mut present = Self::default();
-        for name in headers.keys() {
-            match name.as_str().len() {
-                2 => present.te |= name == header::TE,
-                7 => present.upgrade |= name == header::UPGRADE,
-                10 => {
-                    present.connection |= name == header::CONNECTION;
-                    present.others |= name == KEEP_ALIVE;
-                }
-                15 => present.forwarded |= name == FORWARDED_FOR,
-                16 => {
-                    present.others |= name == PROXY_CONNECTION;
-                    present.forwarded |= name == FORWARDED_HOST || name == FORWARDED_PORT;
-                }
-                17 => {
-                    present.others |= name == header::TRANSFER_ENCODING;
-                    present.forwarded |= name == FORWARDED_PROTO;
-                }
-                _ => {}
-            }
-        }
-        present
-    }
-}
-
-/// Removes what is meant for one hop only (RFC 9110 section 7.6.1): the
-/// headers that `Connection` names, and those that always are. Says whether
-/// `TE: trailers` is left, the one such thing that a proxy passes on (gRPC
-/// needs it).
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> bool {
-    let present = Present::of(headers);
-    strip(headers, present)
-}
-
-fn strip(headers: &mut HeaderMap, present: Present) -> bool {
-    let Present { connection, te, .. } = present;
-    // Connection may name TE, and should.
-    let trailers = te && trailers::are_accepted(headers);
-    if connection {
-        strip_named_by_connection(headers);
-    }
-    if present.upgrade || present.others {
-        for name in ALWAYS_STRIPPED {
-            headers.remove(name);
-        }
-    }
-    if trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    } else if te {
-        headers.remove(header::TE);
-    }
-    trailers
-}
-
-/// As [`strip_hop_by_hop`], but leaves which protocols are offered or chosen (RFC 9110
-/// section 7.8).
-#[cold]
-pub(crate) fn strip_all_but_upgrade(headers: &mut HeaderMap) -> bool {
-    let protocols = headers.get_all(header::UPGRADE);
-    let protocols: Vec<HeaderValue> = protocols.iter().cloned().collect();
-    let trailers = strip_hop_by_hop(headers);
-    if !protocols.is_empty() {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    }
-    for protocol in protocols {
-        headers.append(header::UPGRADE, protocol);
-    }
-    trailers
-}
-
-/// Does the client ask to switch to a protocol that may pass through us? Only
-/// HTTP/1.1 has such a thing.
-///
-/// To `h2c` it may not: what follows would be requests that no route has seen.
-/// That one is obsolete (RFC 9113 section 3.1), and may be ignored like any.
-fn asks_upgrade<B>(request: &Request<B>) -> bool {
-    let headers = request.headers();
-    let has = |name: HeaderName, wanted: &str| {
-        let values = headers.get_all(name).iter();
-        let texts = values.filter_map(|value| value.to_str().ok());
-        let mut tokens = texts.flat_map(|text| text.split(','));
-        tokens.any(|token| token.trim().eq_ignore_ascii_case(wanted))
-    };
-    request.version() == Version::HTTP_11
-        && headers.contains_key(header::UPGRADE)
-        && has(header::CONNECTION, "upgrade")
-        && !has(header::UPGRADE, "h2c")
-}
-
-/// Does the client, as far as we are told, use TLS?
-pub(crate) fn came_by_tls(headers: &HeaderMap, peer: &Peer) -> bool {
-    let proto = match headers.get(FORWARDED_PROTO) {
-        Some(proto) if peer.is_trusted => proto,
-        _ => peer.transport.scheme_value(),
-    };
-    proto.as_bytes().eq_ignore_ascii_case(b"https")
-}
-
-fn strip_named_by_connection(headers: &mut HeaderMap) {
-    // The usual one, which names no header.
-    let usual = |value: &HeaderValue| {
-        let value = value.as_bytes();
-        value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
-    };
-    if headers.get_all(header::CONNECTION).iter().all(usual) {
-        headers.remove(header::CONNECTION);
-        return;
-    }
-    let values: Vec<HeaderValue> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .cloned()
-        .collect();
-    headers.remove(header::CONNECTION);
-    let tokens = values.iter().filter_map(|value| value.to_str().ok());
-    for token in tokens.flat_map(|value| value.split(',')) {
-        let Ok(name) = HeaderName::from_bytes(token.trim().as_bytes()) else {
-            continue;
-        };
-        // A client must not make us drop what we or the endpoint rely on.
-        if name != header::HOST && name != header::CONTENT_LENGTH {
-            headers.remove(name);
-        }
-    }
 }
 
 /// What a client asks for that concerns its own connection as well.
@@ -240,11 +50,12 @@ pub(crate) fn frame_body<B>(request: &mut Request<B>) {
 
 /// Makes `request` one to an HTTP/1.1 endpoint: origin form, a Host header,
 /// no hop-by-hop headers but those that ask to switch protocols, and what
-/// `peer` is about if it is trusted; for a stranger, see [`of_stranger`]. Says
+/// `peer` is about if it is trusted; for a stranger, see
+/// [`forwarded::of_stranger`]. Says
 /// what it asks for.
 pub(crate) fn rewrite_request<B>(request: &mut Request<B>, peer: &Peer) -> Asked {
-    let present = Present::of(request.headers());
-    let asks_upgrade = present.upgrade && asks_upgrade(request);
+    let present = hop::Present::of(request.headers());
+    let asks_upgrade = present.upgrade && hop::asks_upgrade(request);
     if let Some(authority) = request.uri().authority() {
         // Absolute form, or HTTP/2: the authority is the Host.
         if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
@@ -256,9 +67,9 @@ pub(crate) fn rewrite_request<B>(request: &mut Request<B>, peer: &Peer) -> Asked
     *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
     let asks_trailers = if asks_upgrade {
-        strip_all_but_upgrade(headers)
+        hop::strip_all_but_upgrade(headers)
     } else {
-        strip(headers, present)
+        hop::strip_present(headers, present)
     };
     if asks_trailers {
         // RFC 9110 section 10.1.4.
@@ -266,76 +77,13 @@ pub(crate) fn rewrite_request<B>(request: &mut Request<B>, peer: &Peer) -> Asked
     }
     merge_cookies(headers);
     if peer.is_trusted {
-        forward_trusted(headers, peer);
+        forwarded::name_trusted(headers, peer);
     } else if present.forwarded {
-        forget_forwarded(headers);
+        forwarded::forget(headers);
     }
     Asked {
         upgrade: asks_upgrade,
         trailers: asks_trailers,
-    }
-}
-
-/// What a stranger says about earlier hops is not passed on.
-pub(crate) fn forget_forwarded(headers: &mut HeaderMap) {
-    for name in [
-        FORWARDED_FOR,
-        FORWARDED_HOST,
-        FORWARDED_PROTO,
-        FORWARDED_PORT,
-    ] {
-        headers.remove(name);
-    }
-}
-
-/// What the endpoint is told about a stranger's request, whose headers say
-/// nothing of it.
-pub(crate) fn of_stranger<'h>(
-    headers: &'h HeaderMap,
-    peer: &'h Peer,
-) -> impl Iterator<Item = (&'h HeaderName, &'h HeaderValue)> {
-    static FOR: HeaderName = FORWARDED_FOR;
-    static HOST: HeaderName = FORWARDED_HOST;
-    static PROTO: HeaderName = FORWARDED_PROTO;
-    let host = headers.get(header::HOST).map(|host| (&HOST, host));
-    let always: [(&'h HeaderName, &'h HeaderValue); 2] =
-        [(&FOR, &peer.ip), (&PROTO, peer.transport.scheme_value())];
-    always.into_iter().chain(host)
-}
-
-/// Likewise, in the headers themselves.
-pub(crate) fn name_stranger(headers: &mut HeaderMap, peer: &Peer) {
-    let fields: Vec<_> = of_stranger(headers, peer)
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    headers.extend(fields);
-}
-
-/// Tells the endpoint who asks through a trusted peer: what that says about
-/// earlier hops stays, with its own address appended. `Forwarded` (RFC 7239)
-/// is not ours and passes through.
-fn forward_trusted(headers: &mut HeaderMap, peer: &Peer) {
-    match headers.entry(FORWARDED_FOR) {
-        Entry::Vacant(entry) => {
-            entry.insert(peer.ip.clone());
-        }
-        Entry::Occupied(entry) => {
-            let given: Vec<&[u8]> = entry.iter().map(HeaderValue::as_bytes).collect();
-            let mut all = given.join(&b", "[..]);
-            all.extend_from_slice(b", ");
-            all.extend_from_slice(peer.ip.as_bytes());
-            if let Ok(all) = HeaderValue::from_bytes(&all) {
-                headers.insert(FORWARDED_FOR, all);
-            }
-        }
-    }
-    if !headers.contains_key(FORWARDED_HOST)
-        && let Some(host) = headers.get(header::HOST).cloned()
-    {
-        headers.insert(FORWARDED_HOST, host);
-    }
-    if let Entry::Vacant(entry) = headers.entry(FORWARDED_PROTO) {
-        entry.insert(peer.transport.scheme_value().clone());
     }
 }
 
@@ -443,7 +191,7 @@ mod tests {
     fn rewrite<B>(request: &mut Request<B>, peer: &Peer) -> Asked {
         let asked = rewrite_request(request, peer);
         if !peer.is_trusted {
-            name_stranger(request.headers_mut(), peer);
+            forwarded::name_stranger(request.headers_mut(), peer);
         }
         asked
     }
@@ -455,76 +203,6 @@ mod tests {
             .collect();
         lines.sort();
         lines
-    }
-
-    #[test]
-    fn hop_by_hop_headers_end_here() {
-        let mut request = request(&[
-            ("host", "a.test"),
-            ("connection", "close, X-Mine"),
-            ("connection", "host, content-length"),
-            ("x-mine", "1"),
-            ("keep-alive", "timeout=5"),
-            ("proxy-connection", "keep-alive"),
-            ("transfer-encoding", "chunked"),
-            ("upgrade", "h2c"),
-            ("te", "gzip"),
-            ("content-length", "3"),
-            ("x-other", "2"),
-        ]);
-        strip_hop_by_hop(request.headers_mut());
-        assert_eq!(
-            shown(request.headers()),
-            ["content-length: 3", "host: a.test", "x-other: 2"]
-        );
-    }
-
-    #[test]
-    fn a_wish_to_switch_protocols_passes_and_nothing_else_with_it() {
-        let mut request = request(&[
-            ("host", "a.test"),
-            ("connection", "keep-alive"),
-            ("connection", "X-Mine , UPGRADE"),
-            ("keep-alive", "timeout=5"),
-            ("x-mine", "1"),
-            ("upgrade", "WebSocket"),
-            ("upgrade", "foo/2"),
-            ("sec-websocket-version", "13"),
-        ]);
-        assert!(asks_upgrade(&request));
-        strip_all_but_upgrade(request.headers_mut());
-        assert_eq!(
-            shown(request.headers()),
-            [
-                "connection: upgrade",
-                "host: a.test",
-                "sec-websocket-version: 13",
-                "upgrade: WebSocket",
-                "upgrade: foo/2"
-            ]
-        );
-    }
-
-    #[test]
-    fn not_every_upgrade_header_asks_for_something_we_pass() {
-        let asks = |connection, upgrade, version| {
-            let mut request = request(&[("connection", connection), ("upgrade", upgrade)]);
-            *request.version_mut() = version;
-            asks_upgrade(&request)
-        };
-        assert!(asks("upgrade", "websocket", Version::HTTP_11));
-        assert!(!asks("upgrade", "websocket", Version::HTTP_10));
-        assert!(!asks("upgrade", "websocket", Version::HTTP_2));
-        assert!(!asks("keep-alive", "websocket", Version::HTTP_11));
-        assert!(!asks("upgrade", "websocket, H2C", Version::HTTP_11));
-        assert!(!asks_upgrade(&request(&[("connection", "upgrade")])));
-    }
-
-    #[test]
-    fn te_trailers_stays() {
-        let mut request = request(&[("te", "trailers")]);
-        strip_hop_by_hop(request.headers_mut());
-        assert_eq!(shown(request.headers()), ["te: trailers"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! to a client, whatever either speaks. Seldom, so nothing here is on the hot
 //! path.
 
-use super::headers;
+use super::hop;
 use http::{HeaderMap, Response, StatusCode, header};
 use hyper::ext::ReasonPhrase;
 
@@ -23,7 +23,7 @@ impl Interim {
         reason: Option<ReasonPhrase>,
         mut headers: HeaderMap,
     ) -> Self {
-        headers::strip_hop_by_hop(&mut headers);
+        hop::strip(&mut headers);
         headers.remove(header::TE);
         // It has no body, whatever it says (RFC 9110 section 8.6).
         headers.remove(header::CONTENT_LENGTH);

@@ -3,7 +3,7 @@
 use super::date;
 use crate::{
     forward::forward,
-    http::{ProxyBody, RequestBody, headers},
+    http::{ProxyBody, RequestBody, hop},
     http2::{Broken, ReceivedBody, SendBody, StreamIo},
     server::{
         activity::Activity,
@@ -101,7 +101,7 @@ fn frame(head: &mut response::Parts, body: &ProxyBody, method: &Method) -> bool 
     // An endpoint's answer was framed by it. Our own words are made for any
     // client.
     if !matches!(body, ProxyBody::Upstream(_)) {
-        headers::strip_hop_by_hop(&mut head.headers);
+        hop::strip(&mut head.headers);
         if has_body && let Some(length) = body.size_hint().exact() {
             let length = || HeaderValue::from(length);
             let headers = &mut head.headers;

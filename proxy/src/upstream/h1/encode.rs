@@ -2,7 +2,7 @@
 //! comes, never more than one piece of it in hand.
 
 use crate::{
-    http::{UploadBody, headers, length},
+    http::{UploadBody, forwarded, length},
     server::Peer,
     upstream::UpstreamError,
 };
@@ -263,7 +263,7 @@ fn write_head(out: &mut Vec<u8>, request: &Request<UploadBody>, stranger: Option
     out.extend_from_slice(b" HTTP/1.1\r\n");
     write_fields(out, request.headers());
     if let Some(peer) = stranger {
-        write_fields(out, headers::of_stranger(request.headers(), peer));
+        write_fields(out, forwarded::of_stranger(request.headers(), peer));
     }
     out.extend_from_slice(b"\r\n");
 }

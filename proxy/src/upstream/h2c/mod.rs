@@ -12,7 +12,7 @@ pub(crate) use pool::{Pool, Stream};
 use super::{Answer, AnswerBody, Asker, SendError, UpstreamError, dial::open, send::MOST_RETURNS};
 use crate::{
     endpoint::Endpoint,
-    http::{UploadBody, headers},
+    http::{UploadBody, forwarded, headers},
     http2::ReceivedBody,
     journal::Journal,
 };
@@ -91,7 +91,7 @@ pub(super) async fn send_once(
     }
     let mut request = given.take().expect("the caller has a request to send");
     if let Some(peer) = asker.stranger {
-        headers::name_stranger(request.headers_mut(), peer);
+        forwarded::name_stranger(request.headers_mut(), peer);
     }
     headers::to_http2(&mut request, addr, scheme).map_err(SendError::Unfit)?;
     request.body_mut().keep_beginning();
