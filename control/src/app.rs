@@ -210,24 +210,21 @@ impl App {
         let ingest_tasks = ingest.spawn(&settings.ingest, listeners, &stops.ingest)?;
 
         let keda_metrics = Arc::new(keda::KedaMetrics::default());
+        let sources = keda::MetricSources {
+            store: ingest.store.clone(),
+            counters: ingest.counters.clone(),
+        };
         // Blind before the first call is answered.
         let peers = settings.peers.as_ref().map(|settings| {
             let mut config = settings.config.clone();
             if config.name.is_empty() {
                 config.name = addresses.grpc.to_string();
             }
-            Peers::new(ledger.clone(), config)
+            Peers::new(ledger.clone(), sources.clone(), config)
         });
         let grpc_metrics = Arc::new(GrpcMetrics::default());
         let (in_process, from_process) = grpc::in_process();
-        let keda = keda::Keda::new(
-            ledger.clone(),
-            keda_metrics.clone(),
-            keda::MetricSources {
-                store: ingest.store.clone(),
-                counters: ingest.counters.clone(),
-            },
-        );
+        let keda = keda::Keda::new(ledger.clone(), keda_metrics.clone(), sources.clone());
         let ready = watch::Sender::new(false);
         let health = grpc::Health::new(
             ready.subscribe(),
@@ -239,7 +236,7 @@ impl App {
         let services = move |connection: &grpc::Connection| {
             let routes = health.add_to(reflection.clone(), connection);
             let routes = keda.add_to(routes, connection);
-            peers::add_to(routes, &told, connection)
+            peers::add_to(routes, &told, &sources, connection)
         };
         let server = grpc::Server::new(
             tokio::net::TcpListener::from_std(grpc_listener)?,

@@ -74,9 +74,19 @@ impl Streams {
         client: &mut ExternalScalerClient<Channel>,
         names: &[String],
     ) -> Result<Self> {
+        Self::open_for(client, names.iter().map(|name| reference(name))).await
+    }
+
+    /// The same for these ScaledObjects.
+    pub(crate) async fn open_for(
+        client: &mut ExternalScalerClient<Channel>,
+        objects: impl IntoIterator<Item = ScaledObjectRef>,
+    ) -> Result<Self> {
         let mut inboxes = Vec::new();
-        for name in names {
-            let opened = client.stream_is_active(reference(name)).await;
+        let mut names = Vec::new();
+        for object in objects {
+            let name = object.name.clone();
+            let opened = client.stream_is_active(object).await;
             let mut stream = opened.with_context(|| name.clone())?.into_inner();
             let (outbox, inbox) = mpsc::unbounded_channel();
             tokio::spawn(async move {
@@ -89,6 +99,7 @@ impl Streams {
                 }
             });
             inboxes.push(inbox);
+            names.push(name);
         }
         let mut streams = Self { inboxes };
         for (index, name) in names.iter().enumerate() {

@@ -11,6 +11,7 @@ mod compare;
 mod fd_limit;
 mod held;
 mod http1;
+mod ingest;
 mod instructions;
 mod interrupt;
 mod keda;
@@ -50,6 +51,8 @@ enum Command {
     Signal(signal::Args),
     /// Thousands of ScaledObjects on one connection: latency, CPU, memory
     KedaScale(keda_scale::Args),
+    /// Metrics: points per core, memory per series, how soon KEDA hears of them
+    Ingest(ingest::Args),
     /// Cost per request and per idle connection beside other proxies
     Compare(compare::Args),
     /// What changed between two runs of compare
@@ -87,6 +90,7 @@ async fn run(command: Command, started: u64) -> Result<()> {
         Command::ColdStart(args) => or_interrupted(cold_start::run(args)).await,
         Command::Signal(args) => or_interrupted(signal::run(args)).await,
         Command::KedaScale(args) => or_interrupted(keda_scale::run(args)).await,
+        Command::Ingest(args) => or_interrupted(ingest::run(args)).await,
         // Reports what it has when it is told to end.
         Command::Compare(args) => compare::run(args).await,
         Command::Diff(args) => compare::diff(&args),

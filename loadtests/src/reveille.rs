@@ -2,8 +2,11 @@
 //!
 //! On free loopback ports, which it tells by its addresses file.
 
-use crate::program::{self, Program};
-use anyhow::{Context as _, Result, bail};
+use crate::{
+    client,
+    program::{self, Program},
+};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use std::{
     ffi::OsString,
@@ -14,6 +17,9 @@ use std::{
 use tokio::{process::Command, time::Instant};
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// Replicas look into the file of their peers each second.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Options of the program under test.
 #[derive(clap::Args)]
@@ -53,6 +59,8 @@ pub(crate) struct Addresses {
     pub(crate) proxy: SocketAddr,
     pub(crate) grpc: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// Where metrics come in, if they do.
+    pub(crate) otlp_grpc: Option<SocketAddr>,
 }
 
 /// A running `reveille local`.
@@ -75,6 +83,14 @@ impl Reveille {
         let mut command = program::command(args.binary()?, None);
         // Whoever reads the environment gets the flag.
         command.env("REVEILLE_PEERS", format!("file:{}", peers.display()));
+        Self::start_with(command, args, dir).await
+    }
+
+    /// Likewise, where metrics come in over gRPC, too.
+    pub(crate) async fn start_ingesting(peers: &Path, args: &Args, dir: &Path) -> Result<Self> {
+        let mut command = program::command(args.binary()?, None);
+        command.env("REVEILLE_PEERS", format!("file:{}", peers.display()));
+        command.env("REVEILLE_OTLP_GRPC_ADDR", "127.0.0.1:0");
         Self::start_with(command, args, dir).await
     }
 
@@ -112,6 +128,33 @@ impl Reveille {
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
         Ok(Self { program, addresses })
+    }
+}
+
+/// Names replicas to each other, and waits until they are connected.
+pub(crate) async fn introduce(peers: &Path, replicas: &[Reveille]) -> Result<()> {
+    let addresses = replicas.iter().map(|replica| replica.addresses.grpc);
+    let addresses: Vec<String> = addresses.map(|address| address.to_string()).collect();
+    let partial = peers.with_extension("partial");
+    std::fs::write(&partial, addresses.join("\n"))?;
+    std::fs::rename(&partial, peers)?;
+    for replica in replicas {
+        until_connected(replica.addresses.admin).await?;
+    }
+    Ok(())
+}
+
+/// Waits until a replica follows another one.
+async fn until_connected(admin: SocketAddr) -> Result<()> {
+    let deadline = Instant::now() + CONNECTED_WITHIN;
+    loop {
+        let asked = client::send(admin, "admin", "/api/v1/peers").await?;
+        let body = asked.answer().await?.body;
+        if String::from_utf8_lossy(&body).contains(r#""connected""#) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "replicas do not find each other");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -15,12 +15,9 @@ use crate::{
     report::{Goal, Row, Table},
     reveille::{self, Reveille},
 };
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use std::{net::SocketAddr, path::Path, time::Duration};
-use tokio::time::{Instant, sleep};
-
-/// Replicas look into the file of their peers each second.
-const CONNECTED_WITHIN: Duration = Duration::from_secs(20);
+use tokio::time::sleep;
 
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
@@ -94,31 +91,8 @@ async fn start_two(args: &reveille::Args, dir: &Path, names: &[String]) -> Resul
         write_all(&own, names)?;
         replicas.push(Reveille::start_among(&peers, args, &own).await?);
     }
-    let addresses: Vec<String> = replicas
-        .iter()
-        .map(|replica| replica.addresses.grpc.to_string())
-        .collect();
-    let partial = dir.join("partial");
-    std::fs::write(&partial, addresses.join("\n"))?;
-    std::fs::rename(&partial, &peers)?;
-    for replica in &replicas {
-        until_connected(replica.addresses.admin).await?;
-    }
+    reveille::introduce(&peers, &replicas).await?;
     Ok(replicas)
-}
-
-/// Waits until a replica follows another one.
-async fn until_connected(admin: SocketAddr) -> Result<()> {
-    let deadline = Instant::now() + CONNECTED_WITHIN;
-    loop {
-        let asked = client::send(admin, "admin", "/api/v1/peers").await?;
-        let body = asked.answer().await?.body;
-        if String::from_utf8_lossy(&body).contains(r#""connected""#) {
-            return Ok(());
-        }
-        ensure!(Instant::now() < deadline, "replicas do not find each other");
-        sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// What each took, ms.

@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod ingest;
 pub mod keda;
 mod ledger;
+mod metric_sources;
 pub mod metric_trigger;
 pub mod peers;
 pub mod query;

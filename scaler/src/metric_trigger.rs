@@ -69,6 +69,9 @@ pub enum NoDemand {
     /// Nobody sends metrics, so that silence says nothing.
     #[error("no series has data, and no source of metrics is alive: is the sender up?")]
     Blind,
+    /// The query is new, and points of it may have arrived at other replicas.
+    #[error("other replicas have not told yet what they have of it; ask again")]
+    Gathering,
     /// `onNoData: error`.
     #[error("no series has data, and onNoData is error")]
     NoData,

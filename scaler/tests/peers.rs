@@ -11,7 +11,7 @@ use scaler::{
         external_scaler_client::ExternalScalerClient,
     },
     grpc::{Connect, ServeError},
-    keda::{self, KedaMetrics},
+    keda::{self, KedaMetrics, MetricSources},
     peers::{Addresses, PeerState, Peers, PeersConfig},
     sampler,
 };
@@ -125,7 +125,7 @@ impl Replica {
             timeout,
             grace: Duration::from_millis(200),
         };
-        let peers = Peers::new(Arc::clone(&ledger), config);
+        let peers = Peers::new(Arc::clone(&ledger), MetricSources::default(), config);
         let (addresses, known) = watch::channel(None);
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(keda::serve(

@@ -1,6 +1,8 @@
 //! Several Reveilles that share their demand: whichever of them KEDA asks
 //! answers for all.
 
+mod metrics;
+
 use crate::{
     support::{Connection, PATIENCE, Reveille, Starter, Target, wait_until},
     tls::{authority, issue},

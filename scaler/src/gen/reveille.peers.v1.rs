@@ -33,7 +33,6 @@ pub mod frame {
         Complete(super::Complete),
         #[prost(message, tag = "6")]
         KeepAlive(super::KeepAlive),
-        /// 8 and above: metric points.
         #[prost(message, tag = "7")]
         Goodbye(super::Goodbye),
     }
@@ -136,6 +135,144 @@ pub struct Past {
     pub ended: u64,
     #[prost(uint64, tag = "4")]
     pub busy_us: u64,
+}
+/// What the queries of the asking replica need. The first message is sent at
+/// once, even if it is empty.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Needs {
+    /// Grows with each change. Zero: more of this change follows.
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub added: ::prost::alloc::vec::Vec<Need>,
+    /// By their ids.
+    #[prost(uint64, repeated, tag = "3")]
+    pub dropped: ::prost::alloc::vec::Vec<u64>,
+}
+/// Series that all matchers match, as far back as that.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Need {
+    /// Within this stream.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub matchers: ::prost::alloc::vec::Vec<Matcher>,
+    #[prost(uint64, tag = "3")]
+    pub back_ms: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Matcher {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "matcher::Op", tag = "2")]
+    pub op: i32,
+    #[prost(string, tag = "3")]
+    pub value: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `Matcher`.
+pub mod matcher {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Op {
+        Equal = 0,
+        NotEqual = 1,
+        Regex = 2,
+        NotRegex = 3,
+    }
+    impl Op {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Equal => "EQUAL",
+                Self::NotEqual => "NOT_EQUAL",
+                Self::Regex => "REGEX",
+                Self::NotRegex => "NOT_REGEX",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "EQUAL" => Some(Self::Equal),
+                "NOT_EQUAL" => Some(Self::NotEqual),
+                "REGEX" => Some(Self::Regex),
+                "NOT_REGEX" => Some(Self::NotRegex),
+                _ => None,
+            }
+        }
+    }
+}
+/// A point is known by its series and its time (milliseconds since the Unix
+/// epoch, by the clock of who measured it): one that comes twice or late does no
+/// harm.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Points {
+    /// Numbers of series begin anew with this message.
+    #[prost(bool, tag = "1")]
+    pub anew: bool,
+    /// So long ago some point, needed or not, last arrived at the sender itself;
+    /// absent: never.
+    #[prost(uint64, optional, tag = "2")]
+    pub arrived_ms_ago: ::core::option::Option<u64>,
+    /// If not zero: all that was kept for the needs up to this revision was sent.
+    #[prost(uint64, tag = "3")]
+    pub complete: u64,
+    #[prost(message, repeated, tag = "4")]
+    pub series: ::prost::alloc::vec::Vec<Series>,
+    #[prost(message, repeated, tag = "5")]
+    pub points: ::prost::alloc::vec::Vec<SeriesPoints>,
+}
+/// A series, named once per stream.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Series {
+    /// 0, 1, 2, … within the stream.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// Name, value, name, value, …; `__name__` is the metric's name. All in the
+    /// form in which they are stored.
+    #[prost(string, repeated, tag = "2")]
+    pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SeriesPoints {
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// Oldest first: the first time, then differences to the one before.
+    #[prost(sint64, repeated, tag = "2")]
+    pub at_ms: ::prost::alloc::vec::Vec<i64>,
+    /// As many. Stale markers are the NaN of Prometheus.
+    #[prost(double, repeated, tag = "3")]
+    pub values: ::prost::alloc::vec::Vec<f64>,
+    /// Each value is what came since the point before: deltas.
+    #[prost(bool, tag = "4")]
+    pub increments: bool,
+    /// With increments, when all that is kept is told.
+    #[prost(message, optional, tag = "5")]
+    pub past: ::core::option::Option<series_points::Past>,
+}
+/// Nested message and enum types in `SeriesPoints`.
+pub mod series_points {
+    #[derive(Clone, Copy, PartialEq, ::prost::Message)]
+    pub struct Past {
+        /// The sum before the first of these points.
+        #[prost(double, tag = "1")]
+        pub sum: f64,
+        /// There was no point before.
+        #[prost(bool, tag = "2")]
+        pub whole: bool,
+    }
 }
 /// Generated client implementations.
 pub mod peers_client {
@@ -243,6 +380,34 @@ pub mod peers_client {
                 .insert(GrpcMethod::new("reveille.peers.v1.Peers", "Follow"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Asks one replica for points of metrics: what is kept there of the series
+        /// that are needed, then what arrives there. On the connection of Follow, in
+        /// a stream of its own, so that no demand waits behind points. A replica of
+        /// an older version answers UNIMPLEMENTED.
+        pub async fn share(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::Needs>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::Points>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::SmallBuffers::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/reveille.peers.v1.Peers/Share",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("reveille.peers.v1.Peers", "Share"));
+            self.inner.streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -270,6 +435,20 @@ pub mod peers_server {
             &self,
             request: tonic::Request<super::FollowRequest>,
         ) -> std::result::Result<tonic::Response<Self::FollowStream>, tonic::Status>;
+        /// Server streaming response type for the Share method.
+        type ShareStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::Points, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Asks one replica for points of metrics: what is kept there of the series
+        /// that are needed, then what arrives there. On the connection of Follow, in
+        /// a stream of its own, so that no demand waits behind points. A replica of
+        /// an older version answers UNIMPLEMENTED.
+        async fn share(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::Needs>>,
+        ) -> std::result::Result<tonic::Response<Self::ShareStream>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct PeersServer<T> {
@@ -389,6 +568,50 @@ pub mod peers_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/reveille.peers.v1.Peers/Share" => {
+                    #[allow(non_camel_case_types)]
+                    struct ShareSvc<T: Peers>(pub Arc<T>);
+                    impl<T: Peers> tonic::server::StreamingService<super::Needs>
+                    for ShareSvc<T> {
+                        type Response = super::Points;
+                        type ResponseStream = T::ShareStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::Needs>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peers>::share(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ShareSvc(inner);
+                        let codec = crate::codec::SmallBuffers::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

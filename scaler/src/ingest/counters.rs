@@ -17,11 +17,13 @@ pub enum Source {
     OtlpGrpc,
     /// OTLP over HTTP.
     OtlpHttp,
+    /// Other replicas, which tell what arrived there.
+    Peer,
 }
 
 impl Source {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 2] = [Self::OtlpGrpc, Self::OtlpHttp];
+    pub const ALL: [Self; 3] = [Self::OtlpGrpc, Self::OtlpHttp, Self::Peer];
 
     /// For `/metrics`.
     #[must_use]
@@ -29,6 +31,7 @@ impl Source {
         match self {
             Self::OtlpGrpc => "otlp_grpc",
             Self::OtlpHttp => "otlp_http",
+            Self::Peer => "peer",
         }
     }
 }
@@ -77,9 +80,16 @@ impl IngestCounters {
         for (reason, count) in outcome.dropped() {
             of.dropped[reason as usize].fetch_add(count, Ordering::Relaxed);
         }
-        if outcome.accepted() > 0 {
+        // Another replica says itself when points arrived there.
+        if outcome.accepted() > 0 && source != Source::Peer {
             of.last_arrival_ms.fetch_max(now_ms, Ordering::Relaxed);
         }
+    }
+
+    /// Another replica says that points arrived there at `at_ms` of our clock.
+    pub(crate) fn heard(&self, at_ms: i64) {
+        let of = &self.0[Source::Peer as usize];
+        of.last_arrival_ms.fetch_max(at_ms, Ordering::Relaxed);
     }
 
     /// A request of `source` was turned away.
@@ -95,6 +105,14 @@ impl IngestCounters {
     pub fn last_arrival_ms(&self) -> Option<i64> {
         let all = self.0.iter();
         let last = all.map(|of| of.last_arrival_ms.load(Ordering::Relaxed));
+        last.max().filter(|at| *at > 0)
+    }
+
+    /// The same, without what arrived at other replicas.
+    pub(crate) fn last_arrival_here_ms(&self) -> Option<i64> {
+        let all = Source::ALL.into_iter().zip(&self.0);
+        let here = all.filter(|(source, _)| *source != Source::Peer);
+        let last = here.map(|(_, of)| of.last_arrival_ms.load(Ordering::Relaxed));
         last.max().filter(|at| *at > 0)
     }
 

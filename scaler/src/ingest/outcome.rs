@@ -20,6 +20,11 @@ impl Outcome {
         self.accepted += 1;
     }
 
+    /// So many data points are stored.
+    pub(crate) fn accept_all(&mut self, points: u64) {
+        self.accepted += points;
+    }
+
     /// Data points of `metric` are not stored.
     pub fn refuse(&mut self, points: u64, reason: DropReason, metric: &str) {
         let count = &mut self.dropped[reason as usize];

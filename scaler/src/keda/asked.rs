@@ -16,6 +16,7 @@ use crate::{
     demand_merge::{Merge, Part},
     externalscaler::{MetricSpec, MetricValue, ScaledObjectRef},
     ledger::DemandReading,
+    metric_trigger::MetricDemand,
     source::TargetScaling,
     tracked::Tracked,
 };
@@ -101,7 +102,7 @@ impl Asked {
                 parts = spec::parts(&http.offers, &http.demand(memory)?);
             }
             if let Some(meter) = &self.meter {
-                let demand = meter.demand()?;
+                let demand = measured(memory, meter)?;
                 parts.push(Part {
                     value: demand.value,
                     target: meter.target(),
@@ -114,7 +115,10 @@ impl Asked {
             (Some(http), _) => spec::value(&http.offers, name, &http.demand(memory)?),
             (None, Some(meter)) => {
                 only(&self.metric_name)?;
-                Ok(spec::message(&self.metric_name, meter.demand()?.value))
+                Ok(spec::message(
+                    &self.metric_name,
+                    measured(memory, meter)?.value,
+                ))
             }
             (None, None) => Err(KedaError::NoSource),
         }
@@ -133,10 +137,18 @@ impl Asked {
             None => false,
         };
         match &self.meter {
-            Some(meter) if !http => Ok(meter.demand()?.active),
+            Some(meter) if !http => Ok(measured(memory, meter)?.active),
             _ => Ok(http),
         }
     }
+}
+
+/// What a metric says, once other replicas were heard.
+fn measured(memory: &Memory, meter: &Meter) -> Result<MetricDemand, KedaError> {
+    if memory.ledger.is_blind() {
+        return Err(KedaError::Blind);
+    }
+    Ok(meter.demand()?)
 }
 
 impl Http {

@@ -91,7 +91,9 @@ impl KedaError {
             | Self::UnknownMetricName { .. } => Code::InvalidArgument,
             Self::UnknownRoute(_) => Code::NotFound,
             Self::NotLoaded | Self::Blind => Code::Unavailable,
-            Self::NoDemand(NoDemand::Blind | NoDemand::NoData) => Code::Unavailable,
+            Self::NoDemand(NoDemand::Blind | NoDemand::NoData | NoDemand::Gathering) => {
+                Code::Unavailable
+            }
             Self::NoDemand(NoDemand::Infinite) => Code::OutOfRange,
             // The query does not fit the series that there are.
             Self::NoDemand(NoDemand::Several(_) | NoDemand::Query(_)) => Code::FailedPrecondition,

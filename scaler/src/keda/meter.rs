@@ -1,17 +1,17 @@
 //! The metric triggers that KEDA asks about, ready to be evaluated.
 //!
-//! To read a query and to register it with the store goes through all series,
-//! so it is done once per trigger and not in each RPC. KEDA never says that a
+//! To read a query, and to register it with the store and with other replicas,
+//! is done once per trigger and not in each RPC. KEDA never says that a
 //! ScaledObject is gone: what it has not asked for in a while is forgotten, at
-//! the next RPC after that. Streams hold a registration of their own. Called by
+//! the next RPC after that. Streams hold what they follow. Called by
 //! [`super::asked`]; every answer is evaluated anew, none is kept.
 
 use super::{error::KedaError, metadata};
 use crate::{
     externalscaler::ScaledObjectRef,
-    ingest::IngestCounters,
+    metric_sources::MetricSources,
     metric_trigger::{KEYS, MetricDemand, MetricTrigger, NoDemand},
-    series::{Limits, Registration, Selector, Store, unix_ms},
+    series::{Arrivals, Registration, Selector, unix_ms},
 };
 use parking_lot::Mutex;
 use std::{
@@ -21,10 +21,6 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, Interval, MissedTickBehavior, sleep_until};
-
-/// A source that delivered within this time is alive. OpenTelemetry SDKs send
-/// once a minute by default; one lost batch is not silence.
-const ALIVE_FOR_MS: i64 = 150_000;
 
 /// KEDA and the HPA ask every few seconds, and at zero replicas at the polling
 /// interval at least.
@@ -40,31 +36,9 @@ const LOOK_EACH: Duration = Duration::from_secs(1);
 /// An open stream looks at most this often, however many batches arrive.
 const LOOK_GAP: Duration = Duration::from_millis(20);
 
-/// Where metric triggers get their data.
-#[derive(Clone, Debug)]
-pub struct MetricSources {
-    /// All series.
-    pub store: Arc<Store>,
-    /// What receivers count: tells a quiet metric from a blind ingest.
-    pub counters: Arc<IngestCounters>,
-}
-
-impl Default for MetricSources {
-    /// Where nothing ever comes in.
-    fn default() -> Self {
-        Self {
-            store: Arc::new(Store::new(Limits::default())),
-            counters: Arc::default(),
-        }
-    }
-}
-
-impl MetricSources {
-    fn is_alive(&self, now_ms: i64) -> bool {
-        let last = self.counters.last_arrival_ms();
-        last.is_some_and(|at| now_ms.saturating_sub(at) <= ALIVE_FOR_MS)
-    }
-}
+/// A query that is new has no value until the other replicas have told what
+/// they have of it, but at most for so long.
+const GATHER_WITHIN: Duration = Duration::from_secs(2);
 
 /// One metric trigger and what it reads from.
 #[derive(Debug)]
@@ -72,11 +46,34 @@ pub(crate) struct Meter {
     trigger: MetricTrigger,
     sources: MetricSources,
     now_ms: fn() -> i64,
+    /// Keeps its series in the store.
+    registration: Registration,
+    gathers_until: Instant,
 }
 
 impl Meter {
+    fn new(trigger: MetricTrigger, sources: MetricSources, now_ms: fn() -> i64) -> Self {
+        let selectors = trigger.query().selectors().into_iter();
+        let selectors: Vec<Selector> = selectors
+            .map(|selector| Selector {
+                matchers: selector.matchers().to_vec(),
+                back: selector.reach(),
+            })
+            .collect();
+        Self {
+            registration: sources.store.register(&selectors),
+            trigger,
+            sources,
+            now_ms,
+            gathers_until: Instant::now() + GATHER_WITHIN,
+        }
+    }
+
     /// The demand of now.
     pub(crate) fn demand(&self) -> Result<MetricDemand, NoDemand> {
+        if Instant::now() < self.gathers_until && !self.registration.is_gathered() {
+            return Err(NoDemand::Gathering);
+        }
         let now_ms = (self.now_ms)();
         let alive = self.sources.is_alive(now_ms);
         self.trigger.demand(&*self.sources.store, now_ms, alive)
@@ -92,30 +89,19 @@ impl Meter {
         let mut ticks = tokio::time::interval_at(Instant::now() + LOOK_EACH, LOOK_EACH);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Watch {
-            registration: self.register(),
+            arrivals: self.registration.arrivals(),
             meter: self,
             ticks,
             looked: None,
             has_news: false,
         }
     }
-
-    fn register(&self) -> Registration {
-        let selectors = self.trigger.query().selectors().into_iter();
-        let selectors: Vec<Selector> = selectors
-            .map(|selector| Selector {
-                matchers: selector.matchers().to_vec(),
-                back: selector.reach(),
-            })
-            .collect();
-        self.sources.store.register(&selectors)
-    }
 }
 
 /// A metric trigger as a stream follows it.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    registration: Registration,
+    arrivals: Arrivals,
     meter: Arc<Meter>,
     ticks: Interval,
     /// When it looked last, and what it saw.
@@ -145,7 +131,7 @@ impl Watch {
         if !self.has_news {
             tokio::select! {
                 biased;
-                () = self.registration.arrived() => self.has_news = true,
+                () = self.arrivals.arrived() => self.has_news = true,
                 _ = self.ticks.tick() => {}
             }
         }
@@ -174,8 +160,6 @@ struct Known {
 #[derive(Debug)]
 struct Kept {
     meter: Arc<Meter>,
-    /// Keeps its series in the store.
-    _registration: Registration,
     asked: Instant,
 }
 
@@ -217,13 +201,8 @@ impl Meters {
         let Some(trigger) = trigger else {
             return Ok(None);
         };
-        let meter = Arc::new(Meter {
-            trigger,
-            sources: self.sources.clone(),
-            now_ms: self.now_ms,
-        });
+        let meter = Arc::new(Meter::new(trigger, self.sources.clone(), self.now_ms));
         let kept = Kept {
-            _registration: meter.register(),
             meter: meter.clone(),
             asked: Instant::now(),
         };

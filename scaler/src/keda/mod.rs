@@ -22,9 +22,9 @@ mod stream;
 mod told;
 
 pub use crate::grpc::ServeError;
+pub use crate::metric_sources::MetricSources;
 pub use durations::DurationsTold;
 pub use metadata::check;
-pub use meter::MetricSources;
 pub use metrics::{CallCount, KedaMetrics, KedaMetricsSnapshot, OpenStreams};
 pub use serve::{Keda, SERVICE, serve};
 pub use told::MetricTold;

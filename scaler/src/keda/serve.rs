@@ -4,7 +4,6 @@
 //! every connection. [`serve()`] is the short way for who wants nothing else.
 
 use super::{
-    meter::MetricSources,
     metrics::KedaMetrics,
     service::{KedaService, Memory},
 };
@@ -12,6 +11,7 @@ use crate::{
     externalscaler::external_scaler_server::{self, ExternalScalerServer},
     grpc::{AnswerWithin, Connection, ServeError, Server},
     ledger::Ledger,
+    metric_sources::MetricSources,
     peers,
 };
 use std::{future::Future, sync::Arc, time::Duration};
@@ -65,11 +65,12 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     // Nothing receives metrics here.
-    let keda = Keda::new(ledger.clone(), metrics, MetricSources::default());
+    let sources = MetricSources::default();
+    let keda = Keda::new(ledger.clone(), metrics, sources.clone());
     let told = ledger.clone();
     let services = Arc::new(move |connection: &Connection| {
         let routes = keda.add_to(Routes::default(), connection);
-        peers::add_to(routes, &told, connection)
+        peers::add_to(routes, &told, &sources, connection)
     });
     tokio::select! {
         served = Server::new(listener, services).serve(shutdown) => served,

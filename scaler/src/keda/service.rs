@@ -9,7 +9,7 @@ use super::{
     asked::{Asked, Http, Subject},
     error::KedaError,
     metadata::UnknownKeys,
-    meter::{Meters, MetricSources},
+    meter::Meters,
     metric_stream,
     metrics::{KedaMetrics, Method, OpenStream},
     own_demand,
@@ -22,6 +22,7 @@ use crate::{
         ScaledObjectRef, external_scaler_server::ExternalScaler,
     },
     ledger::Ledger,
+    metric_sources::MetricSources,
 };
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{

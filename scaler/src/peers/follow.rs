@@ -7,19 +7,24 @@
 use super::{
     backoff::Backoff,
     dial::dial,
+    gather,
     hear::Replicas,
     line::Line,
     service,
     session::{Session, Step},
 };
 use crate::{
-    gen_peers::{FollowRequest, peers_client::PeersClient},
+    gen_peers::{FollowRequest, Frame, peers_client::PeersClient},
     grpc::Connect,
     ledger::Ledger,
+    metric_sources::MetricSources,
 };
 use std::{error::Error, sync::Arc, time::Duration};
-use tokio::time::{sleep, timeout};
-use tonic::Request;
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tonic::{Request, Streaming, transport::Channel};
 
 /// No frame for so long: lost. A replica that has nothing to say sends one each
 /// second.
@@ -33,6 +38,7 @@ const MYSELF_AGAIN: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(crate) struct Follower {
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) sources: MetricSources,
     pub(crate) replicas: Arc<Replicas>,
     pub(crate) connect: Connect,
     pub(crate) grace: Duration,
@@ -80,8 +86,8 @@ impl Follower {
     }
 
     async fn follow(&self, backoff: &mut Backoff) -> End {
-        let mut frames = match self.open().await {
-            Ok(frames) => frames,
+        let (channel, mut frames) = match self.open().await {
+            Ok(opened) => opened,
             Err(error) => return End::Broken(said(&*error)),
         };
         let mut session = Session::new(
@@ -90,6 +96,8 @@ impl Follower {
             self.grace,
         );
         let mut refused = 0;
+        // Ends with this connection.
+        let mut gathering = JoinSet::new();
         loop {
             let frame = match timeout(SILENT_FOR, frames.message()).await {
                 Ok(Ok(Some(frame))) => frame,
@@ -108,6 +116,9 @@ impl Follower {
             refused = session.refused();
             if let (false, Some(replica)) = (was_known, session.replica()) {
                 self.line.joining(replica.identity(), replica.name());
+                let address = self.line.address().to_owned();
+                let channel = channel.clone();
+                gathering.spawn(gather::run(self.sources.clone(), channel, address));
             }
             match step {
                 Step::Told => {}
@@ -122,9 +133,7 @@ impl Follower {
         }
     }
 
-    async fn open(
-        &self,
-    ) -> Result<tonic::Streaming<crate::gen_peers::Frame>, Box<dyn Error + Send + Sync>> {
+    async fn open(&self) -> Result<(Channel, Streaming<Frame>), Box<dyn Error + Send + Sync>> {
         let address = self.line.address();
         let opening = async {
             let channel = dial(&self.connect, address).await?;
@@ -134,8 +143,8 @@ impl Follower {
                 identity: outbox.identity().to_wire(),
                 name: outbox.name().to_owned(),
             });
-            let response = PeersClient::new(channel).follow(request).await?;
-            Ok(response.into_inner())
+            let response = PeersClient::new(channel.clone()).follow(request).await?;
+            Ok((channel, response.into_inner()))
         };
         match timeout(SILENT_FOR, opening).await {
             Ok(opened) => opened,

@@ -129,6 +129,13 @@ impl Line {
         inner.heard || inner.state == PeerState::Myself
     }
 
+    /// Who it is, while it is connected and its whole state is known.
+    pub(crate) fn connected(&self) -> Option<Identity> {
+        let inner = self.inner.lock();
+        let is_connected = inner.state == PeerState::Connected;
+        inner.identity.filter(|_| is_connected)
+    }
+
     pub(crate) fn joining(&self, identity: Identity, name: &str) {
         let mut inner = self.inner.lock();
         inner.identity = Some(identity);

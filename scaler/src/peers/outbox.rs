@@ -3,7 +3,7 @@
 //! One per ledger. The ledger puts edges in, without a lock; [`super::publish`]
 //! takes them out, keeps the board, and wakes the followers' streams.
 
-use super::{board::Board, identity::Identity};
+use super::{board::Board, identity::Identity, service::MAX_FOLLOWERS};
 use crate::{ledger::Ledger, tracked::Tracked};
 use parking_lot::Mutex;
 use std::{
@@ -14,6 +14,7 @@ use std::{
     },
 };
 use tokio::sync::{
+    OwnedSemaphorePermit, Semaphore,
     mpsc::{self, UnboundedReceiver, UnboundedSender},
     watch,
 };
@@ -41,6 +42,8 @@ pub(crate) struct Outbox {
     edges: UnboundedSender<Arc<Tracked>>,
     edges_out: Mutex<Option<UnboundedReceiver<Arc<Tracked>>>>,
     followers: watch::Sender<usize>,
+    /// For those who ask for points.
+    sharing: Arc<Semaphore>,
     frames: AtomicU64,
 }
 
@@ -55,6 +58,7 @@ impl Outbox {
             edges,
             edges_out: Mutex::new(Some(edges_out)),
             followers: watch::Sender::new(0),
+            sharing: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
             frames: AtomicU64::new(0),
         }
     }
@@ -158,6 +162,11 @@ impl Outbox {
     pub(crate) fn leave(&self) {
         self.followers
             .send_modify(|followers| *followers = followers.saturating_sub(1));
+    }
+
+    /// One more asks for points, if it is not one too many.
+    pub(crate) fn place_to_share(&self) -> Option<OwnedSemaphorePermit> {
+        self.sharing.clone().try_acquire_owned().ok()
     }
 
     pub(crate) fn count_frame(&self) {

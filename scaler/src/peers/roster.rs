@@ -7,11 +7,12 @@
 //! must not blind KEDA for ever, and what it last told counts for the grace.
 
 use super::{
+    division::Division,
     follow::Follower,
     hear::Replicas,
     line::{Line, PeerState, PeerView},
 };
-use crate::{grpc::Connect, ledger::Ledger};
+use crate::{grpc::Connect, ledger::Ledger, metric_sources::MetricSources};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,10 +49,12 @@ pub struct PeersConfig {
 #[derive(Debug)]
 pub struct Peers {
     ledger: Arc<Ledger>,
+    sources: MetricSources,
     config: PeersConfig,
     replicas: Arc<Replicas>,
     lines: Mutex<BTreeMap<String, Followed>>,
     stirred: Arc<watch::Sender<u64>>,
+    division: watch::Sender<Division>,
 }
 
 #[derive(Debug)]
@@ -68,13 +71,16 @@ impl Drop for Followed {
 
 impl Peers {
     /// Peers of `ledger`, which is blind from now on, until [`Peers::run`] heard
-    /// them.
+    /// them. Points that they have and that our queries need enter `sources`.
     #[must_use]
-    pub fn new(ledger: Arc<Ledger>, config: PeersConfig) -> Arc<Self> {
+    pub fn new(ledger: Arc<Ledger>, sources: MetricSources, config: PeersConfig) -> Arc<Self> {
         ledger.outbox().set_name(&config.name);
         ledger.set_blind(true);
+        let division = Division::alone(ledger.outbox().identity());
         Arc::new(Self {
+            division: watch::Sender::new(division),
             ledger,
+            sources,
             config,
             replicas: Arc::default(),
             lines: Mutex::default(),
@@ -103,14 +109,43 @@ impl Peers {
                 self.follow_these(known, &connect);
             }
             self.look(known.is_some(), Instant::now() >= deadline);
+            let divided_until = self.divide();
             tokio::select! {
                 biased;
                 () = &mut shutdown => return,
                 changed = addresses.changed(), if discovering => discovering = changed.is_ok(),
-                _ = stirred.changed(), if self.ledger.is_blind() => {}
+                // The sender lives in this.
+                _ = stirred.changed() => {}
                 () = sleep_until(deadline), if self.ledger.is_blind() => {}
+                () = sleep_until(divided_until.unwrap_or(deadline)), if divided_until.is_some() => {}
             }
         }
+    }
+
+    /// Follows how work is divided over this replica and those that are
+    /// connected.
+    #[must_use]
+    pub fn follow_division(&self) -> watch::Receiver<Division> {
+        self.division.subscribe()
+    }
+
+    /// Divides work among those that are connected now. Until when that holds
+    /// if nothing else happens.
+    fn divide(&self) -> Option<Instant> {
+        let connected = {
+            let lines = self.lines.lock();
+            lines
+                .values()
+                .filter_map(|one| one.line.connected())
+                .collect()
+        };
+        let mut next = None;
+        self.division.send_if_modified(|division| {
+            let changed = division.becomes(connected, Instant::now());
+            next = division.next_change();
+            changed
+        });
+        next
     }
 
     /// Every address that is followed, in order.
@@ -143,6 +178,7 @@ impl Peers {
             let line = Arc::new(Line::new(address, Arc::clone(&self.stirred)));
             let follower = Follower {
                 ledger: Arc::clone(&self.ledger),
+                sources: self.sources.clone(),
                 replicas: Arc::clone(&self.replicas),
                 connect: connect.clone(),
                 grace: self.config.grace,

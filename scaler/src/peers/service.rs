@@ -1,36 +1,47 @@
-//! The gRPC service `Follow`: admits followers.
+//! The gRPC service of replicas: admits followers, and who asks for points.
 //!
 //! Added to the services of every connection on KEDA's port. Whoever may call
 //! KEDA's service may call this one: with client certificates on that port,
 //! replicas authenticate each other.
 
-use super::stream::{FollowerStream, Frames};
+use super::{
+    sharing::{Messages, Sharing},
+    stream::{FollowerStream, Frames},
+};
 use crate::{
     gen_peers::{
-        FollowRequest,
+        FollowRequest, Needs,
         peers_server::{Peers, PeersServer},
     },
     grpc::Connection,
     ledger::Ledger,
+    metric_sources::MetricSources,
 };
 use std::sync::Arc;
-use tonic::{Request, Response, Status, service::Routes};
+use tonic::{Request, Response, Status, Streaming, service::Routes};
 
-/// The largest request: a follower says who it is.
-const MAX_MESSAGE: usize = 16 * 1024;
+/// The largest message of a follower: it says who it is, and what it needs.
+const MAX_MESSAGE: usize = 1 << 20;
 
 /// More replicas than anybody runs. Each stream costs a few KiB.
-const MAX_FOLLOWERS: usize = 256;
+pub(crate) const MAX_FOLLOWERS: usize = 256;
 
 /// The version of the protocol that is spoken here.
 pub(crate) const PROTOCOL: u32 = 1;
 
 /// Adds the service to those of one connection: whoever follows there is told
-/// what `ledger` counts. Somebody must run [`super::publish`] for it.
+/// what `ledger` counts, and of `sources` the points that it needs. Somebody
+/// must run [`super::publish`] for it.
 #[must_use]
-pub fn add_to(routes: Routes, ledger: &Arc<Ledger>, connection: &Connection) -> Routes {
+pub fn add_to(
+    routes: Routes,
+    ledger: &Arc<Ledger>,
+    sources: &MetricSources,
+    connection: &Connection,
+) -> Routes {
     let service = PeersService {
         ledger: ledger.clone(),
+        sources: sources.clone(),
         connection: connection.clone(),
     };
     routes.add_service(PeersServer::new(service).max_decoding_message_size(MAX_MESSAGE))
@@ -41,6 +52,7 @@ pub fn add_to(routes: Routes, ledger: &Arc<Ledger>, connection: &Connection) -> 
 #[derive(Debug)]
 struct PeersService {
     ledger: Arc<Ledger>,
+    sources: MetricSources,
     connection: Connection,
 }
 
@@ -66,5 +78,21 @@ impl Peers for PeersService {
         }
         let stream = FollowerStream::new(Arc::clone(&self.ledger), &self.connection);
         Ok(Response::new(stream.frames()))
+    }
+
+    type ShareStream = Messages;
+
+    async fn share(
+        &self,
+        request: Request<Streaming<Needs>>,
+    ) -> Result<Response<Messages>, Status> {
+        let Some(place) = self.ledger.outbox().place_to_share() else {
+            return Err(Status::resource_exhausted(format!(
+                "{MAX_FOLLOWERS} replicas ask for points already"
+            )));
+        };
+        let asked = Box::pin(request.into_inner());
+        let sharing = Sharing::new(self.sources.clone(), asked, &self.connection, Some(place));
+        Ok(Response::new(sharing.messages()))
     }
 }

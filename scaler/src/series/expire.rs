@@ -3,7 +3,7 @@
 //! A series that a registered query needs never goes before one that none
 //! needs; among those, the one that was silent the longest goes first.
 
-use super::{Store, need::NeedId, store::Inner};
+use super::{Store, store::Inner};
 
 /// So many series are looked at under one hold of the lock.
 const AT_ONCE: u32 = 4096;
@@ -46,7 +46,7 @@ impl Inner {
                 continue;
             }
             let bytes = series.ring.bytes();
-            series.ring.forget_before(from);
+            series.is_cut |= series.ring.forget_before(from);
             series.ring.shrink();
             self.stats.bytes -= bytes - series.ring.bytes();
         }
@@ -79,13 +79,15 @@ impl Inner {
     /// Lets up to `count` series go that no query needs, the longest silent
     /// ones; returns how many.
     fn let_go(&mut self, count: usize, spared: Option<u32>) -> usize {
-        if self.slots.count() == self.stats.needed {
+        if self.slots.count() == self.needs.needed() {
             return 0;
         }
         let mut silent: Vec<(i64, u32)> = self
             .slots
             .from(0)
-            .filter(|(number, series)| series.need == NeedId::NONE && spared != Some(*number))
+            .filter(|(number, series)| {
+                !self.needs.is_needed(series.need) && spared != Some(*number)
+            })
             .map(|(number, series)| (series.arrived_ms, number))
             .collect();
         if silent.len() > count {

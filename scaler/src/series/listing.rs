@@ -1,6 +1,6 @@
 //! What is stored, page by page: for `GET /api/v1/series`.
 
-use super::{Labels, Matcher, Point, Store, need::NeedId, wanted::Wanted};
+use super::{Labels, Matcher, Point, Store, wanted::Wanted};
 
 /// One series, as an operator sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +46,7 @@ impl Store {
                 labels: held.labels.clone(),
                 points: held.ring.len(),
                 last: held.ring.last().copied(),
-                needed: held.need != NeedId::NONE,
+                needed: inner.needs.is_needed(held.need),
             });
         }
         Page { series, next }

@@ -4,20 +4,26 @@
 //! through [`Select`] and say beforehand, with [`Store::register`], what they
 //! will need. Nothing here knows of OTLP, of text formats or of KEDA.
 
+mod asked;
 mod build;
+mod elsewhere;
 mod expire;
+mod history;
 mod labels;
 mod limits;
 mod listing;
 mod matcher;
+mod merge;
 mod name;
 mod need;
 mod point;
 mod postings;
+mod register;
 mod ring;
 mod select;
 mod slots;
 mod store;
+mod tap;
 mod wanted;
 
 pub use build::LabelBuilder;
@@ -28,6 +34,15 @@ pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use name::{label_name, metric_name};
 pub use need::Selector;
 pub use point::Point;
+pub use register::Registration;
 pub use select::{Points, Select};
 pub use slots::SeriesRef;
-pub use store::{AppendError, Growth, Registration, Stats, Store, Writer, unix_ms};
+pub use store::{AppendError, Growth, Stats, Store, Writer, unix_ms};
+
+pub(crate) use {
+    asked::Selectors,
+    elsewhere::Place,
+    history::{History, Told},
+    merge::{Piece, Values},
+    register::Arrivals,
+};

@@ -99,11 +99,19 @@ impl Ring {
         }
     }
 
-    /// Forgets points before `from_ms`, but never the last one.
-    pub(super) fn forget_before(&mut self, from_ms: i64) {
+    /// Forgets points before `from_ms`, but never the last one. Whether there
+    /// were some.
+    pub(super) fn forget_before(&mut self, from_ms: i64) -> bool {
+        let before = self.0.len();
         while self.0.len() > 1 && self.0.front().is_some_and(|first| first.at_ms < from_ms) {
             self.0.pop_front();
         }
+        self.0.len() < before
+    }
+
+    /// The point at `index`.
+    pub(super) fn at(&self, index: usize) -> Option<&Point> {
+        self.0.get(index)
     }
 
     /// Gives room back that is more than twice what is used.

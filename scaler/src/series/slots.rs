@@ -23,6 +23,10 @@ pub(super) struct Series {
     /// When its last point came, by our clock.
     pub(super) arrived_ms: i64,
     pub(super) need: NeedId,
+    /// Its values are increments, added up here.
+    pub(super) is_summed: bool,
+    /// Points that were before the first one are gone.
+    pub(super) is_cut: bool,
 }
 
 #[derive(Debug, Default)]
@@ -113,11 +117,5 @@ impl Slots {
         (number..)
             .zip(slots)
             .filter_map(|(number, slot)| Some((number, slot.series.as_ref()?)))
-    }
-
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Series> {
-        self.slots
-            .iter_mut()
-            .filter_map(|slot| slot.series.as_mut())
     }
 }

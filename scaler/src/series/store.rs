@@ -1,7 +1,7 @@
 //! The store: all series, found by their labels, within bounds.
 //!
 //! Receivers write batches through [`Store::write`]; queries read through
-//! [`Select`]; `expire.rs` lets go. It must never be used on the proxy's
+//! [`Select`] and register in `register.rs`; `expire.rs` lets go. It must never be used on the proxy's
 //! request path.
 //!
 //! One lock for everything. Writers take it once for a batch of a thousand
@@ -12,28 +12,32 @@
 
 use super::{
     DropReason, Labels, Limits, Matcher, Point, Points, Select,
-    need::{NeedId, Needs, QueryId, Selector},
+    asked::AskedOfOthers,
+    elsewhere::Elsewhere,
+    need::{NeedId, Needs},
     postings::Postings,
+    register::Registration,
     ring::Ring,
     slots::{Series, SeriesRef, Slots},
+    tap::{Tap, Tapped},
     wanted::Wanted,
 };
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
-use parking_lot::{RwLock, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use std::{
+    collections::HashMap,
     hash::BuildHasher,
-    sync::Arc,
+    sync::Weak,
     time::{SystemTime, UNIX_EPOCH},
 };
-use tokio::sync::watch;
 
 /// After so many points a writer lets others in.
 const BREATHE: u32 = 128;
 
 /// Points are kept for so long beyond what queries look back: an evaluation
 /// begins a little before its result is wanted.
-const SLACK_MS: i64 = 5_000;
+pub(super) const SLACK_MS: i64 = 5_000;
 
 /// What a series takes beside its labels and points: its slot, its place among
 /// identities, and what a receiver keeps to find it again. With
@@ -112,6 +116,10 @@ pub struct Stats {
 pub struct Store {
     limits: Limits,
     pub(super) inner: RwLock<Inner>,
+    pub(super) asked: AskedOfOthers,
+    pub(super) elsewhere: Elsewhere,
+    /// What other replicas need, by what they say.
+    pub(super) others: Mutex<HashMap<String, Weak<Registration>>>,
 }
 
 #[derive(Debug)]
@@ -123,6 +131,7 @@ pub(super) struct Inner {
     postings: Postings,
     pub(super) needs: Needs,
     pub(super) stats: Stats,
+    pub(super) tap: Tap,
 }
 
 impl Store {
@@ -139,7 +148,11 @@ impl Store {
                 postings: Postings::default(),
                 needs: Needs::default(),
                 stats: Stats::default(),
+                tap: Tap::default(),
             }),
+            asked: AskedOfOthers::default(),
+            elsewhere: Elsewhere::default(),
+            others: Mutex::default(),
         }
     }
 
@@ -161,20 +174,9 @@ impl Store {
         }
     }
 
-    /// Registers what a query reads. Until the [`Registration`] is dropped, the
-    /// points are kept as far back as it says, and series that no query needs
-    /// make room first.
-    ///
-    /// Goes through all series: for each trigger once, not for each evaluation.
-    pub fn register(self: &Arc<Self>, selectors: &[Selector]) -> Registration {
-        let mut inner = self.inner.write();
-        let (id, arrivals) = inner.needs.add(selectors);
-        inner.ask_for_each();
-        Registration {
-            store: self.clone(),
-            id,
-            arrivals,
-        }
+    /// What is asked of other replicas.
+    pub(crate) fn asked(&self) -> &AskedOfOthers {
+        &self.asked
     }
 
     /// What it holds.
@@ -183,36 +185,10 @@ impl Store {
         let inner = self.inner.read();
         Stats {
             series: inner.slots.count(),
+            needed: inner.needs.needed(),
             queries: inner.needs.queries(),
             ..inner.stats
         }
-    }
-}
-
-/// A query that the store knows of. Dropping it lets its series go.
-#[derive(Debug)]
-pub struct Registration {
-    store: Arc<Store>,
-    id: QueryId,
-    arrivals: watch::Receiver<u64>,
-}
-
-impl Registration {
-    /// Resolves when a batch with points of these series has come since the
-    /// last call. Cancel safe.
-    pub async fn arrived(&mut self) {
-        // The sender lives in the store as long as this registration.
-        if self.arrivals.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        let mut inner = self.store.inner.write();
-        inner.needs.remove(self.id);
-        inner.ask_for_each();
     }
 }
 
@@ -246,13 +222,9 @@ impl Inner {
         from: u32,
         found: &mut dyn FnMut(u32, &Series) -> bool,
     ) {
-        let rarest = wanted
-            .pairs()
-            .map(|(name, value)| self.postings.with(name, value))
-            .min_by_key(|slots| slots.len());
         let mut look =
             |number: u32, series: &Series| !wanted.matches(&series.labels) || found(number, series);
-        match rarest {
+        match self.rarest(wanted) {
             Some(slots) => {
                 for &number in slots.iter().filter(|number| **number >= from) {
                     if let Some(series) = self.slots.at(number)
@@ -272,13 +244,13 @@ impl Inner {
         }
     }
 
-    fn ask_for_each(&mut self) {
-        self.needs.forget_sets();
-        self.stats.needed = 0;
-        for series in self.slots.iter_mut() {
-            series.need = self.needs.of(&series.labels);
-            self.stats.needed += usize::from(series.need != NeedId::NONE);
-        }
+    /// The slots of the rarest label that the selector names; none if it names
+    /// none.
+    pub(super) fn rarest(&self, wanted: &Wanted) -> Option<&[u32]> {
+        let lists = wanted.pairs();
+        lists
+            .map(|(name, value)| self.postings.with(name, value))
+            .min_by_key(|slots| slots.len())
     }
 
     /// How far back a series' points are kept, in milliseconds.
@@ -301,7 +273,6 @@ impl Inner {
         if let Some(series) = self.find(hash, &labels) {
             return Ok(series);
         }
-        let need = self.needs.of(&labels);
         if self.slots.count() >= self.limits.series && !self.make_room_for_series() {
             return Err(DropReason::SeriesLimit);
         }
@@ -309,12 +280,15 @@ impl Inner {
         if self.stats.bytes + bytes > self.limits.bytes && !self.make_room(bytes, None) {
             return Err(DropReason::BytesLimit);
         }
+        let need = self.needs.enter(&labels);
         let series = self.slots.add(Series {
             labels,
             ring: Ring::default(),
             start_ms: i64::MIN,
             arrived_ms: now_ms,
             need,
+            is_summed: false,
+            is_cut: false,
         });
         let held = self.slots.at(series.slot).expect("it was just added");
         self.postings.add(series.slot, &held.labels);
@@ -324,7 +298,6 @@ impl Inner {
             hasher.hash_one(&series.labels)
         });
         self.stats.bytes += bytes;
-        self.stats.needed += usize::from(need != NeedId::NONE);
         Ok(series)
     }
 
@@ -343,12 +316,35 @@ impl Inner {
                 identity.remove();
             }
             self.stats.bytes -= cost(&series.labels) + series.ring.bytes();
-            self.stats.needed -= usize::from(series.need != NeedId::NONE);
+            self.needs.leave(series.need);
+        }
+    }
+
+    /// Whether a point of that time can be taken at all.
+    pub(super) fn check_time(&self, at_ms: i64, keep: i64, now_ms: i64) -> Result<(), DropReason> {
+        let ahead = i64::try_from(self.limits.ahead.as_millis()).unwrap_or(i64::MAX / 4);
+        if at_ms > now_ms.saturating_add(ahead) {
+            Err(DropReason::TooFarAhead)
+        } else if at_ms < now_ms - keep {
+            Err(DropReason::TooOld)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A point arrived here that other replicas may need.
+    fn tap(&mut self, series: SeriesRef, need: NeedId, point: Point, is_increment: bool) {
+        if self.needs.is_shared(need) {
+            self.tap.push(Tapped {
+                series,
+                point,
+                is_increment,
+            });
         }
     }
 
     /// Takes a point into a series that is there.
-    fn put(
+    pub(super) fn put(
         &mut self,
         number: u32,
         point: Point,
@@ -364,14 +360,17 @@ impl Inner {
             || self.make_room(growth, Some(number));
         let limits = self.limits;
         let series = self.slots.at_mut(number).expect("it was not let go");
-        let most = match series.need {
-            NeedId::NONE => limits.unneeded_points,
-            _ => limits.points,
+        let most = if self.needs.is_needed(series.need) {
+            limits.points
+        } else {
+            limits.unneeded_points
         };
-        series.ring.forget_before(now_ms - keep);
+        series.is_cut |= series.ring.forget_before(now_ms - keep);
         let (len, bytes) = (series.ring.len(), series.ring.bytes());
         let placed = series.ring.insert(point, most, may_grow)?;
-        self.stats.overwritten_points += u64::from(series.ring.len() == len);
+        let overwritten = series.ring.len() == len;
+        series.is_cut |= overwritten;
+        self.stats.overwritten_points += u64::from(overwritten);
         self.stats.bytes += series.ring.bytes() - bytes;
         Ok(placed)
     }
@@ -383,11 +382,11 @@ fn cost(labels: &Labels) -> usize {
 }
 
 /// A batch on its way into the store. Queries that need its points are told
-/// when it is dropped.
+/// when it is dropped, and so are other replicas.
 #[derive(Debug)]
 pub struct Writer<'a> {
-    inner: RwLockWriteGuard<'a, Inner>,
-    now_ms: i64,
+    pub(super) inner: RwLockWriteGuard<'a, Inner>,
+    pub(super) now_ms: i64,
     touched: Vec<NeedId>,
     since_pause: u32,
 }
@@ -441,7 +440,9 @@ impl Writer<'_> {
         let need = held.need;
         let keep = inner.keep(need);
         // Refused only where there is no room; then it starts without a past.
-        let _placed = inner.put(series.slot, last, keep, self.now_ms);
+        if inner.put(series.slot, last, keep, self.now_ms).is_ok() {
+            inner.tap(series, need, last, false);
+        }
     }
 
     /// Adds a point. `at_ms` is when it was measured; points may come in any
@@ -458,31 +459,39 @@ impl Writer<'_> {
     ) -> Result<(), AppendError> {
         self.pause();
         let inner = &mut *self.inner;
-        let ahead = i64::try_from(inner.limits.ahead.as_millis()).unwrap_or(i64::MAX / 4);
-        let need = inner.slots.get_mut(series).ok_or(AppendError::Gone)?.need;
+        let need = inner.slots.get(series).ok_or(AppendError::Gone)?.need;
         let keep = inner.keep(need);
-        if at_ms > self.now_ms.saturating_add(ahead) {
-            return Err(DropReason::TooFarAhead.into());
-        }
-        if at_ms < self.now_ms - keep {
-            return Err(DropReason::TooOld.into());
-        }
+        inner.check_time(at_ms, keep, self.now_ms)?;
         let from_ms = self.now_ms - keep;
         let held = inner.slots.get_mut(series).ok_or(AppendError::Gone)?;
         held.arrived_ms = self.now_ms;
+        let point = Point::new(at_ms, value);
         match growth {
             Growth::Level => {
-                inner.put(series.slot, Point::new(at_ms, value), keep, self.now_ms)?;
+                inner.put(series.slot, point, keep, self.now_ms)?;
+                inner.tap(series, need, point, false);
             }
             Growth::Since(start) => {
                 let zero = start.and_then(|start| held.opens(start, at_ms, from_ms));
                 if let Some(zero) = zero {
                     inner.put(series.slot, zero, keep, self.now_ms)?;
+                    inner.tap(series, need, zero, false);
                 }
-                inner.put(series.slot, Point::new(at_ms, value), keep, self.now_ms)?;
+                inner.put(series.slot, point, keep, self.now_ms)?;
+                inner.tap(series, need, point, false);
             }
             Growth::Delta { since, monotonic } => {
+                held.is_summed = true;
                 let place = held.ring.place(at_ms);
+                // The zero that a later delta put where this one ended.
+                let is_zero = held.ring.at(place).is_some_and(|at| at.at_ms == at_ms)
+                    && held.increment(place) == Some(0.0);
+                if is_zero && value != 0.0 {
+                    held.ring.raise_from(place, value);
+                    inner.tap(series, need, point, true);
+                    self.touch(need);
+                    return Ok(());
+                }
                 let before = held.ring.before(place).copied();
                 if before.is_none() && held.ring.len() > 0 {
                     let first = held.ring.first().map(|first| first.at_ms);
@@ -498,12 +507,14 @@ impl Writer<'_> {
                     .and_then(|start| held.opens(start, at_ms, from_ms));
                 if let Some(zero) = zero {
                     inner.put(series.slot, zero, keep, self.now_ms)?;
+                    inner.tap(series, need, zero, true);
                 }
                 let sum = counted.map_or(0.0, |before| before.value) + value;
                 let placed = inner.put(series.slot, Point::new(at_ms, sum), keep, self.now_ms)?;
                 if let Some(held) = inner.slots.get_mut(series) {
                     held.ring.raise_from(placed + 1, value);
                 }
+                inner.tap(series, need, point, true);
             }
         }
         self.touch(need);
@@ -522,19 +533,20 @@ impl Writer<'_> {
         self.append(series, at_ms, Point::stale(at_ms).value, Growth::Level)
     }
 
-    fn touch(&mut self, need: NeedId) {
-        if need != NeedId::NONE && self.touched.last() != Some(&need) {
+    pub(super) fn touch(&mut self, need: NeedId) {
+        if self.inner.needs.is_needed(need) && self.touched.last() != Some(&need) {
             self.touched.push(need);
         }
     }
 
     /// Lets those in who wait for the lock, now and then.
-    fn pause(&mut self) {
+    pub(super) fn pause(&mut self) {
         self.since_pause += 1;
         if self.since_pause >= BREATHE {
             self.since_pause = 0;
             // The numbers of sets are only good under one hold of the lock.
             self.inner.needs.tell(&mut self.touched);
+            self.inner.tap.tell();
             RwLockWriteGuard::bump(&mut self.inner);
         }
     }
@@ -543,6 +555,7 @@ impl Writer<'_> {
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
         self.inner.needs.tell(&mut self.touched);
+        self.inner.tap.tell();
     }
 }
 

@@ -10,7 +10,7 @@ use proxy::{Clock, Demand, DemandSink, TargetId, Totals};
 use scaler::{
     DemandReading, DemandSource, Ledger, LedgerConfig, RateTarget, TargetEntry, TargetScaling,
     grpc::Connect,
-    keda::{self, KedaMetrics},
+    keda::{self, KedaMetrics, MetricSources},
     peers::{Peers, PeersConfig},
     sampler,
 };
@@ -107,7 +107,7 @@ impl Replica {
                 timeout: Duration::from_secs(10),
                 grace: Duration::from_secs(5),
             };
-            let followed = Peers::new(Arc::clone(&ledger), config);
+            let followed = Peers::new(Arc::clone(&ledger), MetricSources::default(), config);
             // What is known of the others does not change: relays stay.
             let (_, addresses) = watch::channel(Some(peers));
             tasks.spawn(followed.run(addresses, Connect::default(), stopped()));

@@ -1,6 +1,7 @@
 //! Metric triggers through the RPCs, with a clock that the test moves.
 
 use super::*;
+use crate::metric_sources::ALIVE_FOR_MS;
 use crate::{
     externalscaler::{GetMetricsRequest, external_scaler_server::ExternalScaler},
     fake::Fake,
@@ -413,7 +414,7 @@ async fn what_nobody_asks_for_is_let_go_but_by_streams() {
     let fixture = Fixture::new();
     fixture.put("jobs", "a", 1.0);
     let stream = fixture.open(JOBS).await.unwrap();
-    assert_eq!(fixture.queries(), 2);
+    assert_eq!(fixture.queries(), 1);
     let mails = [("metricQuery", "mails"), ("targetValue", "1")];
     fixture.is_active(&mails).await.unwrap();
     sleep(KEPT_FOR / 2).await;

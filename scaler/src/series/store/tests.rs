@@ -1,7 +1,8 @@
 use super::*;
 use crate::series::MatchOp;
+use crate::series::Selector;
 use proptest::prelude::*;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -476,7 +477,8 @@ proptest! {
                 }
                 Step::Expire { after } => store.expire(NOW + after * 1_000),
                 Step::Register { name } => {
-                    queries.push(store.register(&[need(["a", "b", "c"][name as usize], 60)]));
+                    let name = ["a", "b", "c"][name as usize];
+                    queries.push((name, store.register(&[need(name, 60)])));
                 }
                 Step::Let { go } => {
                     if go < queries.len() {
@@ -493,7 +495,13 @@ proptest! {
             let mut count = 0;
             for (number, series) in inner.slots.from(0) {
                 bytes += cost(&series.labels) + series.ring.bytes();
-                needed += usize::from(series.need != NeedId::NONE);
+                needed += usize::from(inner.needs.is_needed(series.need));
+                let name = series.labels.metric_name().unwrap_or_default();
+                let wanted = queries.iter().filter(|(of, _): &&(_, Registration)| *of == name);
+                let mut wanted: Vec<_> = wanted.map(|(_, query)| query.id()).collect();
+                wanted.sort_unstable();
+                let who = inner.needs.who(series.need).iter();
+                prop_assert_eq!(who.map(|(id, _)| *id).collect::<Vec<_>>(), wanted);
                 count += 1;
                 let hash = inner.hasher.hash_one(&series.labels);
                 let found = inner.find(hash, &series.labels).map(|found| found.slot);
