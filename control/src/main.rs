@@ -76,12 +76,13 @@ fn manifests(files: Option<&mut Files>) -> anyhow::Result<Manifests> {
     };
     let problems = std::mem::take(&mut manifests.problems);
     log_problems(&problems);
-    if manifests.routes.is_empty() {
+    if manifests.do_nothing() {
         let errors = problems
             .iter()
             .filter(|problem| problem.severity == Severity::Error);
         anyhow::bail!(
-            "there is nothing to serve: no usable InterceptorRoute ({} errors, see above)",
+            "there is nothing to serve or to scale: no usable InterceptorRoute or ScaledObject \
+             ({} errors, see above)",
             errors.count()
         );
     }

@@ -85,3 +85,11 @@ pub struct Manifests {
     /// Errors (their objects are left out) and warnings.
     pub problems: Vec<Problem>,
 }
+
+impl Manifests {
+    /// Nothing to route and nothing to scale: whoever runs it would wait for ever.
+    #[must_use]
+    pub fn do_nothing(&self) -> bool {
+        self.routes.is_empty() && self.scaled_objects.is_empty()
+    }
+}
