@@ -192,9 +192,16 @@ fn check(args: &CheckArgs) -> ExitCode {
         .filter(|problem| problem.severity == Severity::Error)
         .count();
     let warnings = manifests.problems.len() - errors;
+    for object in &manifests.http_scaled_objects {
+        let (namespace, name) = (&object.meta.namespace, &object.meta.name);
+        println!(
+            "# instead of HTTPScaledObject {namespace}/{name}:\n{}",
+            object.equivalent()
+        );
+    }
     println!(
         "{} routes, {} ScaledObjects, {} processes, {} backends usable; {errors} errors, {warnings} warnings",
-        manifests.routes.len(),
+        manifests.routes.len() + manifests.http_scaled_objects.len(),
         manifests.scaled_objects.len(),
         manifests.processes.len(),
         manifests.backends.len(),

@@ -5,6 +5,7 @@
 
 use super::backend::BackendSpec;
 use super::config_map::ConfigMapSpec;
+use super::http_scaled_object::HttpScaledObjectSpec;
 use super::interceptor_route::InterceptorRouteSpec;
 use super::kind::Kind;
 use super::meta::Object;
@@ -16,7 +17,10 @@ use super::scaled_object::ScaledObjectSpec;
 /// All objects of a set of files, each by itself without an error.
 #[derive(Default)]
 pub(super) struct Drafts {
+    /// InterceptorRoutes, and the routes that HTTPScaledObjects stand for (by their kind).
     pub(super) routes: Vec<Draft<InterceptorRouteSpec>>,
+    pub(super) http_scaled_objects: Vec<Draft<HttpScaledObjectSpec>>,
+    /// As with routes.
     pub(super) scaled_objects: Vec<Draft<ScaledObjectSpec>>,
     pub(super) processes: Vec<Draft<ProcessSpec>>,
     pub(super) backends: Vec<Draft<BackendSpec>>,

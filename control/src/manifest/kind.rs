@@ -12,6 +12,7 @@ use super::backend::BackendSpec;
 use super::config_map::{self, ConfigMapSpec};
 use super::decode::Field;
 use super::draft::{Broken, Draft, Drafts};
+use super::http_scaled_object::HttpScaledObjectSpec;
 use super::interceptor_route::InterceptorRouteSpec;
 use super::meta::{DEFAULT_NAMESPACE, Object, ObjectMeta, Source};
 use super::names;
@@ -25,22 +26,24 @@ use super::yaml::Document;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     InterceptorRoute,
+    HttpScaledObject,
     ScaledObject,
     Process,
     Backend,
     ConfigMap,
 }
 
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind::InterceptorRoute,
+    Kind::HttpScaledObject,
     Kind::ScaledObject,
     Kind::Process,
     Kind::Backend,
     Kind::ConfigMap,
 ];
 
-const UNDERSTOOD: &str = "InterceptorRoute (http.keda.sh/v1beta1), ScaledObject \
-    (keda.sh/v1alpha1), Process and Backend (local.reveille.dev/v1alpha1), ConfigMap (v1)";
+const UNDERSTOOD: &str = "InterceptorRoute (http.keda.sh/v1beta1), HTTPScaledObject \
+    (http.keda.sh/v1alpha1), ScaledObject (keda.sh/v1alpha1), Process and Backend (local.reveille.dev/v1alpha1), ConfigMap (v1)";
 
 /// Kinds that stand in the same files for a cluster and mean nothing here.
 const OF_A_CLUSTER: &[&str] = &[
@@ -84,9 +87,10 @@ const OF_A_CLUSTER: &[&str] = &[
 ];
 
 impl Kind {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::InterceptorRoute => "InterceptorRoute",
+            Self::HttpScaledObject => "HTTPScaledObject",
             Self::ScaledObject => "ScaledObject",
             Self::Process => "Process",
             Self::Backend => "Backend",
@@ -97,6 +101,7 @@ impl Kind {
     fn api_version(self) -> &'static str {
         match self {
             Self::InterceptorRoute => "http.keda.sh/v1beta1",
+            Self::HttpScaledObject => "http.keda.sh/v1alpha1",
             Self::ScaledObject => "keda.sh/v1alpha1",
             Self::Process | Self::Backend => "local.reveille.dev/v1alpha1",
             Self::ConfigMap => "v1",
@@ -153,6 +158,9 @@ fn decode(
         Kind::InterceptorRoute => {
             object(kind, &root, report, source, InterceptorRouteSpec::decode).map(Decoded::Route)
         }
+        Kind::HttpScaledObject => {
+            object(kind, &root, report, source, HttpScaledObjectSpec::decode).map(Decoded::Http)
+        }
         Kind::ScaledObject => {
             object(kind, &root, report, source, ScaledObjectSpec::decode).map(Decoded::Scaled)
         }
@@ -175,6 +183,11 @@ fn decode(
     };
     match decoded {
         Some(Decoded::Route(object)) => drafts.routes.push(Draft { kind, object, root }),
+        Some(Decoded::Http(object)) => {
+            drafts
+                .http_scaled_objects
+                .push(Draft { kind, object, root });
+        }
         Some(Decoded::Scaled(object)) => drafts.scaled_objects.push(Draft { kind, object, root }),
         Some(Decoded::Process(object)) => drafts.processes.push(Draft { kind, object, root }),
         Some(Decoded::Backend(object)) => drafts.backends.push(Draft { kind, object, root }),
@@ -196,6 +209,7 @@ fn decode(
 
 enum Decoded {
     Route(Object<InterceptorRouteSpec>),
+    Http(Object<HttpScaledObjectSpec>),
     Scaled(Object<ScaledObjectSpec>),
     Process(Object<ProcessSpec>),
     Backend(Object<BackendSpec>),
@@ -248,7 +262,9 @@ fn object<S>(
         (Kind::ScaledObject, Some(metadata), false) => {
             ScaledObjectSpec::check_annotations(metadata);
         }
-        (Kind::InterceptorRoute, Some(metadata), false) => annotation::check_route(metadata),
+        (Kind::InterceptorRoute | Kind::HttpScaledObject, Some(metadata), false) => {
+            annotation::check_route(metadata);
+        }
         _ => {}
     }
     let spec = fields.required("spec").and_then(|field| spec(&field));
@@ -279,11 +295,6 @@ fn kind_of(root: &Node, report: &Report) -> Option<Kind> {
             root.line_of("apiVersion"),
             "apiVersion",
             format!("must be {right} for kind {kind}, not {api}"),
-        );
-    } else if name == "HTTPScaledObject" {
-        kind_field.warning(
-            "HTTPScaledObject is ignored in local mode: write an InterceptorRoute \
-             (http.keda.sh/v1beta1) and a ScaledObject (keda.sh/v1alpha1) instead",
         );
     } else if OF_A_CLUSTER.contains(&name) {
         kind_field.warning(format!("{name} is ignored in local mode"));

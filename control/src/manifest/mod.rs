@@ -22,10 +22,12 @@ mod behavior;
 mod body_file;
 mod config_map;
 mod cross;
+mod derived;
 mod draft;
 mod files;
 mod hint;
 mod host;
+mod http_scaled_object;
 mod interceptor_route;
 mod kind;
 mod load;
@@ -54,6 +56,7 @@ pub use backend::BackendSpec;
 pub use body_file::FileBody;
 pub use config_map::{ConfigMapSpec, RESPONSE_BODY_LABEL};
 pub use files::Files;
+pub use http_scaled_object::HttpScaledObjectSpec;
 pub use interceptor_route::{
     ColdStart, InterceptorRouteSpec, Overflow, PortRef, ServicePort, SessionPersistence, Timeouts,
 };
@@ -74,7 +77,10 @@ pub use trigger::{Trigger, TriggerKind};
 pub struct Manifests {
     /// Routes, each with an existing target.
     pub routes: Vec<Object<InterceptorRouteSpec>>,
-    /// ScaledObjects, each of another Process that exists.
+    /// HTTPScaledObjects, each a route with an existing target unless a route has its name.
+    pub http_scaled_objects: Vec<Object<HttpScaledObjectSpec>>,
+    /// ScaledObjects, each of another Process that exists; also those that HTTPScaledObjects stand
+    /// for.
     pub scaled_objects: Vec<Object<ScaledObjectSpec>>,
     /// Local workloads.
     pub processes: Vec<Object<ProcessSpec>>,
@@ -90,6 +96,8 @@ impl Manifests {
     /// Nothing to route and nothing to scale: whoever runs it would wait for ever.
     #[must_use]
     pub fn do_nothing(&self) -> bool {
-        self.routes.is_empty() && self.scaled_objects.is_empty()
+        self.routes.is_empty()
+            && self.http_scaled_objects.is_empty()
+            && self.scaled_objects.is_empty()
     }
 }
