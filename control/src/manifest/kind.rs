@@ -19,6 +19,7 @@ use super::names;
 use super::node::{Node, Value};
 use super::process::ProcessSpec;
 use super::report::{Report, Scope};
+use super::resiliency;
 use super::scaled_object::ScaledObjectSpec;
 use super::yaml::Document;
 
@@ -31,25 +32,29 @@ pub(super) enum Kind {
     Process,
     Backend,
     ConfigMap,
+    Resiliency,
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind::InterceptorRoute,
     Kind::HttpScaledObject,
     Kind::ScaledObject,
     Kind::Process,
     Kind::Backend,
     Kind::ConfigMap,
+    Kind::Resiliency,
 ];
 
 const UNDERSTOOD: &str = "InterceptorRoute (http.keda.sh/v1beta1), HTTPScaledObject \
-    (http.keda.sh/v1alpha1), ScaledObject (keda.sh/v1alpha1), Process and Backend (local.reveille.dev/v1alpha1), ConfigMap (v1)";
+    (http.keda.sh/v1alpha1), ScaledObject (keda.sh/v1alpha1), Process and Backend (local.reveille.dev/v1alpha1), ConfigMap (v1), Resiliency (dapr.io/v1alpha1)";
 
 /// Kinds that stand in the same files for a cluster and mean nothing here.
 const OF_A_CLUSTER: &[&str] = &[
     "ClusterRole",
     "ClusterRoleBinding",
     "ClusterTriggerAuthentication",
+    "Component",
+    "Configuration",
     "CronJob",
     "CustomResourceDefinition",
     "DaemonSet",
@@ -60,6 +65,7 @@ const OF_A_CLUSTER: &[&str] = &[
     "GatewayClass",
     "GRPCRoute",
     "HorizontalPodAutoscaler",
+    "HTTPEndpoint",
     "HTTPRoute",
     "Ingress",
     "IngressClass",
@@ -83,6 +89,7 @@ const OF_A_CLUSTER: &[&str] = &[
     "ServiceAccount",
     "ServiceMonitor",
     "StatefulSet",
+    "Subscription",
     "TriggerAuthentication",
 ];
 
@@ -95,6 +102,7 @@ impl Kind {
             Self::Process => "Process",
             Self::Backend => "Backend",
             Self::ConfigMap => "ConfigMap",
+            Self::Resiliency => "Resiliency",
         }
     }
 
@@ -105,6 +113,7 @@ impl Kind {
             Self::ScaledObject => "keda.sh/v1alpha1",
             Self::Process | Self::Backend => "local.reveille.dev/v1alpha1",
             Self::ConfigMap => "v1",
+            Self::Resiliency => "dapr.io/v1alpha1",
         }
     }
 
@@ -180,6 +189,11 @@ fn decode(
             }
             None => None,
         },
+        Kind::Resiliency => {
+            // Dapr's: it may be here for its warnings, and is nothing to us.
+            resiliency::check(&Field::root(&root, report));
+            return;
+        }
     };
     match decoded {
         Some(Decoded::Route(object)) => drafts.routes.push(Draft { kind, object, root }),

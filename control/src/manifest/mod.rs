@@ -37,6 +37,7 @@ mod overlap;
 mod path;
 mod problem;
 mod process;
+mod resiliency;
 mod response;
 mod rule;
 mod scalar;

@@ -10,12 +10,13 @@ use std::path::Path;
 use super::cases::{self, GOOD};
 use crate::manifest::parse;
 
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     include_str!("bad/http_scaled_object.txt"),
     include_str!("bad/route.txt"),
     include_str!("bad/route_parts.txt"),
     include_str!("bad/scaled.txt"),
     include_str!("bad/local.txt"),
+    include_str!("bad/resiliency.txt"),
     include_str!("bad/set.txt"),
     include_str!("bad/whole.txt"),
 ];
