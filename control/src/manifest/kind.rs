@@ -14,6 +14,7 @@ use super::decode::Field;
 use super::draft::{Broken, Draft, Drafts};
 use super::interceptor_route::InterceptorRouteSpec;
 use super::meta::{DEFAULT_NAMESPACE, Object, ObjectMeta, Source};
+use super::metric_source::MetricSourceSpec;
 use super::names;
 use super::node::{Node, Value};
 use super::process::ProcessSpec;
@@ -29,18 +30,20 @@ pub(super) enum Kind {
     Process,
     Backend,
     ConfigMap,
+    MetricSource,
 }
 
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind::InterceptorRoute,
     Kind::ScaledObject,
     Kind::Process,
     Kind::Backend,
     Kind::ConfigMap,
+    Kind::MetricSource,
 ];
 
 const UNDERSTOOD: &str = "InterceptorRoute (http.keda.sh/v1beta1), ScaledObject \
-    (keda.sh/v1alpha1), Process and Backend (local.reveille.dev/v1alpha1), ConfigMap (v1)";
+    (keda.sh/v1alpha1), Process, Backend and MetricSource (local.reveille.dev/v1alpha1), ConfigMap (v1)";
 
 /// Kinds that stand in the same files for a cluster and mean nothing here.
 const OF_A_CLUSTER: &[&str] = &[
@@ -91,6 +94,7 @@ impl Kind {
             Self::Process => "Process",
             Self::Backend => "Backend",
             Self::ConfigMap => "ConfigMap",
+            Self::MetricSource => "MetricSource",
         }
     }
 
@@ -98,7 +102,7 @@ impl Kind {
         match self {
             Self::InterceptorRoute => "http.keda.sh/v1beta1",
             Self::ScaledObject => "keda.sh/v1alpha1",
-            Self::Process | Self::Backend => "local.reveille.dev/v1alpha1",
+            Self::Process | Self::Backend | Self::MetricSource => "local.reveille.dev/v1alpha1",
             Self::ConfigMap => "v1",
         }
     }
@@ -164,6 +168,10 @@ fn decode(
             let spec = |field: &Field<'_>| BackendSpec::decode(field, base_dir);
             object(kind, &root, report, source, spec).map(Decoded::Backend)
         }
+        Kind::MetricSource => {
+            let spec = |field: &Field<'_>| MetricSourceSpec::decode(field, base_dir);
+            object(kind, &root, report, source, spec).map(Decoded::MetricSource)
+        }
         Kind::ConfigMap => match config_map(&root, report, source) {
             Some(ConfigMap::WithBodies(object)) => Some(Decoded::ConfigMap(object)),
             Some(ConfigMap::Other(meta)) => {
@@ -179,6 +187,9 @@ fn decode(
         Some(Decoded::Process(object)) => drafts.processes.push(Draft { kind, object, root }),
         Some(Decoded::Backend(object)) => drafts.backends.push(Draft { kind, object, root }),
         Some(Decoded::ConfigMap(object)) => drafts.config_maps.push(Draft { kind, object, root }),
+        Some(Decoded::MetricSource(object)) => {
+            drafts.metric_sources.push(Draft { kind, object, root });
+        }
         None => {
             if let Some(name) = text(&root, &["metadata", "name"]) {
                 let namespace = namespace(&root).to_owned();
@@ -200,6 +211,7 @@ enum Decoded {
     Process(Object<ProcessSpec>),
     Backend(Object<BackendSpec>),
     ConfigMap(Object<ConfigMapSpec>),
+    MetricSource(Object<MetricSourceSpec>),
 }
 
 enum ConfigMap {
