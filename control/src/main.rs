@@ -200,11 +200,12 @@ fn check(args: &CheckArgs) -> ExitCode {
         );
     }
     println!(
-        "{} routes, {} ScaledObjects, {} processes, {} backends usable; {errors} errors, {warnings} warnings",
+        "{} routes, {} ScaledObjects, {} processes, {} backends, {} metric sources usable; {errors} errors, {warnings} warnings",
         manifests.routes.len() + manifests.http_scaled_objects.len(),
         manifests.scaled_objects.len(),
         manifests.processes.len(),
         manifests.backends.len(),
+        manifests.metric_sources.len(),
     );
     if errors == 0 {
         ExitCode::SUCCESS

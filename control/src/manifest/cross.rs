@@ -50,6 +50,7 @@ pub(super) fn check(mut drafts: Drafts) -> Manifests {
         processes: objects(drafts.processes),
         backends: objects(drafts.backends),
         config_maps: objects(drafts.config_maps),
+        metric_sources: objects(drafts.metric_sources),
         problems: drafts.problems,
     }
 }
@@ -67,11 +68,13 @@ fn unique(drafts: &mut Drafts) {
         processes,
         backends,
         config_maps,
+        metric_sources,
         broken,
         problems,
         ..
     } = drafts;
     problems.extend(first_wins(config_maps));
+    problems.extend(first_wins(metric_sources));
     problems.extend(first_wins(routes));
     problems.extend(first_wins(http_scaled_objects));
     problems.extend(first_wins(scaled_objects));

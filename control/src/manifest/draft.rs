@@ -9,6 +9,7 @@ use super::http_scaled_object::HttpScaledObjectSpec;
 use super::interceptor_route::InterceptorRouteSpec;
 use super::kind::Kind;
 use super::meta::Object;
+use super::metric_source::MetricSourceSpec;
 use super::node::Node;
 use super::problem::{Problem, Severity};
 use super::process::ProcessSpec;
@@ -25,6 +26,7 @@ pub(super) struct Drafts {
     pub(super) processes: Vec<Draft<ProcessSpec>>,
     pub(super) backends: Vec<Draft<BackendSpec>>,
     pub(super) config_maps: Vec<Draft<ConfigMapSpec>>,
+    pub(super) metric_sources: Vec<Draft<MetricSourceSpec>>,
     /// Namespaces and names of ConfigMaps without the label.
     pub(super) unlabelled: Vec<(String, String)>,
     /// Objects that are left out, so that whoever names one is told so instead of "there is none".

@@ -15,6 +15,7 @@ use super::draft::{Broken, Draft, Drafts};
 use super::http_scaled_object::HttpScaledObjectSpec;
 use super::interceptor_route::InterceptorRouteSpec;
 use super::meta::{DEFAULT_NAMESPACE, Object, ObjectMeta, Source};
+use super::metric_source::MetricSourceSpec;
 use super::names;
 use super::node::{Node, Value};
 use super::process::ProcessSpec;
@@ -32,21 +33,24 @@ pub(super) enum Kind {
     Process,
     Backend,
     ConfigMap,
+    MetricSource,
     Resiliency,
 }
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     Kind::InterceptorRoute,
     Kind::HttpScaledObject,
     Kind::ScaledObject,
     Kind::Process,
     Kind::Backend,
     Kind::ConfigMap,
+    Kind::MetricSource,
     Kind::Resiliency,
 ];
 
 const UNDERSTOOD: &str = "InterceptorRoute (http.keda.sh/v1beta1), HTTPScaledObject \
-    (http.keda.sh/v1alpha1), ScaledObject (keda.sh/v1alpha1), Process and Backend (local.reveille.dev/v1alpha1), ConfigMap (v1), Resiliency (dapr.io/v1alpha1)";
+    (http.keda.sh/v1alpha1), ScaledObject (keda.sh/v1alpha1), Process, Backend and \
+    MetricSource (local.reveille.dev/v1alpha1), ConfigMap (v1), Resiliency (dapr.io/v1alpha1)";
 
 /// Kinds that stand in the same files for a cluster and mean nothing here.
 const OF_A_CLUSTER: &[&str] = &[
@@ -102,6 +106,7 @@ impl Kind {
             Self::Process => "Process",
             Self::Backend => "Backend",
             Self::ConfigMap => "ConfigMap",
+            Self::MetricSource => "MetricSource",
             Self::Resiliency => "Resiliency",
         }
     }
@@ -111,7 +116,7 @@ impl Kind {
             Self::InterceptorRoute => "http.keda.sh/v1beta1",
             Self::HttpScaledObject => "http.keda.sh/v1alpha1",
             Self::ScaledObject => "keda.sh/v1alpha1",
-            Self::Process | Self::Backend => "local.reveille.dev/v1alpha1",
+            Self::Process | Self::Backend | Self::MetricSource => "local.reveille.dev/v1alpha1",
             Self::ConfigMap => "v1",
             Self::Resiliency => "dapr.io/v1alpha1",
         }
@@ -181,6 +186,10 @@ fn decode(
             let spec = |field: &Field<'_>| BackendSpec::decode(field, base_dir);
             object(kind, &root, report, source, spec).map(Decoded::Backend)
         }
+        Kind::MetricSource => {
+            let spec = |field: &Field<'_>| MetricSourceSpec::decode(field, base_dir);
+            object(kind, &root, report, source, spec).map(Decoded::MetricSource)
+        }
         Kind::ConfigMap => match config_map(&root, report, source) {
             Some(ConfigMap::WithBodies(object)) => Some(Decoded::ConfigMap(object)),
             Some(ConfigMap::Other(meta)) => {
@@ -206,6 +215,9 @@ fn decode(
         Some(Decoded::Process(object)) => drafts.processes.push(Draft { kind, object, root }),
         Some(Decoded::Backend(object)) => drafts.backends.push(Draft { kind, object, root }),
         Some(Decoded::ConfigMap(object)) => drafts.config_maps.push(Draft { kind, object, root }),
+        Some(Decoded::MetricSource(object)) => {
+            drafts.metric_sources.push(Draft { kind, object, root });
+        }
         None => {
             if let Some(name) = text(&root, &["metadata", "name"]) {
                 let namespace = namespace(&root).to_owned();
@@ -228,6 +240,7 @@ enum Decoded {
     Process(Object<ProcessSpec>),
     Backend(Object<BackendSpec>),
     ConfigMap(Object<ConfigMapSpec>),
+    MetricSource(Object<MetricSourceSpec>),
 }
 
 enum ConfigMap {

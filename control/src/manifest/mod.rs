@@ -32,6 +32,7 @@ mod interceptor_route;
 mod kind;
 mod load;
 mod meta;
+mod metric_source;
 mod names;
 mod overlap;
 mod path;
@@ -63,6 +64,7 @@ pub use interceptor_route::{
 };
 pub use load::{load, parse};
 pub use meta::{DEFAULT_NAMESPACE, Object, ObjectMeta, Source};
+pub use metric_source::{MetricSourceSpec, MetricTargets};
 pub use problem::{Problem, Severity};
 pub use process::{ProcessSpec, Readiness};
 pub use response::{ConfigMapRef, ResponseMode, StaticResponse, StaticRoute};
@@ -89,6 +91,8 @@ pub struct Manifests {
     pub backends: Vec<Object<BackendSpec>>,
     /// ConfigMaps with bodies of answers.
     pub config_maps: Vec<Object<ConfigMapSpec>>,
+    /// Pages of metrics that are fetched.
+    pub metric_sources: Vec<Object<MetricSourceSpec>>,
     /// Errors (their objects are left out) and warnings.
     pub problems: Vec<Problem>,
 }

@@ -79,6 +79,11 @@ pub(super) fn backend(spec: &str) -> String {
     document("local.reveille.dev/v1alpha1", "Backend", spec)
 }
 
+/// A MetricSource.
+pub(super) fn metric_source(spec: &str) -> String {
+    document("local.reveille.dev/v1alpha1", "MetricSource", spec)
+}
+
 const OTHER: &str = "\
 apiVersion: local.reveille.dev/v1alpha1
 kind: Backend
