@@ -15,6 +15,7 @@ mod bodies;
 mod client_limits;
 mod cold_start;
 mod command_line;
+mod dapr;
 mod held_requests;
 mod http_scaled_objects;
 mod ingest;
