@@ -76,12 +76,13 @@ fn manifests(files: Option<&mut Files>) -> anyhow::Result<Manifests> {
     };
     let problems = std::mem::take(&mut manifests.problems);
     log_problems(&problems);
-    if manifests.routes.is_empty() {
+    if manifests.do_nothing() {
         let errors = problems
             .iter()
             .filter(|problem| problem.severity == Severity::Error);
         anyhow::bail!(
-            "there is nothing to serve: no usable InterceptorRoute ({} errors, see above)",
+            "there is nothing to serve or to scale: no usable InterceptorRoute or ScaledObject \
+             ({} errors, see above)",
             errors.count()
         );
     }
@@ -191,12 +192,20 @@ fn check(args: &CheckArgs) -> ExitCode {
         .filter(|problem| problem.severity == Severity::Error)
         .count();
     let warnings = manifests.problems.len() - errors;
+    for object in &manifests.http_scaled_objects {
+        let (namespace, name) = (&object.meta.namespace, &object.meta.name);
+        println!(
+            "# instead of HTTPScaledObject {namespace}/{name}:\n{}",
+            object.equivalent()
+        );
+    }
     println!(
-        "{} routes, {} ScaledObjects, {} processes, {} backends usable; {errors} errors, {warnings} warnings",
-        manifests.routes.len(),
+        "{} routes, {} ScaledObjects, {} processes, {} backends, {} metric sources usable; {errors} errors, {warnings} warnings",
+        manifests.routes.len() + manifests.http_scaled_objects.len(),
         manifests.scaled_objects.len(),
         manifests.processes.len(),
         manifests.backends.len(),
+        manifests.metric_sources.len(),
     );
     if errors == 0 {
         ExitCode::SUCCESS

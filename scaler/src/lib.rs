@@ -24,7 +24,9 @@ mod window;
 mod fake;
 
 pub use ledger::{DemandReading, Ledger, LedgerConfig};
-pub use source::{DemandSource, RateTarget, TargetEntry, TargetScaling, http_scaled_object};
+pub use source::{
+    DemandSource, RateTarget, TargetEntry, TargetScaling, http_scaled_object, object_name,
+};
 
 /// Descriptors of all our protobuf files, for reflection: generated, checked
 /// in, verified by `tests/generated.rs`.

@@ -72,8 +72,10 @@ pub(crate) fn describe(id: &TargetId) -> String {
     }
 }
 
-/// The name of the object that a target was made from.
-pub(crate) fn object_name(id: &TargetId) -> &str {
+/// The name of the object that a target was made from: of the InterceptorRoute, or of the
+/// HTTPScaledObject of [`http_scaled_object`].
+#[must_use]
+pub fn object_name(id: &TargetId) -> &str {
     let name = id.name();
     name.strip_prefix(HTTP_SCALED_OBJECT).unwrap_or(name)
 }

@@ -24,7 +24,7 @@ pub enum TargetState {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetView {
-    /// `namespace/name` of its InterceptorRoute.
+    /// `namespace/name` of its InterceptorRoute or HTTPScaledObject.
     pub name: String,
     /// What it is doing.
     pub state: TargetState,
@@ -128,7 +128,11 @@ fn target(admin: &Admin, wired: &Wired) -> TargetView {
     let (state, reason) = state(wired, &endpoints, held, replicas.as_ref());
     let waited_us = target.metrics().last_cold_start_us.load(Ordering::Relaxed);
     TargetView {
-        name: target.id().to_string(),
+        name: format!(
+            "{}/{}",
+            target.id().namespace(),
+            scaler::object_name(target.id())
+        ),
         state,
         reason,
         replicas,

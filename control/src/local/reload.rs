@@ -164,8 +164,11 @@ fn plan(mut manifests: Manifests, world: &World) -> Result<Plan, Vec<String>> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    let errors = if manifests.routes.is_empty() {
-        vec!["there is nothing to serve: no InterceptorRoute".to_owned()]
+    let errors = if manifests.do_nothing() {
+        vec![
+            "there is nothing to serve or to scale: no InterceptorRoute and no ScaledObject"
+                .to_owned(),
+        ]
     } else {
         match world.plan(manifests) {
             Ok(plan) => return Ok(plan),

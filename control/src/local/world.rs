@@ -184,9 +184,11 @@ impl World {
         // 2. Targets and their routes; nobody sees them yet.
         let config_maps = ConfigMaps::new(manifests.config_maps);
         let (mut wired, mut specs, mut entries) = (Vec::new(), Vec::new(), Vec::new());
-        let mut targets = HashMap::with_capacity(manifests.routes.len());
+        let (routed, shadowed) =
+            routes::with_http_scaled_objects(manifests.routes, &manifests.http_scaled_objects);
+        let mut targets: HashMap<TargetId, Placed> = HashMap::with_capacity(routed.len());
         let mut added = 0;
-        for route in &manifests.routes {
+        for (id, route) in &routed {
             let service_key = (
                 route.meta.namespace.clone(),
                 route.spec.target.service.clone(),
@@ -194,8 +196,7 @@ impl World {
             let Some(standing) = state.services.get(&service_key) else {
                 continue;
             };
-            let id = routes::target_id(route);
-            let known = state.targets.remove(&id);
+            let known = state.targets.remove(id);
             added += usize::from(known.is_none());
             let target = place(known, &standing.service, || proxy.target(id.clone()));
             let limit = route.meta.max_concurrency_per_replica();
@@ -214,7 +215,7 @@ impl World {
                 target: target.clone(),
                 service: standing.service.clone(),
             };
-            targets.insert(id, placed);
+            targets.insert(id.clone(), placed);
             wired.push(Wired {
                 target,
                 service: standing.service.clone(),
@@ -222,6 +223,8 @@ impl World {
                 scaled_object: scaled_by.get(&service_key).cloned(),
             });
         }
+
+        entries.extend(shadowed.entries(|id| Some(targets.get(id)?.target.clone())));
 
         // 3. The step. The ledger first: whoever waits for a new target is
         //    known there.

@@ -72,7 +72,8 @@ fn parse(text: &str) -> Result<Word, String> {
     }
 }
 
-fn settings(tls: &Field<'_>, base_dir: &Path) -> Option<UpstreamTls> {
+/// Decodes `tls`: whom to trust and what to show.
+pub(super) fn settings(tls: &Field<'_>, base_dir: &Path) -> Option<UpstreamTls> {
     let fields = tls.map()?;
     let file = |name| {
         let field: Field<'_> = fields.optional(name)?;
@@ -97,7 +98,8 @@ fn settings(tls: &Field<'_>, base_dir: &Path) -> Option<UpstreamTls> {
     Some(settings)
 }
 
-fn resolve(base_dir: &Path, path: &str) -> PathBuf {
+/// A path of a manifest, made absolute: relative ones are meant from its folder.
+pub(super) fn resolve(base_dir: &Path, path: &str) -> PathBuf {
     let joined = base_dir.join(path);
     // Fails only where the current directory is gone; then relative is the best there is.
     std::path::absolute(&joined).unwrap_or(joined)

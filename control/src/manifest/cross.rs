@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Manifests;
 use super::config_map::RESPONSE_BODY_LABEL;
+use super::derived;
 use super::draft::{Broken, Draft, Drafts};
 use super::kind::Kind;
 use super::meta::Object;
@@ -21,6 +22,7 @@ use super::trigger::{Trigger, TriggerKind};
 /// Finishes `drafts`: objects with errors left out, all problems in order of file and line.
 pub(super) fn check(mut drafts: Drafts) -> Manifests {
     unique(&mut drafts);
+    derived::add(&mut drafts);
     routes(&mut drafts);
     scaled_objects(&mut drafts);
     idle_processes(&mut drafts);
@@ -32,12 +34,23 @@ pub(super) fn check(mut drafts: Drafts) -> Manifests {
     drafts
         .problems
         .sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+    let Drafts {
+        mut routes,
+        mut http_scaled_objects,
+        broken,
+        ..
+    } = drafts;
+    // They are made again of their HTTPScaledObjects.
+    routes.retain(|route| route.kind == Kind::InterceptorRoute);
+    http_scaled_objects.retain(|it| find(&broken, &[Kind::HttpScaledObject], it.id()).is_none());
     Manifests {
-        routes: objects(drafts.routes),
+        routes: objects(routes),
+        http_scaled_objects: objects(http_scaled_objects),
         scaled_objects: objects(drafts.scaled_objects),
         processes: objects(drafts.processes),
         backends: objects(drafts.backends),
         config_maps: objects(drafts.config_maps),
+        metric_sources: objects(drafts.metric_sources),
         problems: drafts.problems,
     }
 }
@@ -50,16 +63,20 @@ fn objects<S>(drafts: Vec<Draft<S>>) -> Vec<Object<S>> {
 fn unique(drafts: &mut Drafts) {
     let Drafts {
         routes,
+        http_scaled_objects,
         scaled_objects,
         processes,
         backends,
         config_maps,
+        metric_sources,
         broken,
         problems,
         ..
     } = drafts;
     problems.extend(first_wins(config_maps));
+    problems.extend(first_wins(metric_sources));
     problems.extend(first_wins(routes));
+    problems.extend(first_wins(http_scaled_objects));
     problems.extend(first_wins(scaled_objects));
     problems.extend(first_wins(processes));
     problems.extend(first_wins(backends));
@@ -121,8 +138,18 @@ fn routes(drafts: &mut Drafts) {
             .cold_start
             .as_ref()
             .and_then(|cold| cold.fallback.as_ref());
-        let mut services = vec![("spec.target.service", &route.object.spec.target)];
-        services.extend(fallback.map(|service| ("spec.coldStart.fallback.service.name", service)));
+        let (target_path, fallback_path) = match route.kind {
+            Kind::HttpScaledObject => (
+                "spec.scaleTargetRef.service",
+                "spec.coldStartTimeoutFailoverRef.service",
+            ),
+            _ => (
+                "spec.target.service",
+                "spec.coldStart.fallback.service.name",
+            ),
+        };
+        let mut services = vec![(target_path, &route.object.spec.target)];
+        services.extend(fallback.map(|service| (fallback_path, service)));
         let mut sound = true;
         for (path, service) in services {
             let id = (route.namespace(), service.service.as_str());
@@ -142,6 +169,7 @@ fn routes(drafts: &mut Drafts) {
 fn scaled_objects(drafts: &mut Drafts) {
     let Drafts {
         routes,
+        http_scaled_objects,
         scaled_objects,
         processes,
         backends,
@@ -151,7 +179,17 @@ fn scaled_objects(drafts: &mut Drafts) {
     } = drafts;
     let processes: HashSet<(&str, &str)> = processes.iter().map(Draft::id).collect();
     let backends: HashSet<(&str, &str)> = backends.iter().map(Draft::id).collect();
-    let routes: HashSet<(&str, &str)> = routes.iter().map(Draft::id).collect();
+    let known: HashSet<(Kind, (&str, &str))> = routes
+        .iter()
+        .map(|route| (route.kind, route.id()))
+        .chain(
+            // Also one whose name a route has: its trigger asks about that one's requests.
+            http_scaled_objects
+                .iter()
+                .filter(|it| find(broken, &[Kind::HttpScaledObject], it.id()).is_none())
+                .map(|it| (it.kind, it.id())),
+        )
+        .collect();
     let mut scaled: HashMap<(String, String), String> = HashMap::new();
     retain(scaled_objects, broken, |scaled_object, broken| {
         let target = &scaled_object.object.spec.scale_target_ref;
@@ -176,16 +214,22 @@ fn scaled_objects(drafts: &mut Drafts) {
             .into_iter()
             .map(|(path, message)| scaled_object.error(path, message))
             .collect();
-        for (index, route) in named_routes(&scaled_object.object.spec) {
+        let mut named = true;
+        for (index, kind, key, route) in named_routes(&scaled_object.object.spec) {
             let id = (namespace, route);
-            if !routes.contains(&id) {
-                let path = format!("spec.triggers[{index}].metadata.interceptorRoute");
-                let broken = find(broken, &[Kind::InterceptorRoute], id);
-                let message = missing("InterceptorRoute", broken, id);
+            if known.contains(&(kind, id)) {
+                continue;
+            }
+            named = false;
+            // One that an HTTPScaledObject stands for names that one, which has said enough.
+            if scaled_object.kind == Kind::ScaledObject {
+                let path = format!("spec.triggers[{index}].metadata.{key}");
+                let broken = find(broken, &[kind], id);
+                let message = missing(kind.name(), broken, id);
                 problems_here.push(scaled_object.error(&path, message));
             }
         }
-        let sound = problems_here.is_empty();
+        let sound = named && problems_here.is_empty();
         if sound {
             let place = format!("{} ({})", scaled_object.label(), scaled_object.place());
             scaled.insert((namespace.to_owned(), name.to_owned()), place);
@@ -286,7 +330,8 @@ fn routes_that_wake_nothing(drafts: &mut Drafts) {
             continue;
         };
         let (_, name) = route.id();
-        if named_routes(&scaled_object.object.spec).all(|(_, named)| named != name) {
+        let mut named = named_routes(&scaled_object.object.spec);
+        if named.all(|(_, kind, _, named)| (kind, named) != (route.kind, name)) {
             let message = format!(
                 "no trigger of {} ({}) names this route: requests to it wake nothing",
                 scaled_object.label(),
@@ -298,15 +343,24 @@ fn routes_that_wake_nothing(drafts: &mut Drafts) {
     drafts.problems.extend(warnings);
 }
 
-/// The routes that the served triggers name, with the index of the trigger.
-fn named_routes(spec: &ScaledObjectSpec) -> impl Iterator<Item = (usize, &str)> {
+/// The routes that the served triggers name: the index of the trigger, the kind of the object, its
+/// key, its name.
+fn named_routes(
+    spec: &ScaledObjectSpec,
+) -> impl Iterator<Item = (usize, Kind, &'static str, &str)> {
     let served = |trigger: &Trigger| !matches!(trigger.kind, TriggerKind::NotServed(_));
+    let keys = [
+        (Kind::InterceptorRoute, "interceptorRoute"),
+        (Kind::HttpScaledObject, "httpScaledObject"),
+    ];
     spec.triggers
         .iter()
         .enumerate()
         .filter(move |(_, trigger)| served(trigger))
-        .filter_map(|(index, trigger)| {
-            Some((index, trigger.metadata.get("interceptorRoute")?.as_str()))
+        .flat_map(move |(index, trigger)| {
+            keys.into_iter().filter_map(move |(kind, key)| {
+                Some((index, kind, key, trigger.metadata.get(key)?.as_str()))
+            })
         })
 }
 

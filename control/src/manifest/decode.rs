@@ -88,6 +88,31 @@ impl<'a> Field<'a> {
         self.node.describe()
     }
 
+    /// The number, or nothing and no problem if it is no whole number.
+    pub fn as_int(&self) -> Option<i64> {
+        match self.node.value {
+            Value::Int(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The field `name`, or nothing and no problem if this is no map that has it.
+    pub fn entry(&self, name: &str) -> Option<Field<'a>> {
+        let entry = self.node.entry(name)?;
+        (entry.value.value != Value::Null).then(|| self.child(entry))
+    }
+
+    /// The entries of a map; none, and no problem, if this is no map.
+    pub fn as_entries(&self) -> Vec<(&'a str, Field<'a>)> {
+        match &self.node.value {
+            Value::Map(entries) => entries
+                .iter()
+                .map(|entry| (entry.key.as_str(), self.child(entry)))
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The field's text.
     pub fn string(&self) -> Option<&'a str> {
         match &self.node.value {
@@ -228,15 +253,10 @@ impl<'a> Field<'a> {
 
     /// The entries of a map with free names.
     pub fn entries(&self) -> Option<Vec<(&'a str, Field<'a>)>> {
-        let Value::Map(entries) = &self.node.value else {
-            return self.wrong_type("a map");
-        };
-        Some(
-            entries
-                .iter()
-                .map(|entry| (entry.key.as_str(), self.child(entry)))
-                .collect(),
-        )
+        match &self.node.value {
+            Value::Map(_) => Some(self.as_entries()),
+            _ => self.wrong_type("a map"),
+        }
     }
 
     /// A map of strings.

@@ -5,9 +5,11 @@
 
 use super::backend::BackendSpec;
 use super::config_map::ConfigMapSpec;
+use super::http_scaled_object::HttpScaledObjectSpec;
 use super::interceptor_route::InterceptorRouteSpec;
 use super::kind::Kind;
 use super::meta::Object;
+use super::metric_source::MetricSourceSpec;
 use super::node::Node;
 use super::problem::{Problem, Severity};
 use super::process::ProcessSpec;
@@ -16,11 +18,15 @@ use super::scaled_object::ScaledObjectSpec;
 /// All objects of a set of files, each by itself without an error.
 #[derive(Default)]
 pub(super) struct Drafts {
+    /// InterceptorRoutes, and the routes that HTTPScaledObjects stand for (by their kind).
     pub(super) routes: Vec<Draft<InterceptorRouteSpec>>,
+    pub(super) http_scaled_objects: Vec<Draft<HttpScaledObjectSpec>>,
+    /// As with routes.
     pub(super) scaled_objects: Vec<Draft<ScaledObjectSpec>>,
     pub(super) processes: Vec<Draft<ProcessSpec>>,
     pub(super) backends: Vec<Draft<BackendSpec>>,
     pub(super) config_maps: Vec<Draft<ConfigMapSpec>>,
+    pub(super) metric_sources: Vec<Draft<MetricSourceSpec>>,
     /// Namespaces and names of ConfigMaps without the label.
     pub(super) unlabelled: Vec<(String, String)>,
     /// Objects that are left out, so that whoever names one is told so instead of "there is none".

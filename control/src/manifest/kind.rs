@@ -12,12 +12,15 @@ use super::backend::BackendSpec;
 use super::config_map::{self, ConfigMapSpec};
 use super::decode::Field;
 use super::draft::{Broken, Draft, Drafts};
+use super::http_scaled_object::HttpScaledObjectSpec;
 use super::interceptor_route::InterceptorRouteSpec;
 use super::meta::{DEFAULT_NAMESPACE, Object, ObjectMeta, Source};
+use super::metric_source::MetricSourceSpec;
 use super::names;
 use super::node::{Node, Value};
 use super::process::ProcessSpec;
 use super::report::{Report, Scope};
+use super::resiliency;
 use super::scaled_object::ScaledObjectSpec;
 use super::yaml::Document;
 
@@ -25,28 +28,37 @@ use super::yaml::Document;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     InterceptorRoute,
+    HttpScaledObject,
     ScaledObject,
     Process,
     Backend,
     ConfigMap,
+    MetricSource,
+    Resiliency,
 }
 
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 8] = [
     Kind::InterceptorRoute,
+    Kind::HttpScaledObject,
     Kind::ScaledObject,
     Kind::Process,
     Kind::Backend,
     Kind::ConfigMap,
+    Kind::MetricSource,
+    Kind::Resiliency,
 ];
 
-const UNDERSTOOD: &str = "InterceptorRoute (http.keda.sh/v1beta1), ScaledObject \
-    (keda.sh/v1alpha1), Process and Backend (local.reveille.dev/v1alpha1), ConfigMap (v1)";
+const UNDERSTOOD: &str = "InterceptorRoute (http.keda.sh/v1beta1), HTTPScaledObject \
+    (http.keda.sh/v1alpha1), ScaledObject (keda.sh/v1alpha1), Process, Backend and \
+    MetricSource (local.reveille.dev/v1alpha1), ConfigMap (v1), Resiliency (dapr.io/v1alpha1)";
 
 /// Kinds that stand in the same files for a cluster and mean nothing here.
 const OF_A_CLUSTER: &[&str] = &[
     "ClusterRole",
     "ClusterRoleBinding",
     "ClusterTriggerAuthentication",
+    "Component",
+    "Configuration",
     "CronJob",
     "CustomResourceDefinition",
     "DaemonSet",
@@ -57,6 +69,7 @@ const OF_A_CLUSTER: &[&str] = &[
     "GatewayClass",
     "GRPCRoute",
     "HorizontalPodAutoscaler",
+    "HTTPEndpoint",
     "HTTPRoute",
     "Ingress",
     "IngressClass",
@@ -80,26 +93,32 @@ const OF_A_CLUSTER: &[&str] = &[
     "ServiceAccount",
     "ServiceMonitor",
     "StatefulSet",
+    "Subscription",
     "TriggerAuthentication",
 ];
 
 impl Kind {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::InterceptorRoute => "InterceptorRoute",
+            Self::HttpScaledObject => "HTTPScaledObject",
             Self::ScaledObject => "ScaledObject",
             Self::Process => "Process",
             Self::Backend => "Backend",
             Self::ConfigMap => "ConfigMap",
+            Self::MetricSource => "MetricSource",
+            Self::Resiliency => "Resiliency",
         }
     }
 
     fn api_version(self) -> &'static str {
         match self {
             Self::InterceptorRoute => "http.keda.sh/v1beta1",
+            Self::HttpScaledObject => "http.keda.sh/v1alpha1",
             Self::ScaledObject => "keda.sh/v1alpha1",
-            Self::Process | Self::Backend => "local.reveille.dev/v1alpha1",
+            Self::Process | Self::Backend | Self::MetricSource => "local.reveille.dev/v1alpha1",
             Self::ConfigMap => "v1",
+            Self::Resiliency => "dapr.io/v1alpha1",
         }
     }
 
@@ -153,6 +172,9 @@ fn decode(
         Kind::InterceptorRoute => {
             object(kind, &root, report, source, InterceptorRouteSpec::decode).map(Decoded::Route)
         }
+        Kind::HttpScaledObject => {
+            object(kind, &root, report, source, HttpScaledObjectSpec::decode).map(Decoded::Http)
+        }
         Kind::ScaledObject => {
             object(kind, &root, report, source, ScaledObjectSpec::decode).map(Decoded::Scaled)
         }
@@ -164,6 +186,10 @@ fn decode(
             let spec = |field: &Field<'_>| BackendSpec::decode(field, base_dir);
             object(kind, &root, report, source, spec).map(Decoded::Backend)
         }
+        Kind::MetricSource => {
+            let spec = |field: &Field<'_>| MetricSourceSpec::decode(field, base_dir);
+            object(kind, &root, report, source, spec).map(Decoded::MetricSource)
+        }
         Kind::ConfigMap => match config_map(&root, report, source) {
             Some(ConfigMap::WithBodies(object)) => Some(Decoded::ConfigMap(object)),
             Some(ConfigMap::Other(meta)) => {
@@ -172,13 +198,26 @@ fn decode(
             }
             None => None,
         },
+        Kind::Resiliency => {
+            // Dapr's: it may be here for its warnings, and is nothing to us.
+            resiliency::check(&Field::root(&root, report));
+            return;
+        }
     };
     match decoded {
         Some(Decoded::Route(object)) => drafts.routes.push(Draft { kind, object, root }),
+        Some(Decoded::Http(object)) => {
+            drafts
+                .http_scaled_objects
+                .push(Draft { kind, object, root });
+        }
         Some(Decoded::Scaled(object)) => drafts.scaled_objects.push(Draft { kind, object, root }),
         Some(Decoded::Process(object)) => drafts.processes.push(Draft { kind, object, root }),
         Some(Decoded::Backend(object)) => drafts.backends.push(Draft { kind, object, root }),
         Some(Decoded::ConfigMap(object)) => drafts.config_maps.push(Draft { kind, object, root }),
+        Some(Decoded::MetricSource(object)) => {
+            drafts.metric_sources.push(Draft { kind, object, root });
+        }
         None => {
             if let Some(name) = text(&root, &["metadata", "name"]) {
                 let namespace = namespace(&root).to_owned();
@@ -196,10 +235,12 @@ fn decode(
 
 enum Decoded {
     Route(Object<InterceptorRouteSpec>),
+    Http(Object<HttpScaledObjectSpec>),
     Scaled(Object<ScaledObjectSpec>),
     Process(Object<ProcessSpec>),
     Backend(Object<BackendSpec>),
     ConfigMap(Object<ConfigMapSpec>),
+    MetricSource(Object<MetricSourceSpec>),
 }
 
 enum ConfigMap {
@@ -248,7 +289,9 @@ fn object<S>(
         (Kind::ScaledObject, Some(metadata), false) => {
             ScaledObjectSpec::check_annotations(metadata);
         }
-        (Kind::InterceptorRoute, Some(metadata), false) => annotation::check_route(metadata),
+        (Kind::InterceptorRoute | Kind::HttpScaledObject, Some(metadata), false) => {
+            annotation::check_route(metadata);
+        }
         _ => {}
     }
     let spec = fields.required("spec").and_then(|field| spec(&field));
@@ -279,11 +322,6 @@ fn kind_of(root: &Node, report: &Report) -> Option<Kind> {
             root.line_of("apiVersion"),
             "apiVersion",
             format!("must be {right} for kind {kind}, not {api}"),
-        );
-    } else if name == "HTTPScaledObject" {
-        kind_field.warning(
-            "HTTPScaledObject is ignored in local mode: write an InterceptorRoute \
-             (http.keda.sh/v1beta1) and a ScaledObject (keda.sh/v1alpha1) instead",
         );
     } else if OF_A_CLUSTER.contains(&name) {
         kind_field.warning(format!("{name} is ignored in local mode"));

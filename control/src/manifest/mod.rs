@@ -22,19 +22,23 @@ mod behavior;
 mod body_file;
 mod config_map;
 mod cross;
+mod derived;
 mod draft;
 mod files;
 mod hint;
 mod host;
+mod http_scaled_object;
 mod interceptor_route;
 mod kind;
 mod load;
 mod meta;
+mod metric_source;
 mod names;
 mod overlap;
 mod path;
 mod problem;
 mod process;
+mod resiliency;
 mod response;
 mod rule;
 mod scalar;
@@ -54,11 +58,13 @@ pub use backend::BackendSpec;
 pub use body_file::FileBody;
 pub use config_map::{ConfigMapSpec, RESPONSE_BODY_LABEL};
 pub use files::Files;
+pub use http_scaled_object::HttpScaledObjectSpec;
 pub use interceptor_route::{
     ColdStart, InterceptorRouteSpec, Overflow, PortRef, ServicePort, SessionPersistence, Timeouts,
 };
 pub use load::{load, parse};
 pub use meta::{DEFAULT_NAMESPACE, Object, ObjectMeta, Source};
+pub use metric_source::{MetricSourceSpec, MetricTargets};
 pub use problem::{Problem, Severity};
 pub use process::{ProcessSpec, Readiness};
 pub use response::{ConfigMapRef, ResponseMode, StaticResponse, StaticRoute};
@@ -74,7 +80,10 @@ pub use trigger::{Trigger, TriggerKind};
 pub struct Manifests {
     /// Routes, each with an existing target.
     pub routes: Vec<Object<InterceptorRouteSpec>>,
-    /// ScaledObjects, each of another Process that exists.
+    /// HTTPScaledObjects, each a route with an existing target unless a route has its name.
+    pub http_scaled_objects: Vec<Object<HttpScaledObjectSpec>>,
+    /// ScaledObjects, each of another Process that exists; also those that HTTPScaledObjects stand
+    /// for.
     pub scaled_objects: Vec<Object<ScaledObjectSpec>>,
     /// Local workloads.
     pub processes: Vec<Object<ProcessSpec>>,
@@ -82,6 +91,18 @@ pub struct Manifests {
     pub backends: Vec<Object<BackendSpec>>,
     /// ConfigMaps with bodies of answers.
     pub config_maps: Vec<Object<ConfigMapSpec>>,
+    /// Pages of metrics that are fetched.
+    pub metric_sources: Vec<Object<MetricSourceSpec>>,
     /// Errors (their objects are left out) and warnings.
     pub problems: Vec<Problem>,
+}
+
+impl Manifests {
+    /// Nothing to route and nothing to scale: whoever runs it would wait for ever.
+    #[must_use]
+    pub fn do_nothing(&self) -> bool {
+        self.routes.is_empty()
+            && self.http_scaled_objects.is_empty()
+            && self.scaled_objects.is_empty()
+    }
 }

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use super::draft::Draft;
 use super::host;
 use super::interceptor_route::InterceptorRouteSpec;
+use super::kind::Kind;
 use super::problem::Problem;
 use super::rule::{HeaderMatch, RoutingRule};
 
@@ -54,7 +55,7 @@ pub(super) fn find(routes: &[Route]) -> Vec<Problem> {
                     .entry(claim.clone())
                     .or_insert(Place { route, rule });
                 if winner.route != route && warned.insert((route, winner.route)) {
-                    let path = format!("spec.rules[{rule}]");
+                    let path = rule_path(&routes[route], rule);
                     let message = message(&claim, routes, winner);
                     problems.push(routes[route].warning(&path, message));
                 }
@@ -62,6 +63,14 @@ pub(super) fn find(routes: &[Route]) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Where a rule stands; an HTTPScaledObject is one.
+fn rule_path(route: &Route, rule: usize) -> String {
+    match route.kind {
+        Kind::HttpScaledObject => "spec".to_owned(),
+        _ => format!("spec.rules[{rule}]"),
+    }
 }
 
 /// Smaller goes first.
@@ -121,10 +130,10 @@ fn message(claim: &Claim, routes: &[Route], winner: Place) -> String {
     };
     let route = &routes[winner.route];
     format!(
-        "{host} /{}{headers} is claimed by spec.rules[{}] of {} ({}) too, which wins: the oldest \
+        "{host} /{}{headers} is claimed by {} of {} ({}) too, which wins: the oldest \
          creationTimestamp goes first, then the higher namespace, then the higher name",
         claim.path,
-        winner.rule,
+        rule_path(route, winner.rule),
         route.label(),
         route.place()
     )

@@ -71,7 +71,7 @@ impl RoutingRule {
 }
 
 /// A set in the CRD: an API server refuses a host that is listed twice.
-fn hosts(list: &Field<'_>) -> Vec<String> {
+pub(super) fn hosts(list: &Field<'_>) -> Vec<String> {
     let mut seen = std::collections::HashSet::new();
     list.list_of(|field| {
         let host = field.parse(host::check)?;
@@ -89,7 +89,8 @@ fn path_value(path: &Field<'_>) -> Option<String> {
     value.map(str::to_owned)
 }
 
-fn headers(list: &Field<'_>) -> Vec<HeaderMatch> {
+/// Headers by name, each once.
+pub(super) fn headers(list: &Field<'_>) -> Vec<HeaderMatch> {
     let mut seen = std::collections::HashSet::new();
     list.list_of(|header| {
         let fields = header.map()?;

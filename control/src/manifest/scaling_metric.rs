@@ -1,14 +1,17 @@
 //! What the demand for a route is measured by: concurrency, request rate or both.
 //!
-//! Decoded for `interceptor_route`.
+//! Decoded for `interceptor_route` and `http_scaled_object`.
 
 use std::time::Duration;
 
-use super::decode::Field;
+use super::decode::{Field, Fields};
 
 /// Longest averaging window: beyond it the rate says nothing about the present load, and its
 /// buckets would cost memory for every route.
 const MAX_WINDOW: Duration = Duration::from_secs(3600);
+
+/// The target of an HTTPScaledObject that names none.
+const DEFAULT_TARGET: u32 = 100;
 
 const ONE_METRIC: &str = "at least one of 'concurrency' or 'requestRate' must be set";
 
@@ -43,27 +46,62 @@ impl ScalingMetric {
         }
         let concurrency = concurrency_field.and_then(|field| {
             let fields = field.map()?;
-            let value = fields
-                .required("targetValue")
-                .and_then(|field| target_value(&field));
+            let value = target_value(&fields, None);
             fields.finish();
             value
         });
-        let request_rate = rate_field.and_then(|field| RequestRate::decode(&field));
+        let request_rate = rate_field.and_then(|field| RequestRate::decode(&field, None));
         fields.finish();
         Some(Self {
             concurrency,
             request_rate,
         })
     }
+
+    /// Decodes that of an HTTPScaledObject: at most one metric, whose target may be left out.
+    /// `pending` is its `targetPendingRequests`, which counts without a metric.
+    pub(super) fn decode_http_scaled_object(
+        metric: &Field<'_>,
+        pending: Option<u32>,
+    ) -> Option<Self> {
+        let fields = metric.map()?;
+        let (concurrency, rate) = (
+            fields.optional("concurrency"),
+            fields.optional("requestRate"),
+        );
+        fields.finish();
+        match (concurrency, rate) {
+            (None, None) => Some(Self::of_pending_requests(pending)),
+            (Some(_), Some(_)) => {
+                metric.error("at most one of 'concurrency' or 'requestRate' may be set");
+                None
+            }
+            (Some(field), None) => {
+                let fields = field.map()?;
+                let target = target_value(&fields, Some(DEFAULT_TARGET));
+                fields.finish();
+                Some(Self::of_pending_requests(Some(target?)))
+            }
+            (None, Some(field)) => Some(Self {
+                concurrency: None,
+                request_rate: Some(RequestRate::decode(&field, Some(DEFAULT_TARGET))?),
+            }),
+        }
+    }
+
+    /// Concurrency with this target, by default 100.
+    pub(super) fn of_pending_requests(target: Option<u32>) -> Self {
+        Self {
+            concurrency: Some(target.unwrap_or(DEFAULT_TARGET)),
+            request_rate: None,
+        }
+    }
 }
 
 impl RequestRate {
-    fn decode(rate: &Field<'_>) -> Option<Self> {
+    fn decode(rate: &Field<'_>, default_target: Option<u32>) -> Option<Self> {
         let fields = rate.map()?;
-        let target_value = fields
-            .required("targetValue")
-            .and_then(|field| target_value(&field));
+        let target_value = target_value(&fields, default_target);
         let window_field = fields.optional("window");
         let window = match &window_field {
             Some(field) => field.duration(),
@@ -101,7 +139,14 @@ impl RequestRate {
     }
 }
 
-/// A target value: an int32 of at least 1.
-fn target_value(field: &Field<'_>) -> Option<u32> {
+/// `targetValue`: an int32 of at least 1, required unless there is a default.
+fn target_value(fields: &Fields<'_>, default: Option<u32>) -> Option<u32> {
+    let field = match default {
+        Some(default) => match fields.optional("targetValue") {
+            Some(field) => field,
+            None => return Some(default),
+        },
+        None => fields.required("targetValue")?,
+    };
     field.int(1..=i64::from(i32::MAX))
 }

@@ -6,4 +6,5 @@ mod examples;
 mod files;
 mod full;
 mod hostile;
+mod published;
 mod yaml_edges;

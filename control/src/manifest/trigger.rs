@@ -138,9 +138,6 @@ fn metadata(map: &Field<'_>, served: bool) -> Option<BTreeMap<String, String>> {
                 ));
             }
         }
-        if key == "httpScaledObject" {
-            field.not_served_locally("HTTPScaledObjects are not read, use interceptorRoute");
-        }
     }
     if served {
         let fields = map.map()?;

@@ -4,9 +4,11 @@
 //! translates: whatever could be wrong was refused when the object was read.
 
 mod bodies;
+mod legacy;
 mod responses;
 
 pub use bodies::ConfigMaps;
+pub use legacy::{Routed, Shadowed, with_http_scaled_objects};
 
 use crate::manifest::{InterceptorRouteSpec, Object, RoutingRule};
 use responses::Responses;
@@ -81,7 +83,7 @@ fn rule(rule: &RoutingRule) -> Rule {
     }
 }
 
-/// The entry for the scaler's ledger.
+/// The entry for the scaler's ledger, under the name of `target`.
 #[must_use]
 pub fn target_entry(object: &Object<InterceptorRouteSpec>, target: Arc<Target>) -> TargetEntry {
     let metric = &object.spec.scaling_metric;
@@ -94,7 +96,7 @@ pub fn target_entry(object: &Object<InterceptorRouteSpec>, target: Arc<Target>) 
         }),
     };
     TargetEntry {
-        id: target_id(object),
+        id: target.id().clone(),
         source: Arc::new(TargetDemand(target)),
         scaling,
     }

@@ -45,8 +45,8 @@ fn broken_objects_are_logged_with_file_and_line_and_harm_no_other() {
 fn with_broken_objects_only_it_does_not_start() {
     let ended = Reveille::of(BROKEN).run();
     assert_eq!(ended.status.code(), Some(1));
-    let summary =
-        "reveille: there is nothing to serve: no usable InterceptorRoute (2 errors, see above)";
+    let summary = "reveille: there is nothing to serve or to scale: no usable InterceptorRoute or \
+                   ScaledObject (2 errors, see above)";
     assert!(ended.log.contains(summary), "{}", ended.log);
     assert!(ended.log.contains("test.yaml:8: "), "{}", ended.log);
 }

@@ -39,6 +39,37 @@ fn a_gauge_wakes_and_scales_a_process_and_zero_puts_it_to_sleep() {
 }
 
 #[test]
+fn a_process_without_a_route_is_scaled_by_metrics_alone() {
+    let manifest = "\
+apiVersion: local.reveille.dev/v1alpha1
+kind: Process
+metadata: {name: worker}
+spec: {command: [reveille, hello, --addr, \"127.0.0.1:{port}\"]}
+---
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: worker}
+spec:
+  scaleTargetRef: {name: worker}
+  pollingInterval: 1
+  cooldownPeriod: 0
+  triggers:
+  - type: external-push
+    metadata: {scalerAddress: \"reveille-scaler.keda:9090\", metricQuery: queue.depth, targetValue: '2'}
+";
+    let reveille = Reveille::of(manifest)
+        .arg("--otlp-http-addr", "127.0.0.1:0")
+        .start();
+    assert!(reveille.targets().is_empty());
+    queue(&reveille, 4);
+    reveille.until_replicas("worker", 2);
+    queue(&reveille, 0);
+    reveille.until_replicas("worker", 0);
+    reveille.until_workloads(0);
+    reveille.stop();
+}
+
+#[test]
 fn a_gauge_that_is_no_longer_sent_counts_as_zero_after_its_window() {
     let reveille = scaled_by_queue(", window: 1s");
     reveille.until("web", "it is woken", |now| {

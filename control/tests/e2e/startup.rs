@@ -62,7 +62,7 @@ fn a_file_that_does_not_exist_is_named() {
     assert_failed(&ended, "no-such.yaml");
     assert_failed(
         &ended,
-        "there is nothing to serve: no usable InterceptorRoute (1 errors",
+        "there is nothing to serve or to scale: no usable InterceptorRoute or ScaledObject (1 errors",
     );
 }
 

@@ -6,6 +6,7 @@
 mod counters;
 pub mod otlp;
 mod outcome;
+pub mod prometheus;
 
 pub use counters::{IngestCounters, IngestReading, Source, SourceReading};
 pub use outcome::Outcome;

@@ -25,7 +25,7 @@ pub(super) const NONE: Labels<0> = [];
 pub(super) fn route_labels(wired: &Wired) -> Labels<2> {
     let id = wired.target.id();
     [
-        ("route_name", id.name().to_owned()),
+        ("route_name", scaler::object_name(id).to_owned()),
         ("route_namespace", id.namespace().to_owned()),
     ]
 }

@@ -10,11 +10,14 @@ use std::path::Path;
 use super::cases::{self, GOOD};
 use crate::manifest::parse;
 
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 9] = [
+    include_str!("bad/http_scaled_object.txt"),
     include_str!("bad/route.txt"),
     include_str!("bad/route_parts.txt"),
     include_str!("bad/scaled.txt"),
     include_str!("bad/local.txt"),
+    include_str!("bad/metric_source.txt"),
+    include_str!("bad/resiliency.txt"),
     include_str!("bad/set.txt"),
     include_str!("bad/whole.txt"),
 ];
@@ -39,10 +42,14 @@ fn every_problem_is_told_and_good_objects_stay() {
         let scaled_objects = manifests.scaled_objects.iter().map(|it| &it.meta.name);
         let processes = manifests.processes.iter().map(|it| &it.meta.name);
         let backends = manifests.backends.iter().map(|it| &it.meta.name);
+        let metric_sources = manifests.metric_sources.iter().map(|it| &it.meta.name);
+        let http = manifests.http_scaled_objects.iter().map(|it| &it.meta.name);
         let used: Vec<&String> = routes
             .chain(scaled_objects)
             .chain(processes)
             .chain(backends)
+            .chain(metric_sources)
+            .chain(http)
             .collect();
         let good = used.iter().filter(|name| **name == "good").count();
         assert_eq!(good, 3, "a good object is missing beside:\n{text}");
@@ -77,6 +84,8 @@ fn case(case: &str) -> Case {
         "triggers" => cases::triggers(&text),
         "process" => cases::process(&text),
         "backend" => cases::backend(&text),
+        "metric_source" => cases::metric_source(&text),
+        "http" => cases::http_scaled_object(&text),
         other => panic!("no form {other:?}"),
     };
     Case { text, expected }

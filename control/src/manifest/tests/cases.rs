@@ -69,9 +69,19 @@ pub(super) fn process(spec: &str) -> String {
     document("local.reveille.dev/v1alpha1", "Process", spec)
 }
 
+/// An HTTPScaledObject.
+pub(super) fn http_scaled_object(spec: &str) -> String {
+    document("http.keda.sh/v1alpha1", "HTTPScaledObject", spec)
+}
+
 /// A Backend.
 pub(super) fn backend(spec: &str) -> String {
     document("local.reveille.dev/v1alpha1", "Backend", spec)
+}
+
+/// A MetricSource.
+pub(super) fn metric_source(spec: &str) -> String {
+    document("local.reveille.dev/v1alpha1", "MetricSource", spec)
 }
 
 const OTHER: &str = "\

@@ -4,6 +4,7 @@ use crate::autoscaler::{
     Behavior, MetricType, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy,
 };
 use proxy::{Protocol, tls::UpstreamTls};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -379,4 +380,59 @@ fn defaults() {
     assert_eq!(process.start_timeout, Duration::from_secs(60));
     assert_eq!(process.termination_grace_period, Duration::from_secs(5));
     assert_eq!(manifests.processes[0].meta.namespace, "default");
+}
+
+const SOURCES: &str = r#"
+apiVersion: local.reveille.dev/v1alpha1
+kind: MetricSource
+metadata: {name: sidecars}
+spec:
+  file: targets.txt
+  path: /metrics?format=text
+  scheme: https
+  tls: {insecureSkipVerify: true}
+  interval: 5s
+  timeout: 1s
+  labels: {job: dapr, team: a}
+  metrics: [dapr_http_*, process_start_time_seconds]
+---
+apiVersion: local.reveille.dev/v1alpha1
+kind: MetricSource
+metadata: {name: app, namespace: shop}
+spec: {addresses: ["localhost:9090", "[::1]:9091"]}
+"#;
+
+#[test]
+fn every_field_of_a_metric_source_and_its_defaults() {
+    let manifests = parse("sources.yaml", Path::new("/srv"), SOURCES);
+    assert_eq!(manifests.problems, []);
+    let [sidecars, app] = &manifests.metric_sources[..] else {
+        panic!("two sources: {:?}", manifests.metric_sources)
+    };
+    let expected = MetricSourceSpec {
+        targets: MetricTargets::File("/srv/targets.txt".into()),
+        path: "/metrics?format=text".into(),
+        tls: Some(UpstreamTls {
+            insecure_skip_verify: true,
+            ..UpstreamTls::default()
+        }),
+        interval: Duration::from_secs(5),
+        timeout: Duration::from_secs(1),
+        labels: [("job".into(), "dapr".into()), ("team".into(), "a".into())].into(),
+        metrics: ["dapr_http_*", "process_start_time_seconds"]
+            .map(|name| name.parse().unwrap())
+            .into(),
+    };
+    assert_eq!(sidecars.spec, expected);
+    let addresses = ["localhost:9090", "[::1]:9091"].map(|text| text.parse().unwrap());
+    let expected = MetricSourceSpec {
+        targets: MetricTargets::Addresses(addresses.into()),
+        path: "/metrics".into(),
+        tls: None,
+        interval: Duration::from_secs(2),
+        timeout: Duration::from_secs(2),
+        labels: BTreeMap::new(),
+        metrics: Vec::new(),
+    };
+    assert_eq!(app.spec, expected);
 }

@@ -32,11 +32,3 @@ fn replace(reveille: &Reveille, manifest: impl Into<String>) {
     fs::write(&other, manifest.into()).expect("written");
     fs::rename(&other, &file).expect("renamed");
 }
-
-/// The value of a series, by its name and labels as they are written.
-fn metric(reveille: &Reveille, series: &str) -> Option<f64> {
-    let page = reveille.ask("/metrics").body;
-    let mut lines = page.lines().filter_map(|line| line.rsplit_once(' '));
-    let found = lines.find(|(known, _)| *known == series);
-    found.map(|(_, value)| value.parse().expect("a number"))
-}

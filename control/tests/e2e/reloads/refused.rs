@@ -1,6 +1,6 @@
 //! Manifests with an error: nothing of them is served.
 
-use super::{following, metric, replace};
+use super::{following, replace};
 use crate::support::{Reveille, Target};
 
 const BROKEN: &str = "\
@@ -20,7 +20,7 @@ fn counts(reveille: &Reveille) -> [Option<f64>; 3] {
         r#"reveille_manifest_reloads_total{result="refused"}"#,
         "reveille_manifest_last_reload_successful",
     ]
-    .map(|series| metric(reveille, series))
+    .map(|series| reveille.metric(series))
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn what_is_no_yaml_not_there_or_empty_is_refused() {
     std::fs::remove_file(reveille.path("test.yaml")).expect("removed");
     refused(2, "test.yaml: cannot be read: ");
     replace(&reveille, "");
-    refused(3, "there is nothing to serve");
+    refused(3, "there is nothing to serve or to scale");
     assert_eq!(reveille.client("web").get("/").status, 200);
 }
 

@@ -1,6 +1,6 @@
 //! Routes that come, change and go.
 
-use super::{edit, following, metric, replace};
+use super::{edit, following, replace};
 use crate::support::{Reveille, Target, wait_until};
 use rustix::process::Signal;
 use std::fs;
@@ -24,7 +24,7 @@ fn one_that_is_added_is_served_and_one_that_is_removed_is_gone_with_all_it_had()
     assert_eq!(reveille.client("other").get("/").status, 200);
     let series = |name: &str| {
         let labels = format!(r#"{{route_name="{name}",route_namespace="default"}}"#);
-        metric(&reveille, &format!("reveille_cold_starts_total{labels}"))
+        reveille.metric(&format!("reveille_cold_starts_total{labels}"))
     };
     assert_eq!((series("web"), series("other")), (Some(1.0), Some(1.0)));
     reveille.until_workloads(2);
@@ -42,10 +42,7 @@ fn one_that_is_added_is_served_and_one_that_is_removed_is_gone_with_all_it_had()
     assert_eq!((answer.status, answer.cold_start()), (200, Some("false")));
     assert_eq!(series("web"), Some(1.0));
     assert_eq!(
-        metric(
-            &reveille,
-            r#"reveille_manifest_reloads_total{result="applied"}"#
-        ),
+        reveille.metric(r#"reveille_manifest_reloads_total{result="applied"}"#),
         Some(2.0)
     );
     assert!(!reveille.log().contains("trigger fails"));
@@ -63,10 +60,7 @@ fn one_that_changes_keeps_its_replicas_and_its_counters() {
     assert_eq!((answer.status, answer.cold_start()), (200, Some("false")));
     assert_eq!(reveille.until_workloads(1), process);
     let labels = r#"{code="200",method="GET",route_name="web",route_namespace="default"}"#;
-    let count = metric(
-        &reveille,
-        &format!("interceptor_request_count_total{labels}"),
-    );
+    let count = reveille.metric(&format!("interceptor_request_count_total{labels}"));
     assert_eq!(count, Some(2.0));
 }
 

@@ -238,6 +238,40 @@ impl Reveille {
         Client::new(self.admin(), "admin").get(path)
     }
 
+    /// The value of a series of `/metrics`, by its name and labels as they are written.
+    pub(crate) fn metric(&self, series: &str) -> Option<f64> {
+        let page = self.ask("/metrics").body;
+        let mut lines = page.lines().filter_map(|line| line.rsplit_once(' '));
+        let found = lines.find(|(known, _)| *known == series);
+        found.map(|(_, value)| value.parse().expect("a number"))
+    }
+
+    /// Replicas of a workload that are wanted and ready, whether a route leads to it or not.
+    pub(crate) fn replicas(&self, workload: &str) -> [f64; 2] {
+        ["wanted", "ready"].map(|state| {
+            let labels = format!("{{state=\"{state}\",workload=\"default/{workload}\"}}");
+            let series = format!("reveille_replicas{labels}");
+            self.metric(&series)
+                .unwrap_or_else(|| panic!("no {series}"))
+        })
+    }
+
+    /// Waits until so many replicas of a workload are wanted and ready.
+    pub(crate) fn until_replicas(&self, workload: &str, count: u32) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let now = self.replicas(workload);
+            if now == [f64::from(count); 2] {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain until {workload} has {count} replicas: wanted and ready are {now:?}"
+            );
+            std::thread::sleep(LOOK_EACH);
+        }
+    }
+
     /// All targets, in the order of the manifest.
     pub(crate) fn targets(&self) -> Vec<TargetNow> {
         let answer = self.ask("/api/v1/targets");
