@@ -6,6 +6,7 @@
 //! so: a test that is skipped in silence shows nothing.
 
 mod curl;
+mod dapr;
 mod grpc;
 mod nghttp;
 mod nginx;
