@@ -11,14 +11,20 @@ use crate::{
     autoscaler::{self, Autoscaler},
     cli::{self, grpc::GrpcSettings},
     crew::Crew,
-    ingest::{Ingest, IngestSettings, Listeners},
+    ingest::{Ingest, IngestSettings, Port, Ports},
     local::{Plan, Reloader, Reloads, World},
     manifest::{Files, Manifests},
     otlp::OtlpSettings,
 };
 use anyhow::{Context, anyhow};
-use listen::{all_or_every_problem, bind_all, load_grpc_tls, load_peers_tls, load_tls, local_addr};
-use proxy::{AccessLogFormat, AccessLogTarget, Clock, Proxy, ProxyConfig, tls::TlsConfig};
+use listen::{
+    all_or_every_problem, bind_all, load_grpc_tls, load_ingest_tls, load_peers_tls, load_tls,
+    local_addr,
+};
+use proxy::{
+    AccessLogFormat, AccessLogTarget, Clock, Proxy, ProxyConfig,
+    tls::{Offers, TlsConfig},
+};
 use scaler::{
     Ledger, LedgerConfig,
     grpc::{self, GrpcMetrics},
@@ -93,6 +99,9 @@ pub struct Addresses {
     /// Where OTLP metrics come in over HTTP, if they do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp_http: Option<SocketAddr>,
+    /// Where the OpenCensus agent's protocol comes in, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opencensus: Option<SocketAddr>,
 }
 
 /// A running Reveille in local mode. Dropping it kills its child processes;
@@ -150,6 +159,15 @@ impl App {
         let (tls, connectors, mut tls_problems) = load_tls(settings.tls.clone(), &manifests);
         let grpc_tls = load_grpc_tls(&settings.grpc, &tls, &mut tls_problems);
         let to_peers = load_peers_tls(&settings, &tls, &mut tls_problems);
+        // Each is loaded even if nothing listens: what is wrong is said.
+        let [otlp_grpc_tls, otlp_http_tls, opencensus_tls] = [
+            ("otlp-grpc", Offers::Http2Only),
+            ("otlp-http", Offers::Http1Only),
+            ("opencensus", Offers::Http2Only),
+        ]
+        .map(|(name, offers)| {
+            load_ingest_tls(name, offers, &settings.ingest, &tls, &mut tls_problems)
+        });
         let has_tls = settings.tls.server.is_some();
         let bound = bind_all([
             ("proxy", Some(settings.proxy_addr)),
@@ -158,6 +176,7 @@ impl App {
             ("admin", Some(settings.admin_addr)),
             ("otlp-grpc", settings.ingest.otlp_grpc_addr),
             ("otlp-http", settings.ingest.otlp_http_addr),
+            ("opencensus", settings.ingest.opencensus_addr),
         ]);
         let [
             proxy_listener,
@@ -166,6 +185,7 @@ impl App {
             admin_listener,
             otlp_grpc,
             otlp_http,
+            opencensus,
         ] = all_or_every_problem(bound, &tls_problems)?;
         let proxy_listener = proxy_listener.expect("an address was given");
         let grpc_listener = grpc_listener.expect("an address was given");
@@ -178,6 +198,7 @@ impl App {
             admin: admin_listener.local_addr()?,
             otlp_grpc: local_addr(otlp_grpc.as_ref())?,
             otlp_http: local_addr(otlp_http.as_ref())?,
+            opencensus: local_addr(opencensus.as_ref())?,
         };
 
         let stops = Stops::default();
@@ -203,11 +224,15 @@ impl App {
         world.apply(Plan::new(manifests, connectors));
 
         let ingest = Ingest::new(&settings.ingest);
-        let listeners = Listeners {
-            otlp_grpc,
-            otlp_http,
+        let port =
+            |listener: Option<TcpListener>, tls| listener.map(|listener| Port { listener, tls });
+        let ports = Ports {
+            otlp_grpc: port(otlp_grpc, otlp_grpc_tls),
+            otlp_http: port(otlp_http, otlp_http_tls),
+            opencensus: port(opencensus, opencensus_tls),
         };
-        let ingest_tasks = ingest.spawn(&settings.ingest, listeners, &stops.ingest)?;
+        let ready = watch::Sender::new(false);
+        let ingest_tasks = ingest.spawn(&settings.ingest, ports, &ready, &stops.ingest)?;
 
         let keda_metrics = Arc::new(keda::KedaMetrics::default());
         let sources = keda::MetricSources {
@@ -225,7 +250,6 @@ impl App {
         let grpc_metrics = Arc::new(GrpcMetrics::default());
         let (in_process, from_process) = grpc::in_process();
         let keda = keda::Keda::new(ledger.clone(), keda_metrics.clone(), sources.clone());
-        let ready = watch::Sender::new(false);
         let health = grpc::Health::new(
             ready.subscribe(),
             ledger.follow_blindness(),

@@ -9,7 +9,7 @@ mod client_address;
 mod clients;
 mod endpoints;
 pub mod grpc;
-mod ingest;
+pub mod ingest;
 mod keda_env;
 mod observe;
 pub mod peers;

@@ -3,9 +3,12 @@
 //! Made by the composition root. Everything here runs on its runtime, never on
 //! the proxy's workers.
 
+use proxy::tls::ServerTls;
 use scaler::{
+    grpc::{self, GrpcConfig, GrpcMetrics, Health},
     ingest::{
         IngestCounters,
+        opencensus::OpenCensus,
         otlp::{self, Otlp, OtlpGrpc, OtlpLimits, ResourceLabels},
     },
     series::{Limits, Store, unix_ms},
@@ -15,8 +18,9 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{task::JoinSet, time::MissedTickBehavior};
+use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 
 /// How often series that ended are let go.
 const EXPIRE_EACH: Duration = Duration::from_secs(5);
@@ -28,7 +32,11 @@ pub struct IngestSettings {
     pub otlp_grpc_addr: Option<SocketAddr>,
     /// Where OTLP comes in over HTTP, if it does.
     pub otlp_http_addr: Option<SocketAddr>,
-    /// What one OTLP request may be.
+    /// Where the OpenCensus agent's protocol comes in, if it does.
+    pub opencensus_addr: Option<SocketAddr>,
+    /// The TLS of all of these; `None`: in the clear.
+    pub tls: Option<ServerTls>,
+    /// What one request may be.
     pub otlp: OtlpLimits,
     /// Which resource attributes become labels.
     pub labels: ResourceLabels,
@@ -36,13 +44,33 @@ pub struct IngestSettings {
     pub series: Limits,
 }
 
+/// A listener, and its TLS if it is to speak it.
+#[derive(Debug)]
+pub struct Port {
+    /// Where senders connect.
+    pub listener: TcpListener,
+    /// What shakes hands with them.
+    pub tls: Option<Arc<proxy::tls::Listener>>,
+}
+
 /// The listeners, as far as there are addresses.
 #[derive(Debug, Default)]
-pub struct Listeners {
+pub struct Ports {
     /// For OTLP over gRPC.
-    pub otlp_grpc: Option<TcpListener>,
+    pub otlp_grpc: Option<Port>,
     /// For OTLP over HTTP.
-    pub otlp_http: Option<TcpListener>,
+    pub otlp_http: Option<Port>,
+    /// For the OpenCensus agent's protocol.
+    pub opencensus: Option<Port>,
+}
+
+/// What the connections of the gRPC ports do.
+#[derive(Clone, Debug, Default)]
+pub struct PortMetrics {
+    /// OTLP's.
+    pub otlp_grpc: Arc<GrpcMetrics>,
+    /// OpenCensus'.
+    pub opencensus: Arc<GrpcMetrics>,
 }
 
 /// What is stored, and what receivers count.
@@ -52,6 +80,8 @@ pub struct Ingest {
     pub store: Arc<Store>,
     /// What came in, and what did not.
     pub counters: Arc<IngestCounters>,
+    /// Who is connected.
+    pub ports: PortMetrics,
 }
 
 impl Ingest {
@@ -61,17 +91,20 @@ impl Ingest {
         Self {
             store: Arc::new(Store::new(settings.series)),
             counters: Arc::default(),
+            ports: PortMetrics::default(),
         }
     }
 
-    /// Starts to receive, until `stop`. Must be called within a runtime.
+    /// Starts to receive, until `stop`; health follows `ready`. Must be called
+    /// within a runtime.
     ///
     /// # Errors
     /// A listener that the runtime does not take.
     pub fn spawn(
         &self,
         settings: &IngestSettings,
-        listeners: Listeners,
+        ports: Ports,
+        ready: &watch::Sender<bool>,
         stop: &CancellationToken,
     ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
         let mut tasks = JoinSet::new();
@@ -82,21 +115,67 @@ impl Ingest {
             settings.labels.clone(),
             settings.otlp,
         ));
-        if let Some(listener) = listeners.otlp_grpc {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
+        if let Some(port) = ports.otlp_grpc {
             let service = OtlpGrpc::new(otlp.clone());
+            let health = health(ready, &[OtlpGrpc::SERVICE]);
+            let services = Arc::new(move |connection: &grpc::Connection| {
+                service.add_to(health.add_to(Routes::default(), connection))
+            });
+            let server = server("otlp-grpc", port, services)?
+                .config(limits(GrpcConfig::default().connection_age))
+                .metrics(self.ports.otlp_grpc.clone());
             let stopped = stop.clone().cancelled_owned();
-            tasks.spawn(async move { Ok(service.serve(listener, stopped).await?) });
+            tasks.spawn(async move { Ok(server.serve(stopped).await?) });
         }
-        if let Some(listener) = listeners.otlp_http {
+        if let Some(port) = ports.opencensus {
+            let service = OpenCensus::new(otlp.clone());
+            let health = health(ready, &OpenCensus::SERVICES);
+            let services = Arc::new(move |connection: &grpc::Connection| {
+                let routes = health.add_to(Routes::default(), connection);
+                service.add_to(routes, connection)
+            });
+            // Whoever is told to connect anew is silent for seconds.
+            let server = server("opencensus", port, services)?
+                .config(limits(None))
+                .metrics(self.ports.opencensus.clone());
+            let stopped = stop.clone().cancelled_owned();
+            tasks.spawn(async move { Ok(server.serve(stopped).await?) });
+        }
+        if let Some(Port { listener, tls }) = ports.otlp_http {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let stopped = stop.clone().cancelled_owned();
             tasks.spawn(async move {
-                otlp::serve_http(listener, otlp, stopped).await;
+                otlp::serve_http(listener, tls, otlp, stopped).await;
                 Ok(())
             });
         }
         Ok(tasks)
+    }
+}
+
+/// Who sends is served by what is ready, whatever other replicas know.
+fn health(ready: &watch::Sender<bool>, services: &[&'static str]) -> Health {
+    let (_never, blind) = watch::channel(false);
+    Health::new(ready.subscribe(), blind, services)
+}
+
+fn server(
+    name: &'static str,
+    port: Port,
+    services: grpc::Services,
+) -> anyhow::Result<grpc::Server> {
+    let listener = tokio::net::TcpListener::from_std(port.listener)?;
+    let server = grpc::Server::new(listener, services);
+    Ok(server.named(name).tls(port.tls))
+}
+
+/// Exporters have a few requests open; a stalled one waits for a place.
+fn limits(connection_age: Option<Duration>) -> GrpcConfig {
+    GrpcConfig {
+        max_requests: 4096,
+        max_streams: 128,
+        connection_age,
+        ..GrpcConfig::default()
     }
 }
 

@@ -22,9 +22,11 @@ pub fn init(format: LogFormat, level: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(level)
         .map_err(|error| anyhow::anyhow!("--log-level {level:?} is not valid: {error}"))?;
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // https://no-color.org
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     match format {
         LogFormat::Text => builder
-            .with_ansi(std::io::stderr().is_terminal())
+            .with_ansi(std::io::stderr().is_terminal() && !no_color)
             .try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     }

@@ -7,6 +7,7 @@
 //! with the seed that a failure has printed.
 
 mod fuzz {
+    mod ingest;
     mod queries;
 }
 

@@ -1,179 +1,24 @@
 //! OTLP over real sockets: OpenTelemetry's own client over gRPC, plain HTTP.
 
-use flate2::{Compression, write::GzEncoder};
-use opentelemetry_proto::tonic::{
-    collector::{
-        metrics::v1::{
-            ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-            metrics_service_client::MetricsServiceClient,
-        },
-        trace::v1::{ExportTraceServiceRequest, trace_service_client::TraceServiceClient},
-    },
-    metrics::v1::{
-        Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric::Data,
-        number_data_point::Value,
-    },
+#[allow(dead_code, reason = "a part of it is for the other receivers")]
+mod receivers;
+
+use opentelemetry_proto::tonic::collector::{
+    metrics::v1::ExportMetricsServiceResponse,
+    trace::v1::{ExportTraceServiceRequest, trace_service_client::TraceServiceClient},
 };
 use prost::Message;
+use receivers::{JSON, MOST, PROTOBUF, Rig, bomb, gauges, gzip};
 use scaler::{
-    ingest::{
-        IngestCounters, Source,
-        otlp::{Otlp, OtlpGrpc, OtlpLimits, ResourceLabels, serve_http},
-    },
-    series::{Limits, Select, Selector, Store},
+    ingest::Source,
+    series::{Limits, Selector},
 };
-use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::oneshot,
-    task::JoinHandle,
+    net::TcpStream,
 };
-use tonic::{Code, codec::CompressionEncoding, transport::Channel};
-
-const MOST: usize = 1 << 20;
-
-struct Rig {
-    store: Arc<Store>,
-    counters: Arc<IngestCounters>,
-    grpc: SocketAddr,
-    http: SocketAddr,
-    stops: [oneshot::Sender<()>; 2],
-    servers: [JoinHandle<()>; 2],
-}
-
-impl Rig {
-    async fn start(limits: Limits) -> Self {
-        let store = Arc::new(Store::new(limits));
-        let counters = Arc::new(IngestCounters::default());
-        let otlp = Arc::new(Otlp::new(
-            store.clone(),
-            counters.clone(),
-            ResourceLabels::default(),
-            OtlpLimits {
-                message_bytes: MOST,
-                requests: 2,
-            },
-        ));
-        let listener = async || TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let (grpc, http) = (listener().await, listener().await);
-        let addresses = (
-            grpc.local_addr().expect("bound"),
-            http.local_addr().expect("bound"),
-        );
-        let (stop_grpc, grpc_stopped) = oneshot::channel();
-        let (stop_http, http_stopped) = oneshot::channel();
-        let service = OtlpGrpc::new(otlp.clone());
-        Self {
-            store,
-            counters,
-            grpc: addresses.0,
-            http: addresses.1,
-            stops: [stop_grpc, stop_http],
-            servers: [
-                tokio::spawn(async move {
-                    let stopped = async { drop(grpc_stopped.await) };
-                    service.serve(grpc, stopped).await.expect("it serves");
-                }),
-                tokio::spawn(async move {
-                    serve_http(http, otlp, async { drop(http_stopped.await) }).await;
-                }),
-            ],
-        }
-    }
-
-    async fn stop(self) {
-        for stop in self.stops {
-            stop.send(()).expect("it runs");
-        }
-        for server in self.servers {
-            server.await.expect("it ends in order");
-        }
-    }
-
-    async fn metrics(&self) -> MetricsServiceClient<Channel> {
-        MetricsServiceClient::connect(format!("http://{}", self.grpc))
-            .await
-            .expect("it listens")
-    }
-
-    fn stored(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        self.store
-            .select(&[], i64::MIN, i64::MAX, &mut |labels, points| {
-                let last = points.last().expect("a point");
-                found.push(format!("{labels} {}", last.value));
-            });
-        found.sort();
-        found
-    }
-
-    /// Sends a request over a connection of its own; status, headers, body.
-    async fn http(&self, head: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
-        let mut stream = TcpStream::connect(self.http).await.expect("it listens");
-        let head = format!(
-            "{head}\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).await.expect("sent");
-        // It may answer, and close, before all is sent.
-        let _sent = stream.write_all(body).await;
-        let mut answer = Vec::new();
-        let _closed = stream.read_to_end(&mut answer).await;
-        let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-        let end = end.unwrap_or_else(|| panic!("no answer: {answer:?}"));
-        let head = String::from_utf8(answer[..end].to_vec()).expect("text");
-        let status = head.get(9..12).and_then(|code| code.parse().ok());
-        let status = status.expect("a status");
-        (status, head.to_lowercase(), answer[end + 4..].to_vec())
-    }
-
-    async fn post(&self, headers: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
-        let head = format!("POST /v1/metrics HTTP/1.1\r\n{headers}");
-        self.http(&head, body).await
-    }
-}
-
-const PROTOBUF: &str = "Content-Type: application/x-protobuf";
-const JSON: &str = "Content-Type: application/json";
-
-fn gauges(values: &[(&str, f64)]) -> ExportMetricsServiceRequest {
-    let metric = |(name, value): &(&str, f64)| Metric {
-        name: (*name).to_owned(),
-        data: Some(Data::Gauge(Gauge {
-            data_points: vec![NumberDataPoint {
-                value: Some(Value::AsDouble(*value)),
-                ..NumberDataPoint::default()
-            }],
-        })),
-        ..Metric::default()
-    };
-    ExportMetricsServiceRequest {
-        resource_metrics: vec![ResourceMetrics {
-            scope_metrics: vec![ScopeMetrics {
-                metrics: values.iter().map(metric).collect(),
-                ..ScopeMetrics::default()
-            }],
-            ..ResourceMetrics::default()
-        }],
-    }
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).expect("into memory");
-    encoder.finish().expect("into memory")
-}
-
-/// 100 MB of zeros.
-fn bomb() -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let zeros = vec![0; 1 << 20];
-    for _ in 0..100 {
-        encoder.write_all(&zeros).expect("into memory");
-    }
-    encoder.finish().expect("into memory")
-}
+use tonic::{Code, codec::CompressionEncoding};
 
 #[tokio::test]
 async fn opentelemetrys_client_exports_over_grpc_in_each_encoding() {

@@ -168,7 +168,7 @@ fn asked(pairs: Vec<(String, String)>) -> Ask {
 }
 
 /// The pairs of a form or of a URL's query.
-fn pairs(text: &str) -> Vec<(String, String)> {
+pub(super) fn pairs(text: &str) -> Vec<(String, String)> {
     let decoded = |part: &str| {
         let spaced = part.replace('+', " ");
         percent_encoding::percent_decode_str(&spaced)

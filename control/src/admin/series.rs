@@ -1,34 +1,90 @@
 //! `GET /api/v1/series`: what is stored, page by page.
 
-use super::Admin;
+use super::{Admin, query::pairs};
 use axum::{
     Json,
-    extract::{Query, State},
+    extract::{RawQuery, State},
     http::StatusCode,
 };
 use scaler::series::{METRIC_NAME, MatchOp, Matcher, Point, SeriesView};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Most series of a page.
 const MOST: usize = 1_000;
 
+/// Most selectors of one question.
+const SELECTORS: usize = 16;
+
 /// What is asked for.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+#[derive(Debug)]
+struct Asked {
     /// The metric's name, in any spelling.
     name: Option<String>,
+    /// Selectors, one of which must match: `match[]`, as in Prometheus.
+    selectors: Vec<Vec<Matcher>>,
     /// How many series.
-    #[serde(default = "page")]
     limit: usize,
     /// `next` of the page before.
-    #[serde(default)]
     from: u32,
 }
 
-fn page() -> usize {
-    100
+impl Asked {
+    /// From a URL's query.
+    ///
+    /// # Errors
+    /// The parameter, and what is wrong with it.
+    fn read(text: &str) -> Result<Self, String> {
+        let mut asked = Self {
+            name: None,
+            selectors: Vec::new(),
+            limit: 100,
+            from: 0,
+        };
+        for (name, value) in pairs(text) {
+            match &*name {
+                "name" => asked.name = Some(value),
+                "match[]" if asked.selectors.len() == SELECTORS => {
+                    return Err(format!("match[]: at most {SELECTORS} of them"));
+                }
+                "match[]" => {
+                    let selector = scaler::query::Query::selector(&value);
+                    let selector = selector.map_err(|error| format!("match[]: {error}"))?;
+                    asked.selectors.push(selector);
+                }
+                "limit" => {
+                    let limit = value.parse().ok();
+                    let limit = limit.filter(|limit| (1..=MOST).contains(limit));
+                    asked.limit = limit.ok_or_else(|| format!("limit: from 1 to {MOST}"))?;
+                }
+                "from" => {
+                    let from = value.parse().ok();
+                    asked.from = from.ok_or("from: the next of the page before")?;
+                }
+                _ => {
+                    let known = "name, match[], limit, from";
+                    return Err(format!("{name:?} is not known: {known} are"));
+                }
+            }
+        }
+        Ok(asked)
+    }
+
+    /// What a series must match one of.
+    fn wanted(self) -> Result<Vec<Vec<Matcher>>, String> {
+        let mut wanted = self.selectors;
+        if let Some(name) = self.name {
+            let by_name = Matcher::new(METRIC_NAME, MatchOp::Equal, &name)
+                .map_err(|error| format!("name: {error}"))?;
+            if wanted.is_empty() {
+                wanted.push(Vec::new());
+            }
+            for selector in &mut wanted {
+                selector.push(by_name.clone());
+            }
+        }
+        Ok(wanted)
+    }
 }
 
 /// A page of series.
@@ -60,19 +116,13 @@ struct Last {
 
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
-    Query(asked): Query<Asked>,
+    RawQuery(text): RawQuery,
 ) -> Result<Json<PageView>, (StatusCode, String)> {
-    if !(1..=MOST).contains(&asked.limit) {
-        let message = format!("limit: from 1 to {MOST}\n");
-        return Err((StatusCode::BAD_REQUEST, message));
-    }
-    let by_name = asked
-        .name
-        .map(|name| Matcher::new(METRIC_NAME, MatchOp::Equal, &name))
-        .transpose()
-        .map_err(|error| (StatusCode::BAD_REQUEST, format!("name: {error}\n")))?;
-    let store = &admin.ingest.store;
-    let page = store.list(by_name.as_slice(), asked.from, asked.limit);
+    let bad = |message: String| (StatusCode::BAD_REQUEST, format!("{message}\n"));
+    let asked = Asked::read(&text.unwrap_or_default()).map_err(bad)?;
+    let (from, limit) = (asked.from, asked.limit);
+    let wanted = asked.wanted().map_err(bad)?;
+    let page = admin.ingest.store.list(&wanted, from, limit);
     Ok(Json(PageView {
         series: page.series.iter().map(view).collect(),
         next: page.next,

@@ -4,6 +4,7 @@
 use super::Settings;
 use crate::{
     cli::{self, grpc::GrpcSettings},
+    ingest::IngestSettings,
     local::connectors::Connectors,
     manifest::Manifests,
 };
@@ -39,6 +40,27 @@ pub(super) fn load_grpc_tls(
     let loaded = tls.listener("grpc", settings.tls.as_ref()?, Offers::Http2Only);
     loaded
         .map_err(|found| problems.extend(found.iter().map(cli::grpc::describe)))
+        .ok()
+}
+
+/// Loads the TLS of a port where metrics come in, if they do so in TLS. All of
+/// them have the same settings: what is wrong is said once.
+pub(super) fn load_ingest_tls(
+    name: &'static str,
+    offers: Offers,
+    settings: &IngestSettings,
+    tls: &Tls,
+    problems: &mut Vec<String>,
+) -> Option<Arc<Listener>> {
+    let loaded = tls.listener(name, settings.tls.as_ref()?, offers);
+    loaded
+        .map_err(|found| {
+            for problem in found.iter().map(cli::ingest::describe) {
+                if !problems.contains(&problem) {
+                    problems.push(problem);
+                }
+            }
+        })
         .ok()
 }
 

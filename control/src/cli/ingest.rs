@@ -1,13 +1,17 @@
 //! Flags about metrics that come in.
 
-use super::positive;
+use super::{
+    positive,
+    tls::{ClientAuthArg, VersionArg, pairs},
+};
 use crate::ingest::IngestSettings;
 use clap::Args;
+use proxy::tls::{ClientAuth, ServerTls, Setting, TlsProblem};
 use scaler::{
     ingest::otlp::{OtlpLimits, ResourceLabels},
     series::Limits,
 };
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Where metrics come in, and how much of them is kept.
 #[derive(Debug, Args)]
@@ -19,7 +23,59 @@ pub struct IngestArgs {
     /// [default: nowhere]
     #[arg(long, env = "REVEILLE_OTLP_HTTP_ADDR", value_name = "ADDR")]
     pub otlp_http_addr: Option<SocketAddr>,
-    /// Most bytes of one OTLP request, after decompression; more: 413, or RESOURCE_EXHAUSTED
+    /// Where the OpenCensus agent's protocol comes in, such as 0.0.0.0:55678 [default: nowhere]
+    #[arg(long, env = "REVEILLE_OPENCENSUS_ADDR", value_name = "ADDR")]
+    pub opencensus_addr: Option<SocketAddr>,
+
+    /// Certificate chain (PEM) of the ports where metrics come in, which then speak TLS only; may
+    /// be given several times
+    #[arg(
+        long,
+        env = "REVEILLE_INGEST_TLS_CERT",
+        value_name = "FILE",
+        value_delimiter = ','
+    )]
+    pub ingest_tls_cert: Vec<PathBuf>,
+    /// Private keys (PEM), in the order of the chains; without one, the key
+    /// is in the file of the chain
+    #[arg(
+        long,
+        env = "REVEILLE_INGEST_TLS_KEY",
+        value_name = "FILE",
+        value_delimiter = ','
+    )]
+    pub ingest_tls_key: Vec<PathBuf>,
+    /// Directory of pairs, NAME.crt and NAME.key, and of such directories (a
+    /// mounted secret is one); may be given several times
+    #[arg(
+        long,
+        env = "REVEILLE_INGEST_TLS_CERT_DIR",
+        value_name = "DIR",
+        value_delimiter = ','
+    )]
+    pub ingest_tls_cert_dir: Vec<PathBuf>,
+    /// Oldest version of TLS that senders of metrics may speak
+    #[arg(
+        long,
+        env = "REVEILLE_INGEST_TLS_MIN_VERSION",
+        value_enum,
+        default_value = "1.2"
+    )]
+    pub ingest_tls_min_version: VersionArg,
+    /// Authorities that sign the certificates of senders of metrics (PEM)
+    #[arg(long, env = "REVEILLE_INGEST_TLS_CLIENT_CA", value_name = "FILE")]
+    pub ingest_tls_client_ca: Option<PathBuf>,
+    /// Whether senders of metrics must show a certificate
+    #[arg(
+        long,
+        env = "REVEILLE_INGEST_TLS_CLIENT_AUTH",
+        value_enum,
+        default_value = "none"
+    )]
+    pub ingest_tls_client_auth: ClientAuthArg,
+
+    /// Most bytes of one request (OTLP) or message (OpenCensus), after decompression; more: 413, or
+    /// RESOURCE_EXHAUSTED
     #[arg(long, env = "REVEILLE_OTLP_MAX_MESSAGE_BYTES", default_value = "4194304",
         value_parser = clap::value_parser!(u32).range(1024..=268_435_455))]
     pub otlp_max_message_bytes: u32,
@@ -70,6 +126,8 @@ impl IngestArgs {
         IngestSettings {
             otlp_grpc_addr: self.otlp_grpc_addr,
             otlp_http_addr: self.otlp_http_addr,
+            opencensus_addr: self.opencensus_addr,
+            tls: self.tls(),
             otlp: OtlpLimits {
                 message_bytes: size(self.otlp_max_message_bytes.into()),
                 requests: self.otlp_max_requests.into(),
@@ -86,6 +144,35 @@ impl IngestArgs {
             },
         }
     }
+
+    fn tls(&self) -> Option<ServerTls> {
+        let dirs = &self.ingest_tls_cert_dir;
+        let settings = ServerTls {
+            certificates: pairs(&self.ingest_tls_cert, &self.ingest_tls_key, dirs),
+            client_ca: self.ingest_tls_client_ca.clone(),
+            client_auth: self.ingest_tls_client_auth.into(),
+            min_version: self.ingest_tls_min_version.into(),
+            ..ServerTls::default()
+        };
+        // A setting without a certificate is a mistake, which is reported.
+        let is_meant = !settings.certificates.is_empty()
+            || settings.client_ca.is_some()
+            || settings.client_auth != ClientAuth::None;
+        is_meant.then_some(settings)
+    }
+}
+
+/// A problem with the TLS of these ports in the words of the command line.
+#[must_use]
+pub fn describe(problem: &TlsProblem) -> String {
+    let flag = match problem.setting {
+        Setting::CertificateDir => "--ingest-tls-cert-dir",
+        Setting::ClientCa => "--ingest-tls-client-ca",
+        Setting::ClientAuth => "--ingest-tls-client-auth",
+        // The others have no flag here.
+        _ => "--ingest-tls-cert, --ingest-tls-key",
+    };
+    format!("{flag}: {}", problem.message)
 }
 
 #[cfg(test)]
@@ -123,6 +210,8 @@ mod tests {
     fn what_makes_no_sense_is_an_error_that_names_the_flag() {
         for (flag, value) in [
             ("--otlp-grpc-addr", "4317"),
+            ("--opencensus-addr", "55678"),
+            ("--ingest-tls-client-auth", "maybe"),
             ("--otlp-max-message-bytes", "1"),
             ("--otlp-max-requests", "0"),
             ("--max-series", "0"),

@@ -1,5 +1,5 @@
-//! The HTTP add-on's environment variables, and OpenTelemetry's, so that a
-//! deployment of the add-on keeps what was set.
+//! The environment variables of the HTTP add-on, of the OTel scaler and of
+//! OpenTelemetry, so that a deployment of either keeps what was set.
 //!
 //! One table says what each becomes: the default of a flag, or nothing, and
 //! why. So a flag wins over its own variable (`REVEILLE_…`), that over these,
@@ -15,8 +15,8 @@ use table::{Effect, Row, TABLE};
 
 /// What `reveille local --help` ends with.
 pub(super) const HELP: &str = "\
-The HTTP add-on's variables (KEDA_HTTP_PROXY_PORT, KEDA_HTTP_REQUEST_TIMEOUT, …) and \
-OpenTelemetry's (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, …) are understood as well. \
+The HTTP add-on's variables (KEDA_HTTP_PROXY_PORT, KEDA_HTTP_REQUEST_TIMEOUT, …), the OTel \
+scaler's (OTLP_RECEIVER_PORT, METRIC_STORE_RETENTION_SECONDS, …) and OpenTelemetry's (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, …) are understood as well. \
 A flag wins over its own variable, that over these, and these over the default. \
 control/README.md lists them.";
 
@@ -82,6 +82,7 @@ fn defaults(environment: &HashMap<String, String>) -> (Defaults, Notes, Vec<Stri
     let mut defaults = Defaults::new();
     let (mut notes, mut problems) = (Notes::default(), Vec::new());
     let mut off: Vec<&'static str> = Vec::new();
+    let mut turned_on: Vec<(&str, &[&'static str])> = Vec::new();
     // Set to nothing is as good as not set, for the add-on as well.
     let value = |name: &str| {
         environment
@@ -109,6 +110,17 @@ fn defaults(environment: &HashMap<String, String>) -> (Defaults, Notes, Vec<Stri
                 Ok(None) => {}
                 Err(what) => problem(what),
             },
+            Effect::Flags(flags) => {
+                for (flag, read) in *flags {
+                    match read(text) {
+                        Ok(Some(value)) => {
+                            defaults.insert(flag, (name, value));
+                        }
+                        Ok(None) => {}
+                        Err(what) => problem(what),
+                    }
+                }
+            }
             Effect::Renamed(now, flag, read) => {
                 match read(text) {
                     Ok(Some(value)) => {
@@ -125,6 +137,9 @@ fn defaults(environment: &HashMap<String, String>) -> (Defaults, Notes, Vec<Stri
                 read, on, governs, ..
             } => match read(text) {
                 Ok(Some(true)) => {
+                    if on.is_empty() {
+                        turned_on.push((*name, *governs));
+                    }
                     for (flag, value) in *on {
                         defaults.insert(flag, (name, (*value).to_owned()));
                     }
@@ -138,10 +153,24 @@ fn defaults(environment: &HashMap<String, String>) -> (Defaults, Notes, Vec<Stri
                 Ok(false) => {}
                 Err(what) => problem(what),
             },
+            Effect::Unserved(check, instead) => match check(text) {
+                Ok(true) => notes
+                    .warnings
+                    .push(format!("{name} is not supported: {instead}")),
+                Ok(false) => {}
+                Err(what) => problem(what),
+            },
         }
     }
     for flag in off {
         defaults.remove(flag);
+    }
+    for (name, governs) in turned_on {
+        // To go on without would be to go on without TLS.
+        if !governs.iter().any(|flag| defaults.contains_key(flag)) {
+            let flags = governs.join(", --");
+            problems.push(format!("{name}: no variable sets one of --{flags}"));
+        }
     }
     let is_unknown = |name: &&String| {
         name.starts_with(PREFIX) && TABLE.iter().all(|row| row.name != name.as_str())

@@ -85,6 +85,53 @@ fn what_is_sent_is_listed_page_by_page_and_counted() {
 }
 
 #[test]
+fn selectors_choose_what_is_listed() {
+    let reveille = Reveille::bare()
+        .arg("--otlp-http-addr", "127.0.0.1:0")
+        .start();
+    let http = reveille.otlp().1.expect("it was asked for");
+    for (name, pod) in [("a", "1"), ("a", "2"), ("b", "1"), ("dapr_c", "3")] {
+        assert_eq!(post(http, &gauge(name, pod, 1)).status, 200);
+    }
+    let count = |parameters: &str| {
+        let answer = reveille.ask(&format!("/api/v1/series?{parameters}"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body.matches("__name__").count()
+    };
+    assert_eq!(count("match[]=a"), 2);
+    assert_eq!(count("match[]=a&match%5B%5D=b"), 3);
+    assert_eq!(count("match[]=%7Bpod%3D~%221%7C3%22%7D"), 3);
+    assert_eq!(count("match[]=%7Bpod%3D%221%22%7D&name=b"), 1);
+    assert_eq!(count("match[]=dapr_c&match[]=a&limit=2"), 2);
+    for (parameters, said) in [
+        ("match[]=rate(a[1m])", "match[]: column 1: a selector alone"),
+        ("match[]=%7B", "match[]: column 2"),
+        ("match=a", "\"match\" is not known"),
+        ("from=x", "from: "),
+    ] {
+        let wrong = reveille.ask(&format!("/api/v1/series?{parameters}"));
+        assert_eq!(wrong.status, 400, "{wrong:?}");
+        assert!(wrong.body.contains(said), "{wrong:?}");
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_with_tls_is_said_once() {
+    let ended = Reveille::bare()
+        .arg("--otlp-http-addr", "127.0.0.1:0")
+        .arg("--ingest-tls-cert", "missing.crt")
+        .arg("--ingest-tls-client-auth", "required")
+        .run();
+    assert!(!ended.status.success());
+    for said in [
+        "--ingest-tls-cert, --ingest-tls-key: ",
+        "--ingest-tls-client-auth: ",
+    ] {
+        assert_eq!(ended.log.matches(said).count(), 1, "{}", ended.log);
+    }
+}
+
+#[test]
 fn an_address_that_is_taken_is_named_with_its_flag() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let addr = taken.local_addr().expect("bound").to_string();

@@ -50,6 +50,8 @@ pub struct ServerTls {
 pub enum Offers {
     /// HTTP/2 and HTTP/1.1.
     Http,
+    /// HTTP/1.1 alone. The rest is as with [`Offers::Http2Only`].
+    Http1Only,
     /// HTTP/2 alone, as gRPC needs it. Who offers only something else is
     /// refused; who offers nothing at all is let in.
     Http2Only,
@@ -59,6 +61,7 @@ impl Offers {
     pub(super) fn protocols(self) -> Vec<Vec<u8>> {
         let all: &[&[u8]] = match self {
             Self::Http => &[b"h2", b"http/1.1"],
+            Self::Http1Only => &[b"http/1.1"],
             Self::Http2Only => &[b"h2"],
         };
         all.iter().map(|protocol| protocol.to_vec()).collect()

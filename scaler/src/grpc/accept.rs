@@ -36,6 +36,7 @@ pub struct ServeError(#[from] io::Error);
 /// A gRPC server on its listener.
 pub struct Server {
     listener: TcpListener,
+    name: &'static str,
     services: Services,
     config: GrpcConfig,
     metrics: Arc<GrpcMetrics>,
@@ -57,12 +58,20 @@ impl Server {
     pub fn new(listener: TcpListener, services: Services) -> Self {
         Self {
             listener,
+            name: "grpc",
             services,
             config: GrpcConfig::default(),
             metrics: Arc::default(),
             tls: None,
             in_process: None,
         }
+    }
+
+    /// Under another name in logs; without, it is `grpc`.
+    #[must_use]
+    pub fn named(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
     }
 
     /// With other limits.
@@ -106,6 +115,7 @@ impl Server {
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
         let Self {
             listener,
+            name,
             services,
             config,
             metrics,
@@ -120,6 +130,7 @@ impl Server {
             stopping,
         });
         let mut connections = Connections {
+            name,
             shared,
             tls,
             tasks: JoinSet::new(),
@@ -155,6 +166,7 @@ async fn local(listener: &mut Option<InProcessListener>) -> DuplexStream {
 }
 
 struct Connections {
+    name: &'static str,
     shared: Arc<Shared>,
     tls: Option<Arc<Listener>>,
     tasks: JoinSet<()>,
@@ -168,9 +180,9 @@ impl Connections {
             shared.metrics.ended(Ended::TooMany);
             if self.may_warn() {
                 tracing::warn!(
+                    listener = self.name,
                     limit = shared.config.max_connections,
-                    "too many connections on the gRPC port; new ones are closed \
-                     (raise --grpc-max-connections?)"
+                    "too many connections; new ones are closed (--grpc-max-connections is the limit of grpc)"
                 );
             }
             return;
@@ -205,6 +217,7 @@ impl Connections {
             _ => {
                 if self.may_warn() {
                     tracing::warn!(
+                        listener = self.name,
                         %error,
                         "cannot accept gRPC connections now; trying on (raise the limit of open \
                          files?)"

@@ -11,6 +11,10 @@ pub struct GrpcConfig {
     /// Requests, open streams among them, at once on all connections; more get
     /// `RESOURCE_EXHAUSTED`.
     pub max_requests: usize,
+    /// Streams at once on one connection; its client keeps further ones back.
+    /// KEDA opens two per ScaledObject on one connection, and waits for the
+    /// rest without a deadline.
+    pub max_streams: u32,
     /// After about this long (a tenth more or less, so that not all go at
     /// once) a connection is ended in order, and its client looks up anew who
     /// there is: replicas that were added get their share. `None`: never.
@@ -31,6 +35,8 @@ impl Default for GrpcConfig {
         Self {
             max_connections: 1024,
             max_requests: 131_072,
+            // Enough for 10,000 routes with several triggers each.
+            max_streams: 65_536,
             connection_age: Some(Duration::from_secs(30 * 60)),
             idle_timeout: Duration::from_secs(5 * 60),
             preface_within: Duration::from_secs(10),

@@ -29,11 +29,6 @@ use tokio::{
 };
 use tonic::service::Routes;
 
-/// KEDA opens two streams per ScaledObject on one connection, and streams above
-/// the limit queue inside its client without a deadline: enough for 10,000
-/// routes with several triggers each.
-const MAX_STREAMS: u32 = 65_536;
-
 /// What a client may send ahead, on one stream and on all of them: requests are
 /// small, and whoever sends what is not read must not fill our memory.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -122,7 +117,7 @@ where
     let mut connection = pin!(
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
+            .max_concurrent_streams(shared.config.max_streams)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEADER_LIST)

@@ -17,13 +17,20 @@ pub enum Source {
     OtlpGrpc,
     /// OTLP over HTTP.
     OtlpHttp,
+    /// The OpenCensus agent's protocol.
+    OpenCensus,
     /// Other replicas, which tell what arrived there.
     Peer,
 }
 
 impl Source {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 3] = [Self::OtlpGrpc, Self::OtlpHttp, Self::Peer];
+    pub const ALL: [Self; 4] = [
+        Self::OtlpGrpc,
+        Self::OtlpHttp,
+        Self::OpenCensus,
+        Self::Peer,
+    ];
 
     /// For `/metrics`.
     #[must_use]
@@ -31,6 +38,7 @@ impl Source {
         match self {
             Self::OtlpGrpc => "otlp_grpc",
             Self::OtlpHttp => "otlp_http",
+            Self::OpenCensus => "opencensus",
             Self::Peer => "peer",
         }
     }
@@ -44,6 +52,7 @@ pub struct IngestCounters([OfSource; Source::ALL.len()]);
 struct OfSource {
     requests: AtomicU64,
     refused: AtomicU64,
+    discarded: AtomicU64,
     accepted: AtomicU64,
     dropped: [AtomicU64; REASONS],
     last_arrival_ms: AtomicI64,
@@ -63,6 +72,8 @@ pub struct SourceReading {
     pub requests: u64,
     /// Requests that were turned away: not readable, too large, too many.
     pub refused: u64,
+    /// Messages that are no metrics: taken, and thrown away.
+    pub discarded: u64,
     /// Data points that were stored.
     pub accepted: u64,
     /// Data points that were not, by reason, those that occurred.
@@ -99,6 +110,13 @@ impl IngestCounters {
             .fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A message of `source` was thrown away, because it is no metrics.
+    pub fn discarded(&self, source: Source) {
+        self.0[source as usize]
+            .discarded
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
     /// When a data point last was stored, whatever its source: milliseconds
     /// since the Unix epoch.
     #[must_use]
@@ -122,6 +140,7 @@ impl IngestCounters {
         let reading = |of: &OfSource| SourceReading {
             requests: of.requests.load(Ordering::Relaxed),
             refused: of.refused.load(Ordering::Relaxed),
+            discarded: of.discarded.load(Ordering::Relaxed),
             accepted: of.accepted.load(Ordering::Relaxed),
             dropped: DropReason::ALL
                 .into_iter()
@@ -159,6 +178,7 @@ mod tests {
         outcome.accept();
         counters.took(Source::OtlpHttp, &outcome, 7);
         counters.refused(Source::OtlpHttp);
+        counters.discarded(Source::OtlpHttp);
         assert_eq!(counters.last_arrival_ms(), Some(7));
         let reading = counters.read();
         assert_eq!(reading.sources[0].1, SourceReading::default());
@@ -167,6 +187,7 @@ mod tests {
             SourceReading {
                 requests: 2,
                 refused: 1,
+                discarded: 1,
                 accepted: 1,
                 dropped: vec![(DropReason::TooOld, 6)],
                 last_arrival_ms: Some(7),

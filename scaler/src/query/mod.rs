@@ -27,7 +27,7 @@ pub use error::{EvalError, QueryError};
 pub use expr::Selector;
 pub use simple::{Operation, UnknownOperation};
 
-use crate::series::Select;
+use crate::series::{Matcher, Select};
 use expr::Expr;
 use std::time::Duration;
 
@@ -104,6 +104,22 @@ impl Query {
                      this is a full PromQL expression: use rate(…[1m]) and its like in it"
                 ),
             )),
+        }
+    }
+
+    /// Reads a selector alone, as the `match[]` of Prometheus' interfaces: what
+    /// the labels must be.
+    ///
+    /// # Errors
+    ///
+    /// When it is none, or has more to it.
+    pub fn selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
+        match compile::compile(text)? {
+            Expr::Select(selector) if selector.offset_ms == 0 => Ok(selector.matchers),
+            _ => {
+                let message = "a selector alone is expected, such as name{label=\"value\"}";
+                Err(QueryError::at(text, 0, message))
+            }
         }
     }
 

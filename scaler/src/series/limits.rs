@@ -84,11 +84,14 @@ pub enum DropReason {
     Malformed,
     /// A kind of metric that is not known, or a sum without temporality.
     Unsupported,
+    /// Another number of label values than of label keys, and no single way to
+    /// put them together.
+    Misaligned,
 }
 
 impl DropReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::SeriesLimit,
         Self::BytesLimit,
         Self::TooOld,
@@ -105,6 +108,7 @@ impl DropReason {
         Self::Negative,
         Self::Malformed,
         Self::Unsupported,
+        Self::Misaligned,
     ];
 
     /// For `/metrics`: one word.
@@ -127,6 +131,7 @@ impl DropReason {
             Self::Negative => "negative",
             Self::Malformed => "malformed",
             Self::Unsupported => "unsupported",
+            Self::Misaligned => "misaligned",
         }
     }
 
@@ -150,6 +155,7 @@ impl DropReason {
             Self::Negative => "a monotonic sum is negative or falls",
             Self::Malformed => "a histogram whose counts and bounds do not fit together",
             Self::Unsupported => "a metric without a type, or without a temporality",
+            Self::Misaligned => "label values and label keys do not fit together",
         }
     }
 }

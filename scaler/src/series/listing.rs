@@ -25,17 +25,20 @@ pub struct Page {
 }
 
 impl Store {
-    /// Up to `limit` series that all `matchers` match, beginning at `from`: 0,
-    /// or what the page before says. Series that come or go meanwhile may be
+    /// Up to `limit` series that one of `selectors` matches with all of its
+    /// matchers (without any: all series), beginning at `from`: 0, or what the
+    /// page before says. Series that come or go meanwhile may be
     /// missed; no other is, and none is listed twice.
     #[must_use]
-    pub fn list(&self, matchers: &[Matcher], from: u32, limit: usize) -> Page {
-        let wanted = Wanted::new(matchers);
+    pub fn list(&self, selectors: &[Vec<Matcher>], from: u32, limit: usize) -> Page {
+        let all = selectors.iter().map(|matchers| Wanted::new(matchers));
+        let wanted: Vec<Wanted> = all.collect();
         let inner = self.inner.read();
         let mut series = Vec::new();
         let mut next = None;
         for (number, held) in inner.slots.from(from) {
-            if !wanted.matches(&held.labels) {
+            let is_wanted = |wanted: &Wanted| wanted.matches(&held.labels);
+            if !wanted.is_empty() && !wanted.iter().any(is_wanted) {
                 continue;
             }
             if series.len() >= limit.max(1) {

@@ -12,13 +12,14 @@ type Count = fn(&SourceReading) -> u64;
 /// Receivers and series.
 pub(super) fn ingest(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
     received(admin, page)?;
+    connected(admin, page)?;
     series(admin, page)
 }
 
 fn received(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
     let reading = admin.ingest.counters.read();
     let name = |source: Source| ("source", source.as_str().to_owned());
-    let counts: [(&str, &str, Count); 3] = [
+    let counts: [(&str, &str, Count); 4] = [
         (
             "reveille_ingest_requests",
             "Requests with metrics that were read",
@@ -28,6 +29,11 @@ fn received(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
             "reveille_ingest_refused_requests",
             "Requests with metrics that were turned away: damaged, too large, too many",
             |of| of.refused,
+        ),
+        (
+            "reveille_ingest_discarded_messages",
+            "Messages that are no metrics, such as OpenCensus' traces: taken, and thrown away",
+            |of| of.discarded,
         ),
         (
             "reveille_ingest_points",
@@ -63,6 +69,41 @@ fn received(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
                     return Ok(());
                 };
                 family.gauge(&[name(*source)], (at_ms / 1000).unsigned_abs())
+            })
+        },
+    )
+}
+
+fn connected(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
+    let ports = &admin.ingest.ports;
+    let ports = [
+        ("otlp-grpc", ports.otlp_grpc.snapshot()),
+        ("opencensus", ports.opencensus.snapshot()),
+    ];
+    page.family(
+        "reveille_ingest_connections",
+        "Connections on the gRPC ports where metrics come in",
+        MetricType::Gauge,
+        |family| {
+            ports.iter().try_for_each(|(port, now)| {
+                let open = u64::try_from(now.connections).unwrap_or(u64::MAX);
+                family.gauge(&[("listener", (*port).to_owned())], open)
+            })
+        },
+    )?;
+    page.family(
+        "reveille_ingest_connections_ended",
+        "Connections on these ports that ended, or never began, by reason",
+        MetricType::Counter,
+        |family| {
+            ports.iter().try_for_each(|(port, now)| {
+                now.ended.iter().try_for_each(|(reason, count)| {
+                    let labels = [
+                        ("listener", (*port).to_owned()),
+                        ("reason", (*reason).to_owned()),
+                    ];
+                    family.counter(&labels, *count)
+                })
             })
         },
     )

@@ -70,6 +70,15 @@ pub(super) fn port(text: &str) -> Value {
     }
 }
 
+/// The same of a name that Kubernetes gives to the addresses of services, too:
+/// those of a service `rest-api` are in `REST_API_PORT`.
+pub(super) fn port_or_link(text: &str) -> Value {
+    match text.contains("://") {
+        true => Ok(None),
+        false => port(text),
+    }
+}
+
 fn time(text: &str) -> Result<Duration, String> {
     duration::parse(text).map_err(|error| error.to_string())
 }
@@ -89,6 +98,19 @@ pub(super) fn positive(text: &str) -> Value {
 pub(super) fn limit(text: &str) -> Value {
     let is_none = time(text)?.is_zero();
     Ok(Some(if is_none { NO_LIMIT } else { text }.to_owned()))
+}
+
+/// Seconds, as the OTel scaler has them.
+pub(super) fn seconds(text: &str) -> Value {
+    match number(text)? {
+        0 => Err("must be more than zero".to_owned()),
+        number => Ok(Some(format!("{number}s"))),
+    }
+}
+
+/// To have an authority is to insist on its certificates.
+pub(super) fn required(_text: &str) -> Value {
+    Ok(Some("required".to_owned()))
 }
 
 /// Milliseconds, as OpenTelemetry has them.
@@ -182,6 +204,18 @@ pub(super) fn a_number(text: &str) -> Result<bool, String> {
 
 pub(super) fn a_port(text: &str) -> Result<bool, String> {
     port(text).map(|_| true)
+}
+
+pub(super) fn a_port_or_link(text: &str) -> Result<bool, String> {
+    port_or_link(text).map(|port| port.is_some())
+}
+
+/// Only another number than the default wants something that is not there.
+pub(super) fn if_not_zero(text: &str) -> Result<bool, String> {
+    let number: f64 = text
+        .parse()
+        .map_err(|_| format!("{text:?} is not a number"))?;
+    Ok(number != 0.0)
 }
 
 pub(super) fn a_duration(text: &str) -> Result<bool, String> {

@@ -14,6 +14,8 @@ pub(super) struct Row {
 pub(super) enum Effect {
     /// The default of this flag.
     Flag(&'static str, fn(&str) -> Value),
+    /// The defaults of several flags.
+    Flags(&'static [(&'static str, fn(&str) -> Value)]),
     /// The same, by an old name; the new one.
     Renamed(&'static str, &'static str, fn(&str) -> Value),
     /// On: these defaults, which other rows may replace. Off: none of the
@@ -27,9 +29,11 @@ pub(super) enum Effect {
     },
     /// Nothing, and why.
     Unused(Check, &'static str),
+    /// Nothing, though it is wanted: what to do in its place.
+    Unserved(Check, &'static str),
 }
 
-use Effect::{Flag, Renamed, Switch, Unused};
+use Effect::{Flag, Flags, Renamed, Switch, Unserved, Unused};
 
 const fn row(name: &'static str, effect: Effect) -> Row {
     Row { name, effect }
@@ -46,6 +50,14 @@ const TLS_FLAGS: &[&str] = &[
 ];
 const TRACE_FLAGS: &[&str] = &["otlp-traces-endpoint"];
 
+const GRPC_TLS_FLAGS: &[&str] = &["grpc-tls-cert", "grpc-tls-key"];
+
+const NO_LAZINESS: &str =
+    "what no trigger needs goes first when room is short, and nothing is aggregated ahead";
+const PUSHED: &str = "KEDA is told when the data comes, not by a tick";
+const RELOADED: &str = "certificates are looked at every --tls-reload-interval";
+const NO_BANNER: &str = "there is no banner";
+const NO_DATA: &str = "say onNoData in the metadata of the triggers that want it";
 const NO_NAMESPACES: &str = "local mode serves what its manifests say, of every namespace";
 const NO_RESYNC: &str = "changes are seen as they happen, nothing is synced again";
 const NO_CURVES: &str = "key exchange groups are the TLS library's safe ones";
@@ -58,6 +70,69 @@ const GRPC_ONLY: &str =
     "traces go over OTLP/gRPC only: the endpoint must be the collector's gRPC port (4317)";
 
 pub(super) const TABLE: &[Row] = &[
+    // The OTel scaler (otel-add-on).
+    row(
+        "OTLP_RECEIVER_PORT",
+        Flag("otlp-grpc-addr", read::port_or_link),
+    ),
+    row(
+        "KEDA_EXTERNAL_SCALER_PORT",
+        Flag("grpc-addr", read::port_or_link),
+    ),
+    row("REST_API_PORT", Flag("admin-addr", read::port_or_link)),
+    row(
+        "INTERNAL_METRICS_PORT",
+        Unused(read::a_port_or_link, METRICS),
+    ),
+    row(
+        "METRIC_STORE_RETENTION_SECONDS",
+        Flag("series-retention", read::seconds),
+    ),
+    row(
+        "METRIC_STORE_LAZY_SERIES",
+        Unused(read::if_true, NO_LAZINESS),
+    ),
+    row(
+        "METRIC_STORE_LAZY_AGGREGATES",
+        Unused(read::if_true, NO_LAZINESS),
+    ),
+    row(
+        "METRIC_STORE_ERROR_IF_NOT_FOUND",
+        Unserved(read::if_true, NO_DATA),
+    ),
+    row(
+        "METRIC_STORE_VALUE_IF_NOT_FOUND",
+        Unserved(read::if_not_zero, NO_DATA),
+    ),
+    row(
+        "IS_ACTIVE_POLLING_INTERVAL_MS",
+        Unused(read::a_number, PUSHED),
+    ),
+    row(
+        "OTLP_TLS_CA_FILE",
+        Flags(&[
+            ("ingest-tls-client-ca", read::text),
+            ("ingest-tls-client-auth", read::required),
+        ]),
+    ),
+    row("OTLP_TLS_CERT_FILE", Flag("ingest-tls-cert", read::text)),
+    row("OTLP_TLS_KEY_FILE", Flag("ingest-tls-key", read::text)),
+    row(
+        "OTLP_CERTIFICATE_RELOAD_INTERVAL",
+        Unused(read::a_duration, RELOADED),
+    ),
+    row(
+        "KEDA_TLS_ENABLED",
+        Switch {
+            read: read::switch,
+            unset: Some("false"),
+            on: &[],
+            governs: GRPC_TLS_FLAGS,
+        },
+    ),
+    row("KEDA_TLS_CERT_FILE", Flag("grpc-tls-cert", read::text)),
+    row("KEDA_TLS_KEY_FILE", Flag("grpc-tls-key", read::text)),
+    row("NO_BANNER", Unused(read::any, NO_BANNER)),
     // The interceptor: addresses.
     row("KEDA_HTTP_PROXY_PORT", Flag("proxy-addr", read::port)),
     row("KEDA_HTTP_ADMIN_PORT", Flag("admin-addr", read::port)),

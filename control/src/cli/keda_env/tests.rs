@@ -23,6 +23,67 @@ const NONE: Result<&[(&str, &str)], &str> = Ok(&[]);
 fn cases() -> Vec<Case> {
     vec![
         (
+            "OTLP_RECEIVER_PORT",
+            "4317",
+            Ok(&[("otlp-grpc-addr", "0.0.0.0:4317")]),
+        ),
+        (
+            "KEDA_EXTERNAL_SCALER_PORT",
+            "4318",
+            Ok(&[("grpc-addr", "0.0.0.0:4318")]),
+        ),
+        (
+            "REST_API_PORT",
+            "9090",
+            Ok(&[("admin-addr", "0.0.0.0:9090")]),
+        ),
+        ("REST_API_PORT", "tcp://10.0.0.1:80", NONE),
+        ("INTERNAL_METRICS_PORT", "8080", Err("/metrics")),
+        ("INTERNAL_METRICS_PORT", "tcp://10.0.0.1:80", NONE),
+        (
+            "METRIC_STORE_RETENTION_SECONDS",
+            "90",
+            Ok(&[("series-retention", "90s")]),
+        ),
+        ("METRIC_STORE_LAZY_SERIES", "true", Err("goes first")),
+        ("METRIC_STORE_LAZY_AGGREGATES", "true", Err("goes first")),
+        ("METRIC_STORE_ERROR_IF_NOT_FOUND", "true", Err("onNoData")),
+        ("METRIC_STORE_ERROR_IF_NOT_FOUND", "false", NONE),
+        ("METRIC_STORE_VALUE_IF_NOT_FOUND", "1.5", Err("onNoData")),
+        ("METRIC_STORE_VALUE_IF_NOT_FOUND", "0", NONE),
+        (
+            "IS_ACTIVE_POLLING_INTERVAL_MS",
+            "500",
+            Err("when the data comes"),
+        ),
+        (
+            "OTLP_TLS_CA_FILE",
+            "/ca.crt",
+            Ok(&[
+                ("ingest-tls-client-auth", "required"),
+                ("ingest-tls-client-ca", "/ca.crt"),
+            ]),
+        ),
+        (
+            "OTLP_TLS_CERT_FILE",
+            "/a.crt",
+            Ok(&[("ingest-tls-cert", "/a.crt")]),
+        ),
+        (
+            "OTLP_TLS_KEY_FILE",
+            "/a.key",
+            Ok(&[("ingest-tls-key", "/a.key")]),
+        ),
+        (
+            "OTLP_CERTIFICATE_RELOAD_INTERVAL",
+            "5m",
+            Err("--tls-reload-interval"),
+        ),
+        ("KEDA_TLS_ENABLED", "false", NONE),
+        ("KEDA_TLS_CERT_FILE", "/a.crt", NONE),
+        ("KEDA_TLS_KEY_FILE", "/a.key", NONE),
+        ("NO_BANNER", "1", Err("no banner")),
+        (
             "KEDA_HTTP_PROXY_PORT",
             "8081",
             Ok(&[("proxy-addr", "0.0.0.0:8081")]),
@@ -362,7 +423,8 @@ fn each_row_has_the_effect_that_it_says() {
             }
             Err(why) => {
                 assert_eq!(defaults, [], "{name}={value}");
-                let [note] = &notes.unused[..] else {
+                let all = [&notes.unused[..], &notes.warnings].concat();
+                let [note] = &all[..] else {
                     panic!("{name}={value}: {notes:?}");
                 };
                 assert!(note.starts_with(name) && note.contains(why), "{note}");
@@ -377,6 +439,10 @@ fn each_row_has_the_effect_that_it_says() {
 #[test]
 fn every_value_that_is_wrong_is_named_at_once() {
     let wrong: &[(&str, &str)] = &[
+        ("OTLP_RECEIVER_PORT", "all"),
+        ("METRIC_STORE_RETENTION_SECONDS", "2m"),
+        ("METRIC_STORE_VALUE_IF_NOT_FOUND", "none"),
+        ("KEDA_TLS_ENABLED", "true"),
         ("KEDA_HTTP_PROXY_PORT", "0"),
         ("KEDA_HTTP_ADMIN_PORT", "65536"),
         ("KEDA_HTTP_SCALER_PORT", "http"),
@@ -407,6 +473,21 @@ fn every_value_that_is_wrong_is_named_at_once() {
         let prefix = format!("{name}: ");
         assert!(problems.iter().any(|it| it.starts_with(&prefix)), "{name}");
     }
+}
+
+#[test]
+fn the_scalers_tls_is_on_only_with_its_switch() {
+    let files = [
+        ("KEDA_TLS_CERT_FILE", "/a.crt"),
+        ("KEDA_TLS_KEY_FILE", "/a.key"),
+    ];
+    let (off, ..) = defaults(&environment(&files));
+    assert!(off.is_empty(), "{off:?}");
+    let on = [&files[..], &[("KEDA_TLS_ENABLED", "true")]].concat();
+    let (on, _, problems) = defaults(&environment(&on));
+    assert_eq!(on["grpc-tls-cert"].1, "/a.crt");
+    assert_eq!(on["grpc-tls-key"].1, "/a.key");
+    assert_eq!(problems, [] as [String; 0]);
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! Clients and servers that nobody here wrote, through the proxy: curl,
-//! nghttp, nginx, Python's `websockets` and gRPC's own library.
+//! nghttp, nginx, Python's `websockets` and gRPC's own library; and senders of
+//! metrics: OpenTelemetry's SDK, OpenCensus' agent exporter.
 //!
 //! They come from `.ci/tools`. A tool that is missing fails the test and says
 //! so: a test that is skipped in silence shows nothing.
 
 mod curl;
+mod dapr;
 mod grpc;
 mod nghttp;
 mod nginx;
+mod opencensus;
+mod opentelemetry;
 mod scaler;
 mod websockets;
 
@@ -19,11 +23,14 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-/// The Python that has grpcio, its tools, and websockets.
+/// The Python that has all packages of `.ci/tools`.
 fn python() -> String {
     let named = env::var_os("REVEILLE_TEST_PYTHON").map(PathBuf::from);
     let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/python/bin/python");
-    found("a Python with grpcio and websockets", named.unwrap_or(made))
+    found(
+        "a Python with the packages of .ci/tools",
+        named.unwrap_or(made),
+    )
 }
 
 /// A tool of the system's.

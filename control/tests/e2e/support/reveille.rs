@@ -27,7 +27,14 @@ pub(crate) struct Starter {
 pub(crate) fn command(marker: &Marker) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reveille"));
     for (name, _) in std::env::vars_os() {
-        let read = ["REVEILLE_", "KEDA", "OTEL_", "PROFILING_BIND_ADDRESS"];
+        let read = [
+            "REVEILLE_",
+            "KEDA",
+            "OTEL_",
+            "OTLP_",
+            "METRIC_STORE_",
+            "PROFILING_BIND_ADDRESS",
+        ];
         let text = name.to_string_lossy();
         if read.iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(name);
@@ -146,6 +153,7 @@ struct Addresses {
     admin: SocketAddr,
     otlp_grpc: Option<SocketAddr>,
     otlp_http: Option<SocketAddr>,
+    opencensus: Option<SocketAddr>,
 }
 
 /// A running Reveille. When the test ends it is killed with everything that it
@@ -221,6 +229,11 @@ impl Reveille {
     /// Where OTLP comes in over gRPC and HTTP, if it does.
     pub(crate) fn otlp(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
         (self.addresses().otlp_grpc, self.addresses().otlp_http)
+    }
+
+    /// Where the OpenCensus agent's protocol comes in.
+    pub(crate) fn opencensus(&self) -> SocketAddr {
+        self.addresses().opencensus.expect("it was asked for")
     }
 
     /// Where operators connect.

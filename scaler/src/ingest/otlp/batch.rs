@@ -24,7 +24,7 @@ use std::cell::OnceCell;
 
 type Pairs = Vec<(String, String)>;
 
-pub(super) struct Batch<'o> {
+pub(in crate::ingest) struct Batch<'o> {
     otlp: &'o Otlp,
     known: &'o mut Known,
     writer: Writer<'o>,
@@ -37,9 +37,10 @@ pub(super) struct Batch<'o> {
 }
 
 /// Where metrics come from. Its labels are built when a series is new.
-struct Origin<'b> {
+pub(in crate::ingest) struct Origin<'b, 'o> {
     resource: &'b [u8],
     scope: &'b [u8],
+    key: Key<'o>,
     labels: OnceCell<Result<(Pairs, Pairs), DropReason>>,
 }
 
@@ -103,45 +104,57 @@ impl<'o> Batch<'o> {
 
     fn resource_metrics(&mut self, bytes: &[u8]) -> Result<(), WireError> {
         let resource = message_field("ResourceMetrics", bytes, 1)?;
-        let mut key = self.otlp.seeds.key();
-        key.add(resource);
         for field in Fields::of("ResourceMetrics", bytes) {
             let field = field?;
             if field.number == 2 {
-                self.scope_metrics(resource, field.bytes()?, &key)?;
+                self.scope_metrics(resource, field.bytes()?)?;
             }
         }
         Ok(())
     }
 
-    fn scope_metrics(
-        &mut self,
-        resource: &[u8],
-        bytes: &[u8],
-        key: &Key<'_>,
-    ) -> Result<(), WireError> {
+    fn scope_metrics(&mut self, resource: &[u8], bytes: &[u8]) -> Result<(), WireError> {
         let scope = message_field("ScopeMetrics", bytes, 1)?;
-        let mut key = key.clone();
-        key.add(scope);
-        let origin = Origin {
-            resource,
-            scope,
-            labels: OnceCell::new(),
-        };
+        let origin = self.origin(resource, scope);
         for field in Fields::of("ScopeMetrics", bytes) {
             let field = field?;
             if field.number == 2 {
-                self.metric(&origin, field.bytes()?, &key)?;
+                self.metric(&origin, field.bytes()?)?;
             }
         }
         Ok(())
     }
 
-    fn metric(
+    /// Metrics from the bytes of a `Resource` and of an `InstrumentationScope`.
+    pub(in crate::ingest) fn origin<'b>(
+        &self,
+        resource: &'b [u8],
+        scope: &'b [u8],
+    ) -> Origin<'b, 'o> {
+        let mut key = self.otlp.seeds.key();
+        key.add(resource);
+        key.add(scope);
+        Origin {
+            resource,
+            scope,
+            key,
+            labels: OnceCell::new(),
+        }
+    }
+
+    /// Data points of `metric` that a receiver does not even hand over.
+    pub(in crate::ingest) fn refuse(&mut self, points: u64, reason: DropReason, metric: &str) {
+        self.outcome.refuse(points, reason, metric);
+    }
+
+    /// Stores the data points in the bytes of a `Metric`.
+    ///
+    /// # Errors
+    /// The bytes are not one. Points before the place of the error are stored.
+    pub(in crate::ingest) fn metric(
         &mut self,
-        origin: &Origin<'_>,
+        origin: &Origin<'_, 'o>,
         bytes: &[u8],
-        key: &Key<'_>,
     ) -> Result<(), WireError> {
         let metric = Metric::read(bytes)?;
         if metric.kind == Kind::Unknown {
@@ -149,7 +162,7 @@ impl<'o> Batch<'o> {
             self.outcome.refuse(1, DropReason::Unsupported, metric.name);
             return Ok(());
         }
-        let mut key = key.clone();
+        let mut key = origin.key.clone();
         key.add(metric.name.as_bytes());
         key.number(match metric.kind {
             Kind::Unknown => 0,
@@ -174,7 +187,7 @@ impl<'o> Batch<'o> {
     /// The outer error is of the bytes, the inner one of this point alone.
     fn point(
         &mut self,
-        origin: &Origin<'_>,
+        origin: &Origin<'_, 'o>,
         metric: &Metric<'_>,
         bytes: &[u8],
         mut key: Key<'_>,
@@ -210,7 +223,7 @@ impl<'o> Batch<'o> {
 
     fn number(
         &mut self,
-        origin: &Origin<'_>,
+        origin: &Origin<'_, 'o>,
         metric: &Metric<'_>,
         bytes: &[u8],
         point: &NumberPoint,
@@ -237,7 +250,7 @@ impl<'o> Batch<'o> {
 
     fn compound(
         &mut self,
-        origin: &Origin<'_>,
+        origin: &Origin<'_, 'o>,
         kind: Kind,
         stream: &Stream<'_>,
         mut key: Key<'_>,
@@ -297,7 +310,7 @@ impl<'o> Batch<'o> {
     /// Stores `self.parts`; afterwards `self.members` are their series.
     fn store(
         &mut self,
-        origin: &Origin<'_>,
+        origin: &Origin<'_, 'o>,
         stream: &Stream<'_>,
         shape: Id,
     ) -> Result<(), DropReason> {
@@ -329,7 +342,7 @@ impl<'o> Batch<'o> {
         refused.map_or(Ok(()), Err)
     }
 
-    fn intern(&mut self, origin: &Origin<'_>, stream: &Stream<'_>) -> Result<(), DropReason> {
+    fn intern(&mut self, origin: &Origin<'_, 'o>, stream: &Stream<'_>) -> Result<(), DropReason> {
         let limits = *self.otlp.store.limits();
         let origin = origin.labels.get_or_init(|| {
             let resource = self.otlp.labels.of(origin.resource, &limits)?;

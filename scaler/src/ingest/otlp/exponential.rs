@@ -219,7 +219,8 @@ fn width(range: Option<(i64, i64)>) -> i64 {
     range.map_or(0, |(first, last)| last - first + 1)
 }
 
-/// The upper bound of a bucket above zero; `None` beyond what a float can say.
+/// The upper bound of a bucket above zero; `None` beyond what a float can say
+/// exactly enough to tell it from its neighbours.
 fn bound(index: i64, scale: i32) -> Option<f64> {
     let power = (index + 1) as f64 * f64::from(-scale).exp2();
     // Whole powers of two are exact; √2 is rounded once, the same everywhere.
@@ -230,7 +231,7 @@ fn bound(index: i64, scale: i32) -> Option<f64> {
         1.0
     };
     let bound = whole.exp2() * rest;
-    (bound.is_finite() && bound > 0.0).then_some(bound)
+    bound.is_normal().then_some(bound)
 }
 
 #[cfg(test)]

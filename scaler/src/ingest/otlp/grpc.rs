@@ -1,95 +1,54 @@
-//! OTLP over gRPC: `MetricsService/Export`, and the server on its listener.
+//! OTLP over gRPC: `MetricsService/Export`, on the connections of a
+//! [`crate::grpc::Server`].
 //!
 //! The service takes the message as bytes, so that tonic decodes nothing (see
 //! `wire.rs`). tonic takes compression off and stops at the limit of a message.
 //! Traces and logs are answered `UNIMPLEMENTED`.
 
 use super::{Otlp, response::Response};
-use crate::{ingest::Source, series::unix_ms};
+use crate::{grpc::AnswerWithin, ingest::Source, series::unix_ms};
 use bytes::{Buf, Bytes};
 use futures_util::future::BoxFuture;
 use prost::Message;
 use std::{
     convert::Infallible,
-    future::{Future, Ready, ready},
+    future::{Ready, ready},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::net::TcpListener;
 use tonic::{
     Code, Status,
     body::Body,
     codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder},
     server::{Grpc, NamedService, UnaryService},
-    transport::{Server, server::TcpIncoming},
+    service::Routes,
 };
 
 const EXPORT: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
-
-/// Requests that one connection may have open.
-const MAX_STREAMS: u32 = 128;
 
 /// From the head of a request to its answer: a sender that stalls keeps one of
 /// the few places no longer than this.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// Pings free what a sender that vanished still holds.
-const PING_EACH: Duration = Duration::from_secs(20);
-
-/// After shutdown began, so long for requests under way.
-const DRAIN_WITHIN: Duration = Duration::from_secs(5);
-
-/// `opentelemetry.proto.collector.metrics.v1.MetricsService`, for a tonic
-/// router.
+/// `opentelemetry.proto.collector.metrics.v1.MetricsService`.
 #[derive(Clone, Debug)]
 pub struct OtlpGrpc(Arc<Otlp>);
 
 impl OtlpGrpc {
+    /// The service's full name, for the health service.
+    pub const SERVICE: &str = <Self as NamedService>::NAME;
+
     /// Hands what it receives to `otlp`.
     #[must_use]
     pub fn new(otlp: Arc<Otlp>) -> Self {
         Self(otlp)
     }
 
-    /// Serves on `listener` until `shutdown` is ready, then lets requests
-    /// under way end, at the latest 5 s later.
-    ///
-    /// # Errors
-    /// The listener failed for good.
-    ///
-    /// Cancellation: dropping the future closes the listener; connections are
-    /// left to the runtime.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()> + Send,
-    ) -> Result<(), tonic::transport::Error> {
-        let (closing, mut closed) = tokio::sync::oneshot::channel::<()>();
-        let server = Server::builder()
-            .max_concurrent_streams(MAX_STREAMS)
-            .timeout(ANSWER_WITHIN)
-            .http2_keepalive_interval(Some(PING_EACH))
-            .http2_keepalive_timeout(Some(PING_EACH))
-            .add_service(self)
-            .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener).with_nodelay(Some(true)),
-                async {
-                    shutdown.await;
-                    drop(closing);
-                },
-            );
-        tokio::select! {
-            served = server => served,
-            () = async {
-                // Err: the sender was dropped, which is the sign.
-                let _dropped = (&mut closed).await;
-                tokio::time::sleep(DRAIN_WITHIN).await;
-            } => {
-                tracing::warn!("some OTLP connections did not close in time");
-                Ok(())
-            }
-        }
+    /// Adds the service to those of one connection.
+    #[must_use]
+    pub fn add_to(&self, routes: Routes) -> Routes {
+        routes.add_service(AnswerWithin::new(ANSWER_WITHIN, self.clone()))
     }
 }
 

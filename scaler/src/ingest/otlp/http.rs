@@ -6,7 +6,6 @@
 use super::{
     Otlp,
     inflate::{Encoding, InflateError, inflate},
-    json,
     response::{Form, Response as Answer, Status},
 };
 use crate::{ingest::Source, series::unix_ms};
@@ -16,8 +15,12 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, future::Future, io, pin::pin, sync::Arc, time::Duration};
+use proxy::tls::Listener;
+use std::{
+    convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
@@ -47,11 +50,17 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 const RETRY_PLACE: &str = "1";
 const RETRY_ROOM: &str = "30";
 
-/// Serves on `listener` until `shutdown` is ready, then lets requests under way
-/// end, at the latest 5 s later.
+/// Serves on `listener`, with TLS if there is some, until `shutdown` is ready,
+/// then lets requests under way end, at the latest 5 s later. TLS must offer
+/// HTTP/1.1 (`proxy::tls::Offers::Http1Only`).
 ///
 /// Cancellation: dropping the future ends everything at once.
-pub async fn serve(listener: TcpListener, otlp: Arc<Otlp>, shutdown: impl Future<Output = ()>) {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<Listener>>,
+    otlp: Arc<Otlp>,
+    shutdown: impl Future<Output = ()>,
+) {
     let mut shutdown = pin!(shutdown);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (close, closing) = watch::channel(false);
@@ -62,8 +71,15 @@ pub async fn serve(listener: TcpListener, otlp: Arc<Otlp>, shutdown: impl Future
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, place)) => {
-                connections.spawn(connection(stream, otlp.clone(), closing.clone(), place));
+            Ok((stream, peer, place)) => {
+                let (tls, otlp, closing) = (tls.clone(), otlp.clone(), closing.clone());
+                connections.spawn(async move {
+                    match tls {
+                        None => connection(stream, otlp, closing).await,
+                        Some(tls) => over_tls(stream, peer, &tls, otlp, closing).await,
+                    }
+                    drop(place);
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "OTLP/HTTP: cannot accept a connection");
@@ -83,20 +99,35 @@ pub async fn serve(listener: TcpListener, otlp: Arc<Otlp>, shutdown: impl Future
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await;
     let place = place.expect("the semaphore is never closed");
-    let (stream, _) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok((stream, place))
+    Ok((stream, peer, place))
 }
 
-async fn connection(
+async fn over_tls(
     stream: TcpStream,
+    peer: SocketAddr,
+    tls: &Listener,
     otlp: Arc<Otlp>,
     mut closing: watch::Receiver<bool>,
-    _place: OwnedSemaphorePermit,
 ) {
+    let shaken = tokio::select! {
+        shaken = tls.accept(stream, peer) => shaken,
+        _ = closing.wait_for(|closing| *closing) => return,
+    };
+    // Else it was counted with its reason, and logged.
+    if let Ok(stream) = shaken {
+        connection(stream, otlp, closing).await;
+    }
+}
+
+async fn connection<IO>(stream: IO, otlp: Arc<Otlp>, mut closing: watch::Receiver<bool>)
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
     let service = service_fn(|request| {
         let otlp = &otlp;
         async move { Ok::<_, Infallible>(answer(otlp, request).await) }
@@ -209,15 +240,14 @@ async fn receive(
         InflateError::TooLarge(most) => too_large(most),
         InflateError::Damaged(_) => Refusal::new(StatusCode::BAD_REQUEST, error.to_string()),
     })?;
-    let body = match form {
-        Form::Protobuf => body,
-        Form::Json => json::to_protobuf(&body)
-            .map_err(|error| not_a_request(&error))?
-            .into(),
+    let outcome = match form {
+        Form::Protobuf => otlp
+            .take(Source::OtlpHttp, &body, unix_ms())
+            .map_err(|error| not_a_request(&error))?,
+        Form::Json => otlp
+            .take_json(&body, unix_ms())
+            .map_err(|error| not_a_request(&error))?,
     };
-    let outcome = otlp
-        .take(Source::OtlpHttp, &body, unix_ms())
-        .map_err(|error| not_a_request(&error))?;
     if outcome.is_full() {
         let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, outcome.message());
         return Err(refusal.with(header::RETRY_AFTER, RETRY_ROOM));

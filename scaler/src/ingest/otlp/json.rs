@@ -9,6 +9,7 @@
 //! Source: OTLP specification, "JSON Protobuf Encoding"; protobuf's JSON
 //! mapping.
 
+use super::encode;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -314,22 +315,12 @@ struct Contents<'o> {
 }
 
 impl Contents<'_> {
-    fn tag(&mut self, wire_type: u8) {
-        self.out.push(self.number << 3 | wire_type);
-    }
-
-    fn varint(&mut self, mut number: u64) {
-        self.tag(0);
-        while number >= 0x80 {
-            self.out.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        self.out.push(number as u8);
+    fn varint(&mut self, number: u64) {
+        encode::varint(self.out, self.number, number);
     }
 
     fn fixed64(&mut self, bits: u64) {
-        self.tag(1);
-        self.out.extend_from_slice(&bits.to_le_bytes());
+        encode::fixed64(self.out, self.number, bits);
     }
 
     /// A number of any 64-bit field, from its bits in two's complement.
@@ -362,21 +353,6 @@ impl Contents<'_> {
             "{}: field {} cannot be {what}",
             self.name, self.number
         ))
-    }
-
-    /// Writes a length that is not known yet into four bytes, which may be
-    /// more than it needs: readers of protobuf take that.
-    fn nested<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
-        self.tag(2);
-        let at = self.out.len();
-        self.out.extend_from_slice(&[0; 4]);
-        write(self.out)?;
-        let length = self.out.len() - at - 4;
-        for (index, byte) in self.out[at..at + 4].iter_mut().enumerate() {
-            let more = if index < 3 { 0x80 } else { 0 };
-            *byte = (length >> (7 * index)) as u8 & 0x7f | more;
-        }
-        Ok(())
     }
 }
 
@@ -429,18 +405,16 @@ impl<'de> Visitor<'de> for Contents<'_> {
 
     fn visit_str<E: Error>(mut self, text: &str) -> Result<(), E> {
         match self.kind {
-            Kind::Text => self.nested(|out| {
-                out.extend_from_slice(text.as_bytes());
+            Kind::Text => {
+                encode::bytes(self.out, self.number, text.as_bytes());
                 Ok(())
-            }),
+            }
             Kind::Bytes => {
                 let bytes = STANDARD
                     .decode(text)
                     .map_err(|_| E::custom("bytes are not in base64"))?;
-                self.nested(|out| {
-                    out.extend_from_slice(&bytes);
-                    Ok(())
-                })
+                encode::bytes(self.out, self.number, &bytes);
+                Ok(())
             }
             Kind::Double => {
                 let number = match text {
@@ -469,11 +443,13 @@ impl<'de> Visitor<'de> for Contents<'_> {
         }
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
         let Kind::Message(of) = self.kind else {
             return Err(self.wrong("an object"));
         };
-        self.nested(|out| Message { of, out }.visit_map(map))
+        encode::try_message(self.out, self.number, |out| {
+            Message { of, out }.visit_map(map)
+        })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {

@@ -8,7 +8,6 @@ mod exponential;
 mod grpc;
 mod histogram;
 mod http;
-mod inflate;
 mod json;
 mod known;
 mod number;
@@ -17,19 +16,18 @@ mod resource;
 mod response;
 mod summary;
 mod text;
-mod wire;
 
+pub(super) use batch::{Batch, Origin};
 pub use grpc::OtlpGrpc;
 pub use http::serve as serve_http;
 pub use resource::ResourceLabels;
-pub use wire::WireError;
 
-use super::{IngestCounters, Outcome, Source};
-use crate::series::Store;
-use batch::Batch;
+use super::{IngestCounters, Outcome, Source, WireError, encode, inflate, wire};
+use crate::series::{Limits, Store};
 use known::{Known, Seeds};
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
+use thiserror::Error;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What the receivers share: where points go, and how they are labelled.
@@ -42,6 +40,17 @@ pub struct Otlp {
     seeds: Seeds,
     known: Mutex<Known>,
     places: Semaphore,
+}
+
+/// Why a request in JSON cannot be read.
+#[derive(Debug, Error)]
+pub enum JsonError {
+    /// It is no JSON, or not of this form.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// As protobuf it is none.
+    #[error(transparent)]
+    Wire(#[from] WireError),
 }
 
 /// For a place among the requests that are read at the same time.
@@ -94,6 +103,28 @@ impl Otlp {
         place.await.ok()?.ok()
     }
 
+    /// A place as soon as it is this caller's turn: for a stream, which waits
+    /// unread.
+    pub(super) async fn place_in_turn(&self) -> SemaphorePermit<'_> {
+        let place = self.places.acquire().await;
+        place.expect("the semaphore is never closed")
+    }
+
+    /// What one request may be.
+    pub(super) fn limits(&self) -> OtlpLimits {
+        self.limits
+    }
+
+    /// What one series may be.
+    pub(super) fn series_limits(&self) -> &Limits {
+        self.store.limits()
+    }
+
+    /// What is counted.
+    pub(super) fn counters(&self) -> &IngestCounters {
+        &self.counters
+    }
+
     /// Stores what is in the bytes of an `ExportMetricsServiceRequest` that
     /// arrived at `now_ms`; counts its points for `source`.
     ///
@@ -101,14 +132,35 @@ impl Otlp {
     /// The bytes are not such a message. Points before the place of the error
     /// are stored.
     pub fn take(&self, source: Source, body: &[u8], now_ms: i64) -> Result<Outcome, WireError> {
-        let (outcome, read) = {
+        let (outcome, read) = self.write(source, now_ms, |batch| batch.request(body));
+        read.map(|()| outcome)
+    }
+
+    /// The same of a request in OTLP's JSON.
+    ///
+    /// # Errors
+    /// What is wrong, and where: then nothing of it is stored.
+    pub fn take_json(&self, body: &[u8], now_ms: i64) -> Result<Outcome, JsonError> {
+        let body = json::to_protobuf(body)?;
+        Ok(self.take(Source::OtlpHttp, &body, now_ms)?)
+    }
+
+    /// Stores what `write` writes, as of one request that arrived at `now_ms`;
+    /// counts its points for `source`.
+    pub(super) fn write<T>(
+        &self,
+        source: Source,
+        now_ms: i64,
+        write: impl FnOnce(&mut Batch<'_>) -> T,
+    ) -> (Outcome, T) {
+        let (outcome, written) = {
             let mut known = self.known.lock();
             let mut batch = Batch::new(self, &mut known, now_ms);
-            let read = batch.request(body);
-            (batch.finish(), read)
+            let written = write(&mut batch);
+            (batch.finish(), written)
         };
         self.counters.took(source, &outcome, now_ms);
-        read.map(|()| outcome)
+        (outcome, written)
     }
 }
 

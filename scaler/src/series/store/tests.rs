@@ -429,7 +429,7 @@ fn pages_list_each_series_once() {
     let mut listed = Vec::new();
     let mut from = Some(0);
     while let Some(at) = from {
-        let page = store.list(&[is("__name__", "y")], at, 10);
+        let page = store.list(&[vec![is("__name__", "y")]], at, 10);
         assert!(page.series.len() <= 10);
         listed.extend(page.series.into_iter().map(|view| view.labels.to_string()));
         from = page.next;

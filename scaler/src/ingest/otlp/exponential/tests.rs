@@ -114,6 +114,14 @@ fn what_contradicts_itself_is_refused() {
     );
 }
 
+#[test]
+fn bounds_next_to_zero_do_not_meet() {
+    // 2^-1073.5 and 2^-1074 are one float.
+    let point = point(15, 0, Side::default(), side(-35_176_449, &[1]));
+    let (got, _) = buckets(&point, None);
+    assert!(got.windows(2).all(|two| two[0].0 < two[1].0), "{got:?}");
+}
+
 proptest! {
     /// Whatever is sent: bounds rise, counts rise, and there are not too many.
     #[test]
