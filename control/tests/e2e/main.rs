@@ -15,6 +15,7 @@ mod bodies;
 mod client_limits;
 mod cold_start;
 mod command_line;
+mod dashboards;
 mod held_requests;
 mod ingest;
 mod logs;
