@@ -56,6 +56,8 @@ pub enum Command {
     Query(QueryArgs),
     /// Print a ready manifest
     Example(ExampleArgs),
+    /// Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`
+    Crds,
     /// Run a small HTTP server, the workload of the built-in example
     Hello(HelloArgs),
 }

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod app;
 pub mod autoscaler;
 pub mod cli;
+pub mod crd;
 pub mod crew;
 pub mod discovery;
 pub mod ingest;

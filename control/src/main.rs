@@ -4,6 +4,7 @@ use anyhow::Context;
 use control::{
     app::{Addresses, App},
     cli::{CheckArgs, Cli, Command, ExampleArgs, HelloArgs, LocalArgs, Notes, QueryArgs},
+    crd,
     local::{examples, hello, log_problems},
     manifest::{self, Files, Manifests, Severity},
     memory,
@@ -28,6 +29,10 @@ fn main() -> ExitCode {
             Some(Command::Check(args)) => return check(&args),
             Some(Command::Query(args)) => return ask(&args),
             Some(Command::Example(args)) => example(&args),
+            Some(Command::Crds) => {
+                print!("{}", crd::YAML.concat());
+                Ok(())
+            }
             Some(Command::Hello(args)) => hello(&args),
             None => unreachable!("without a command, it is local"),
         },

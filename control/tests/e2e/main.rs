@@ -16,6 +16,7 @@ mod client_limits;
 mod cold_start;
 mod command_line;
 mod dapr;
+mod dashboards;
 mod held_requests;
 mod http_scaled_objects;
 mod ingest;

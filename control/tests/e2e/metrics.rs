@@ -4,20 +4,21 @@
 use crate::support::{Reveille, Target, wait_for};
 use std::collections::{BTreeMap, BTreeSet};
 
-type Labels = BTreeMap<String, String>;
+pub(crate) type Labels = BTreeMap<String, String>;
 
 /// One family of OpenMetrics text: its type and its samples.
 #[derive(Debug, Default)]
-struct Family {
+pub(crate) struct Family {
     kind: String,
-    samples: Vec<(String, Labels, f64)>,
+    /// Suffix of the name, labels, value.
+    pub(crate) samples: Vec<(String, Labels, f64)>,
 }
 
 /// Parses a whole page.
 ///
 /// # Panics
 /// On anything that OpenMetrics does not allow or that we never write.
-fn parse(page: &str) -> BTreeMap<String, Family> {
+pub(crate) fn parse(page: &str) -> BTreeMap<String, Family> {
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     let body = page.strip_suffix("# EOF\n").expect("ends with # EOF");
     let (mut current, mut seen) = (String::new(), BTreeSet::new());

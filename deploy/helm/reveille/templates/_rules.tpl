@@ -1,0 +1,35 @@
+{{/* What a replica does in the namespaces that it watches; nothing else. The
+kinds are those of control/src/kubernetes. */}}
+{{- define "reveille.rules" -}}
+# Routes, and what became of them.
+- apiGroups: [http.keda.sh]
+  resources: [interceptorroutes]
+  verbs: [list, watch]
+- apiGroups: [http.keda.sh]
+  resources: [interceptorroutes/status]
+  verbs: [patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+# What they wake.
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
+  verbs: [list, watch]
+# Where requests go.
+- apiGroups: [""]
+  resources: [services]
+  verbs: [list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+# Bodies of static answers.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [list, watch]
+{{- if eq .Values.wake "both" }}
+# Waking them ourselves.
+- apiGroups: [apps]
+  resources: [deployments/scale, statefulsets/scale]
+  verbs: [get, patch]
+{{- end }}
+{{- end -}}
