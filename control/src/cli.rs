@@ -284,7 +284,6 @@ impl LocalArgs {
             access_log: self.observe.access_log(),
             otlp: self.observe.otlp(),
             ingest: self.ingest.settings(),
-            hpa_sync_period: self.hpa_sync_period,
             shutdown_delay: self.shutdown_delay,
             drain_timeout: self.drain_timeout,
         }

@@ -92,7 +92,7 @@ async fn run(args: &LocalArgs, manifests: Manifests, files: Option<Files>) -> an
     let mut signals = Signals::new()?;
     // Logs were rotated, or manifests edited.
     let mut hang_up = signal(SignalKind::hangup())?;
-    let mut app = App::start(args.settings(), manifests)?;
+    let mut app = App::local(args.settings(), args.hpa_sync_period, manifests)?;
     if let Some(files) = files {
         app.follow(files, args.reload.interval());
     }

@@ -2,7 +2,7 @@
 //! what is asked of it, who serves it.
 
 use super::Admin;
-use crate::{autoscaler::Workload, local::Wired};
+use crate::{autoscaler::StatusReader, discovery::Wired};
 use serde::Serialize;
 use std::sync::atomic::Ordering;
 
@@ -90,7 +90,8 @@ pub struct EndpointView {
 
 /// All targets, in the order of their manifests.
 pub(super) fn view(admin: &Admin) -> Vec<TargetView> {
-    let sleeps = admin.autoscaler.status();
+    let autoscaler = admin.scene.autoscaler();
+    let sleeps = autoscaler.map(StatusReader::status).unwrap_or_default();
     let sleeps_in = |name: &str| {
         let status = sleeps
             .iter()
@@ -102,7 +103,7 @@ pub(super) fn view(admin: &Admin) -> Vec<TargetView> {
         view.sleeps_in_seconds = wired.scaled_object.as_deref().and_then(sleeps_in);
         view
     };
-    admin.world.wired().iter().map(one).collect()
+    admin.scene.wired().iter().map(one).collect()
 }
 
 fn target(admin: &Admin, wired: &Wired) -> TargetView {
@@ -120,9 +121,9 @@ fn target(admin: &Admin, wired: &Wired) -> TargetView {
             ejected_for_answers: endpoint.is_ejected_for_answers(now_us),
         })
         .collect();
-    let replicas = wired.pool.as_ref().map(|pool| Replicas {
-        wanted: pool.replicas(),
-        ready: pool.ready(),
+    let replicas = wired.workload.as_ref().map(|workload| Replicas {
+        wanted: workload.replicas(),
+        ready: workload.ready(),
     });
     let held = target.held() as u64;
     let (state, reason) = state(wired, &endpoints, held, replicas.as_ref());

@@ -1,0 +1,105 @@
+//! What both modes stand on: everything bound and loaded, telemetry, the proxy
+//! and its ledger. Nobody connects yet.
+//!
+//! Made first by the composition root. It must never know what is served.
+
+use super::{
+    Addresses, Settings, Stops,
+    listen::{all_or_every_problem, bind_all, load_grpc_tls, load_peers_tls, local_addr},
+    scaling::ScalingPorts,
+    telemetry::Telemetry,
+};
+use crate::ingest;
+use anyhow::Context;
+use proxy::{Clock, Proxy, ProxyConfig, tls::Tls};
+use scaler::Ledger;
+use std::{net::TcpListener, sync::Arc};
+
+/// What is there before anything is served.
+pub(super) struct Base {
+    pub(super) settings: Settings,
+    pub(super) addresses: Addresses,
+    pub(super) telemetry: Telemetry,
+    pub(super) proxy: Arc<Proxy>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) stops: Stops,
+}
+
+/// Bound and loaded, and not listened to yet.
+pub(super) struct Listeners {
+    pub(super) proxy: TcpListener,
+    pub(super) proxy_tls: Option<TcpListener>,
+    pub(super) scaling: ScalingPorts,
+    pub(super) admin: TcpListener,
+}
+
+impl Base {
+    /// Binds all addresses and starts the proxy's workers. `problems` are those
+    /// with TLS so far.
+    ///
+    /// # Errors
+    /// All TLS settings that cannot be used and all addresses that cannot be
+    /// bound, together; workers that cannot be started. Nothing is left running.
+    pub(super) fn start(
+        settings: Settings,
+        tls: Arc<Tls>,
+        mut problems: Vec<String>,
+    ) -> anyhow::Result<(Self, Listeners)> {
+        let grpc_tls = load_grpc_tls(&settings.grpc, &tls, &mut problems);
+        let to_peers = load_peers_tls(&settings, &tls, &mut problems);
+        let has_tls = settings.tls.server.is_some();
+        let bound = bind_all([
+            ("proxy", Some(settings.proxy_addr)),
+            ("proxy-tls", has_tls.then_some(settings.proxy_tls_addr)),
+            ("grpc", Some(settings.grpc_addr)),
+            ("admin", Some(settings.admin_addr)),
+            ("otlp-grpc", settings.ingest.otlp_grpc_addr),
+            ("otlp-http", settings.ingest.otlp_http_addr),
+        ]);
+        let [proxy, proxy_tls, grpc, admin, otlp_grpc, otlp_http] =
+            all_or_every_problem(bound, &problems)?;
+        let listeners = Listeners {
+            proxy: proxy.expect("an address was given"),
+            proxy_tls,
+            scaling: ScalingPorts {
+                grpc: grpc.expect("an address was given"),
+                grpc_tls,
+                to_peers,
+                ingest: ingest::Listeners {
+                    otlp_grpc,
+                    otlp_http,
+                },
+            },
+            admin: admin.expect("an address was given"),
+        };
+        let scaling = &listeners.scaling;
+        let addresses = Addresses {
+            proxy: listeners.proxy.local_addr()?,
+            proxy_tls: local_addr(listeners.proxy_tls.as_ref())?,
+            grpc: scaling.grpc.local_addr()?,
+            admin: listeners.admin.local_addr()?,
+            otlp_grpc: local_addr(scaling.ingest.otlp_grpc.as_ref())?,
+            otlp_http: local_addr(scaling.ingest.otlp_http.as_ref())?,
+        };
+
+        let stops = Stops::default();
+        let mut telemetry = Telemetry::start(&settings, &stops.telemetry)?;
+        let config = ProxyConfig {
+            observe: std::mem::take(&mut telemetry.observe),
+            ..settings.proxy.clone()
+        };
+        let clock = Clock::start();
+        let ledger = Arc::new(Ledger::new(settings.ledger, clock));
+        let proxy = Proxy::with_tls(config, clock, ledger.clone(), tls)
+            .context("the proxy's workers cannot be started")?;
+        let base = Self {
+            settings,
+            addresses,
+            telemetry,
+            proxy: Arc::new(proxy),
+            ledger,
+            stops,
+        };
+        Ok((base, listeners))
+    }
+}
