@@ -2,11 +2,14 @@
 //!
 //! Everything is made here and handed to what needs it; nothing else in the
 //! program knows all parts. `base.rs` is what everything stands on, `scaling.rs`
-//! the scaler's side, `local.rs` what only local mode has.
+//! the scaler's side, `local.rs` and `kubernetes.rs` what only one
+//! mode has.
 
 mod base;
+mod kubernetes;
 mod listen;
 mod local;
+mod mode;
 mod scaling;
 mod telemetry;
 
@@ -14,15 +17,18 @@ use crate::{
     admin::{self, Admin},
     cli::{self, grpc::GrpcSettings},
     ingest::IngestSettings,
+    kubernetes::{ClusterSettings, Waiting},
     local::Plan,
     manifest::{Files, Manifests},
     otlp::OtlpSettings,
 };
 use anyhow::{Context, anyhow};
-use base::Base;
+use base::{Base, Listeners};
+use kubernetes::Kubernetes;
 use listen::{load_connectors, load_tls};
 use local::{Local, Workloads};
-use proxy::{AccessLogFormat, AccessLogTarget, Proxy, ProxyConfig, tls::TlsConfig};
+use mode::Mode;
+use proxy::{AccessLogFormat, AccessLogTarget, DemandSink, Proxy, ProxyConfig, tls::TlsConfig};
 use scaler::LedgerConfig;
 use scaling::Scaling;
 use serde::Serialize;
@@ -97,7 +103,7 @@ pub struct App {
     settings: Settings,
     proxy: Arc<Proxy>,
     admin: Arc<Admin>,
-    mode: Local,
+    mode: Mode,
     stops: Stops,
     tasks: Tasks,
 }
@@ -105,20 +111,37 @@ pub struct App {
 /// One switch per stage of stopping what both modes have.
 #[derive(Debug, Default)]
 struct Stops {
+    opening: CancellationToken,
     keda: CancellationToken,
     ingest: CancellationToken,
     telemetry: CancellationToken,
     admin: CancellationToken,
 }
 
-/// Where operators and clients come in.
+/// Where clients come in.
 struct Doors {
     proxy: TcpListener,
     proxy_tls: Option<TcpListener>,
-    admin: TcpListener,
+}
+
+impl Doors {
+    /// Lets them in.
+    fn open(self, proxy: &Proxy) -> anyhow::Result<()> {
+        proxy
+            .accept(self.proxy)
+            .context("the proxy cannot accept connections")?;
+        if let Some(listener) = self.proxy_tls {
+            proxy
+                .accept_tls(listener)
+                .context("the proxy cannot accept TLS connections")?;
+        }
+        Ok(())
+    }
 }
 
 struct Tasks {
+    /// Lets clients in once it is known what is served.
+    opening: JoinSet<anyhow::Result<()>>,
     keda: JoinSet<anyhow::Result<()>>,
     ingest: JoinSet<anyhow::Result<()>>,
     admin: JoinSet<anyhow::Result<()>>,
@@ -146,20 +169,67 @@ impl App {
     ) -> anyhow::Result<Self> {
         let (tls, mut problems) = load_tls(settings.tls.clone());
         let connectors = load_connectors(&manifests, &tls, &mut problems);
-        let (base, listeners) = Base::start(settings, tls, problems)?;
+        let ledger_only = |ledger| ledger as Arc<dyn DemandSink>;
+        let (base, listeners) = Base::start(settings, tls, problems, ledger_only)?;
+        let Listeners {
+            proxy,
+            proxy_tls,
+            scaling,
+            admin,
+        } = listeners;
         let workloads = Workloads::start(&base, Plan::new(manifests, connectors))?;
-        let scaling = Scaling::start(&base, listeners.scaling)?;
-        let mode = Local::start(workloads, &scaling.in_process, hpa_sync_period);
-        let doors = Doors {
-            proxy: listeners.proxy,
-            proxy_tls: listeners.proxy_tls,
-            admin: listeners.admin,
-        };
-        Self::open(base, scaling, mode, doors)
+        let scaling = Scaling::start(&base, scaling)?;
+        let local = Local::start(workloads, &scaling.in_process, hpa_sync_period);
+        let doors = Doors { proxy, proxy_tls };
+        let app = Self::serve(base, scaling, Mode::Local(Box::new(local)), admin)?;
+        doors.open(&app.proxy)?;
+        app.admin.set_ready(true);
+        Ok(app)
     }
 
-    /// Lets operators and clients in.
-    fn open(base: Base, scaling: Scaling, mode: Local, doors: Doors) -> anyhow::Result<Self> {
+    /// Starts Kubernetes mode: binds all addresses and begins to follow the
+    /// cluster. Clients are let in, and it is ready, once all objects were read;
+    /// until then KEDA is refused. Must be called within a tokio runtime, which
+    /// then runs everything but the proxy's workers.
+    ///
+    /// # Errors
+    /// As [`App::local`]; also without a usable configuration of an API server.
+    /// One that does not answer is no error.
+    pub async fn kubernetes(settings: Settings, cluster: &ClusterSettings) -> anyhow::Result<Self> {
+        let (tls, problems) = load_tls(settings.tls.clone());
+        let waiting = Waiting::default();
+        let sink = |ledger| waiting.sink(ledger);
+        let (base, listeners) = Base::start(settings, tls, problems, sink)?;
+        let Listeners {
+            proxy,
+            proxy_tls,
+            scaling,
+            admin,
+        } = listeners;
+        let scaling = Scaling::start(&base, scaling)?;
+        let kubernetes = Kubernetes::start(&base, &waiting, cluster).await?;
+        let synced = kubernetes.synced();
+        let doors = Doors { proxy, proxy_tls };
+        let mut app = Self::serve(base, scaling, Mode::Kubernetes(kubernetes), admin)?;
+        let (proxy, admin) = (app.proxy.clone(), app.admin.clone());
+        let stop = app.stops.opening.clone();
+        app.tasks.opening.spawn(async move {
+            if stop.run_until_cancelled(synced).await.is_some() {
+                doors.open(&proxy)?;
+                admin.set_ready(true);
+            }
+            Ok(())
+        });
+        Ok(app)
+    }
+
+    /// Lets operators in.
+    fn serve(
+        base: Base,
+        scaling: Scaling,
+        mode: Mode,
+        listener: TcpListener,
+    ) -> anyhow::Result<Self> {
         let Base {
             settings,
             addresses,
@@ -180,20 +250,11 @@ impl App {
             ingest: scaling.ingest,
             ready: scaling.ready,
         });
-        let admin_task = serve_admin(doors.admin, &admin, &stops.admin)?;
-        proxy
-            .accept(doors.proxy)
-            .context("the proxy cannot accept connections")?;
-        if let Some(listener) = doors.proxy_tls {
-            proxy
-                .accept_tls(listener)
-                .context("the proxy cannot accept TLS connections")?;
-        }
-        admin.set_ready(true);
         let tasks = Tasks {
+            opening: JoinSet::new(),
             keda: scaling.keda_tasks,
             ingest: scaling.ingest_tasks,
-            admin: admin_task,
+            admin: serve_admin(listener, &admin, &stops.admin)?,
             telemetry,
         };
         Ok(Self {
@@ -230,6 +291,7 @@ impl App {
     pub async fn failed(&mut self) -> anyhow::Error {
         let tasks = &mut self.tasks;
         tokio::select! {
+            error = opening_failed(&mut tasks.opening) => error,
             Some(ended) = tasks.keda.join_next() => ended_early("gRPC", ended),
             Some(ended) = tasks.ingest.join_next() => ended_early("the ingest of metrics", ended),
             Some(ended) = tasks.admin.join_next() => ended_early("admin", ended),
@@ -255,6 +317,8 @@ impl App {
     /// spans; stop the admin server last, so that all of it could be watched.
     pub async fn stop(mut self) {
         self.mode.stop_changes().await;
+        self.stops.opening.cancel();
+        finish("the wait for the cluster", &mut self.tasks.opening).await;
         self.admin.set_ready(false);
         tracing::info!(delay = ?self.settings.shutdown_delay, "stopping: not ready any more");
         tokio::time::sleep(self.settings.shutdown_delay).await;
@@ -298,6 +362,18 @@ fn serve_admin(
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { Ok(served.await?) });
     Ok(tasks)
+}
+
+/// Resolves when clients cannot be let in; never if they were.
+async fn opening_failed(opening: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Error {
+    while let Some(ended) = opening.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error,
+            Err(error) => return anyhow!(error).context("letting clients in crashed"),
+        }
+    }
+    std::future::pending().await
 }
 
 fn ended_early(

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod crew;
 pub mod discovery;
 pub mod ingest;
+pub mod kubernetes;
 pub mod local;
 pub mod manifest;
 pub mod memory;

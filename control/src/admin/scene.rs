@@ -4,6 +4,7 @@
 use crate::{
     autoscaler::StatusReader,
     discovery::Wired,
+    kubernetes::Cluster,
     local::{Reloads, World},
     workload::ProcessPool,
 };
@@ -20,6 +21,8 @@ pub enum Scene {
         /// What the embedded autoscaler thinks.
         autoscaler: StatusReader,
     },
+    /// Kubernetes mode.
+    Kubernetes(Arc<Cluster>),
 }
 
 impl Scene {
@@ -27,6 +30,7 @@ impl Scene {
     pub(super) fn wired(&self) -> Arc<[Wired]> {
         match self {
             Self::Local { world, .. } => world.wired(),
+            Self::Kubernetes(cluster) => cluster.wired(),
         }
     }
 
@@ -34,6 +38,7 @@ impl Scene {
     pub(super) fn pools(&self) -> Arc<[Arc<ProcessPool>]> {
         match self {
             Self::Local { world, .. } => world.pools(),
+            Self::Kubernetes(_) => Arc::default(),
         }
     }
 
@@ -41,6 +46,7 @@ impl Scene {
     pub(super) fn reloads(&self) -> Option<&Reloads> {
         match self {
             Self::Local { reloads, .. } => Some(reloads),
+            Self::Kubernetes(_) => None,
         }
     }
 
@@ -48,6 +54,7 @@ impl Scene {
     pub(super) fn autoscaler(&self) -> Option<&StatusReader> {
         match self {
             Self::Local { autoscaler, .. } => Some(autoscaler),
+            Self::Kubernetes(_) => None,
         }
     }
 }

@@ -34,6 +34,9 @@ pub struct TargetView {
     /// Replicas; absent for a Backend.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<Replicas>,
+    /// Between which numbers of replicas its ScaledObject scales it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<BoundsView>,
     /// Who serves it.
     pub endpoints: Vec<EndpointView>,
     /// Requests begun and not ended, held ones included.
@@ -69,6 +72,19 @@ pub struct Replicas {
     pub wanted: u32,
     /// How many serve.
     pub ready: u32,
+}
+
+/// What a ScaledObject of a cluster says.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BoundsView {
+    /// Fewest replicas.
+    pub min: u32,
+    /// Most replicas.
+    pub max: u32,
+    /// Why KEDA does not wake it now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<String>,
 }
 
 /// One endpoint.
@@ -133,6 +149,11 @@ fn target(admin: &Admin, wired: &Wired) -> TargetView {
         state,
         reason,
         replicas,
+        bounds: wired.bounds.as_ref().map(|bounds| BoundsView {
+            min: bounds.min,
+            max: bounds.max,
+            paused: bounds.paused.as_deref().map(str::to_owned),
+        }),
         endpoints,
         in_flight: target.totals().in_flight(),
         held,

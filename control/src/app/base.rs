@@ -11,7 +11,7 @@ use super::{
 };
 use crate::ingest;
 use anyhow::Context;
-use proxy::{Clock, Proxy, ProxyConfig, tls::Tls};
+use proxy::{Clock, DemandSink, Proxy, ProxyConfig, tls::Tls};
 use scaler::Ledger;
 use std::{net::TcpListener, sync::Arc};
 
@@ -35,7 +35,7 @@ pub(super) struct Listeners {
 
 impl Base {
     /// Binds all addresses and starts the proxy's workers. `problems` are those
-    /// with TLS so far.
+    /// with TLS so far; `sink`, made of the ledger, is told when somebody waits.
     ///
     /// # Errors
     /// All TLS settings that cannot be used and all addresses that cannot be
@@ -44,6 +44,7 @@ impl Base {
         settings: Settings,
         tls: Arc<Tls>,
         mut problems: Vec<String>,
+        sink: impl FnOnce(Arc<Ledger>) -> Arc<dyn DemandSink>,
     ) -> anyhow::Result<(Self, Listeners)> {
         let grpc_tls = load_grpc_tls(&settings.grpc, &tls, &mut problems);
         let to_peers = load_peers_tls(&settings, &tls, &mut problems);
@@ -90,7 +91,7 @@ impl Base {
         };
         let clock = Clock::start();
         let ledger = Arc::new(Ledger::new(settings.ledger, clock));
-        let proxy = Proxy::with_tls(config, clock, ledger.clone(), tls)
+        let proxy = Proxy::with_tls(config, clock, sink(ledger.clone()), tls)
             .context("the proxy's workers cannot be started")?;
         let base = Self {
             settings,

@@ -2,7 +2,7 @@
 //! can be seen from outside is tested there: `tests/e2e`.
 
 use super::*;
-use crate::manifest;
+use crate::{crew::Crew, manifest};
 use std::{fs, path::Path};
 use tempfile::TempDir;
 
@@ -92,6 +92,13 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 fn lives(pid: &str) -> bool {
     let stat = fs::read_to_string(Path::new("/proc").join(pid).join("stat"));
     stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+fn crew(app: &mut App) -> &mut Crew {
+    match &mut app.mode {
+        Mode::Local(local) => local.workloads.crew(),
+        Mode::Kubernetes(_) => panic!("it is local mode"),
+    }
 }
 
 #[tokio::test]

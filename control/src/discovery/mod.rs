@@ -8,4 +8,4 @@ mod service;
 mod wired;
 
 pub use service::{Service, Speaks};
-pub use wired::Wired;
+pub use wired::{Bounds, Wired};

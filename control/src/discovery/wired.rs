@@ -19,6 +19,19 @@ pub struct Wired {
     pub workload: Option<Arc<dyn Workload>>,
     /// The ScaledObject (`namespace/name`) that scales it, if any.
     pub scaled_object: Option<String>,
+    /// What a ScaledObject of a cluster says of it.
+    pub bounds: Option<Bounds>,
+}
+
+/// Between which bounds KEDA scales a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Fewest replicas.
+    pub min: u32,
+    /// Most replicas.
+    pub max: u32,
+    /// Why KEDA does not wake it now.
+    pub paused: Option<Arc<str>>,
 }
 
 impl fmt::Debug for Wired {

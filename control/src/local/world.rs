@@ -207,6 +207,7 @@ impl World {
                 service: standing.service.clone(),
                 workload: standing.pool().cloned().map(workload),
                 scaled_object: scaled_by.get(&service_key).cloned(),
+                bounds: None,
             });
         }
 

@@ -202,14 +202,14 @@ enum Decoded {
     ConfigMap(Object<ConfigMapSpec>),
 }
 
-enum ConfigMap {
+pub(super) enum ConfigMap {
     WithBodies(Object<ConfigMapSpec>),
     /// Somebody else's.
     Other(ObjectMeta),
 }
 
 /// A ConfigMap, which has no spec.
-fn config_map(root: &Node, report: &Report, source: Source) -> Option<ConfigMap> {
+pub(super) fn config_map(root: &Node, report: &Report, source: Source) -> Option<ConfigMap> {
     let fields = Field::root(root, report).map()?;
     fields.ignore(&["apiVersion", "immutable"]);
     let meta = fields
@@ -231,7 +231,7 @@ fn config_map(root: &Node, report: &Report, source: Source) -> Option<ConfigMap>
 }
 
 /// The object, unless anything in it is an error.
-fn object<S>(
+pub(super) fn object<S>(
     kind: Kind,
     root: &Node,
     report: &Report,
