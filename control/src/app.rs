@@ -1,37 +1,36 @@
 //! The composition root: what starts and stops in which order.
 //!
 //! Everything is made here and handed to what needs it; nothing else in the
-//! program knows all parts.
+//! program knows all parts. `base.rs` is what everything stands on, `scaling.rs`
+//! the scaler's side, `local.rs` and `kubernetes.rs` what only one
+//! mode has.
 
+mod base;
+mod kubernetes;
 mod listen;
+mod local;
+mod mode;
+mod scaling;
 mod telemetry;
 
 use crate::{
     admin::{self, Admin},
-    autoscaler::{self, Autoscaler},
     cli::{self, grpc::GrpcSettings},
-    crew::Crew,
-    ingest::{Ingest, IngestSettings, Port, Ports},
-    local::{Plan, Reloader, Reloads, World},
+    ingest::IngestSettings,
+    kubernetes::{ClusterSettings, Waiting},
+    local::Plan,
     manifest::{Files, Manifests},
     otlp::OtlpSettings,
 };
 use anyhow::{Context, anyhow};
-use listen::{
-    all_or_every_problem, bind_all, load_grpc_tls, load_ingest_tls, load_peers_tls, load_tls,
-    local_addr,
-};
-use proxy::{
-    AccessLogFormat, AccessLogTarget, Clock, Proxy, ProxyConfig,
-    tls::{Offers, TlsConfig},
-};
-use scaler::{
-    Ledger, LedgerConfig,
-    grpc::{self, GrpcMetrics},
-    keda,
-    peers::{self, Peers},
-    sampler,
-};
+use base::{Base, Listeners};
+use kubernetes::Kubernetes;
+use listen::{load_connectors, load_tls};
+use local::{Local, Workloads};
+use mode::Mode;
+use proxy::{AccessLogFormat, AccessLogTarget, DemandSink, Proxy, ProxyConfig, tls::TlsConfig};
+use scaler::LedgerConfig;
+use scaling::Scaling;
 use serde::Serialize;
 use std::{
     net::{SocketAddr, TcpListener},
@@ -39,10 +38,7 @@ use std::{
     time::Duration,
 };
 use telemetry::Telemetry;
-use tokio::{
-    sync::{Notify, watch},
-    task::JoinSet,
-};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// What can be set about a run.
@@ -72,8 +68,6 @@ pub struct Settings {
     pub otlp: Option<OtlpSettings>,
     /// Metrics that come in.
     pub ingest: IngestSettings,
-    /// How often the embedded autoscaler does what the HPA does.
-    pub hpa_sync_period: Duration,
     /// How long to go on serving after "not ready", so that whoever balances
     /// over us learns of it.
     pub shutdown_delay: Duration,
@@ -104,38 +98,55 @@ pub struct Addresses {
     pub opencensus: Option<SocketAddr>,
 }
 
-/// A running Reveille in local mode. Dropping it kills its child processes;
-/// [`App::stop`] ends it in order.
+/// A running Reveille. Dropping it kills its child processes; [`App::stop`]
+/// ends it in order.
 #[derive(Debug)]
 pub struct App {
     addresses: Addresses,
     settings: Settings,
     proxy: Arc<Proxy>,
     admin: Arc<Admin>,
-    /// Notified when the manifests are to be read again at once.
-    reload: Arc<Notify>,
+    mode: Mode,
     stops: Stops,
     tasks: Tasks,
 }
 
-/// One switch per stage of stopping.
+/// One switch per stage of stopping what both modes have.
 #[derive(Debug, Default)]
 struct Stops {
-    reloader: CancellationToken,
+    opening: CancellationToken,
     keda: CancellationToken,
     ingest: CancellationToken,
-    autoscaler: CancellationToken,
-    workloads: CancellationToken,
     telemetry: CancellationToken,
     admin: CancellationToken,
 }
 
+/// Where clients come in.
+struct Doors {
+    proxy: TcpListener,
+    proxy_tls: Option<TcpListener>,
+}
+
+impl Doors {
+    /// Lets them in.
+    fn open(self, proxy: &Proxy) -> anyhow::Result<()> {
+        proxy
+            .accept(self.proxy)
+            .context("the proxy cannot accept connections")?;
+        if let Some(listener) = self.proxy_tls {
+            proxy
+                .accept_tls(listener)
+                .context("the proxy cannot accept TLS connections")?;
+        }
+        Ok(())
+    }
+}
+
 struct Tasks {
+    /// Lets clients in once it is known what is served.
+    opening: JoinSet<anyhow::Result<()>>,
     keda: JoinSet<anyhow::Result<()>>,
-    reloader: JoinSet<()>,
     ingest: JoinSet<anyhow::Result<()>>,
-    autoscaler: Autoscaler,
-    workloads: Crew,
     admin: JoinSet<anyhow::Result<()>>,
     telemetry: Telemetry,
 }
@@ -147,175 +158,106 @@ impl std::fmt::Debug for Tasks {
 }
 
 impl App {
-    /// Binds all addresses, builds the world of `manifests` and starts it.
-    /// Must be called within a tokio runtime, which then runs everything but
-    /// the proxy's workers.
+    /// Starts local mode: binds all addresses, builds the world of `manifests`
+    /// and starts it. Must be called within a tokio runtime, which then runs
+    /// everything but the proxy's workers.
     ///
     /// # Errors
     /// All TLS settings that cannot be used and all addresses that cannot be
-    /// bound, together; workers that cannot be
-    /// started. Nothing is left running.
-    pub fn start(settings: Settings, manifests: Manifests) -> anyhow::Result<Self> {
-        let (tls, connectors, mut tls_problems) = load_tls(settings.tls.clone(), &manifests);
-        let grpc_tls = load_grpc_tls(&settings.grpc, &tls, &mut tls_problems);
-        let to_peers = load_peers_tls(&settings, &tls, &mut tls_problems);
-        // Each is loaded even if nothing listens: what is wrong is said.
-        let [otlp_grpc_tls, otlp_http_tls, opencensus_tls] = [
-            ("otlp-grpc", Offers::Http2Only),
-            ("otlp-http", Offers::Http1Only),
-            ("opencensus", Offers::Http2Only),
-        ]
-        .map(|(name, offers)| {
-            load_ingest_tls(name, offers, &settings.ingest, &tls, &mut tls_problems)
-        });
-        let has_tls = settings.tls.server.is_some();
-        let bound = bind_all([
-            ("proxy", Some(settings.proxy_addr)),
-            ("proxy-tls", has_tls.then_some(settings.proxy_tls_addr)),
-            ("grpc", Some(settings.grpc_addr)),
-            ("admin", Some(settings.admin_addr)),
-            ("otlp-grpc", settings.ingest.otlp_grpc_addr),
-            ("otlp-http", settings.ingest.otlp_http_addr),
-            ("opencensus", settings.ingest.opencensus_addr),
-        ]);
-        let [
-            proxy_listener,
-            tls_listener,
-            grpc_listener,
-            admin_listener,
-            otlp_grpc,
-            otlp_http,
-            opencensus,
-        ] = all_or_every_problem(bound, &tls_problems)?;
-        let proxy_listener = proxy_listener.expect("an address was given");
-        let grpc_listener = grpc_listener.expect("an address was given");
-        let admin_listener = admin_listener.expect("an address was given");
-        let tls_addr = tls_listener.as_ref().map(TcpListener::local_addr);
-        let addresses = Addresses {
-            proxy: proxy_listener.local_addr()?,
-            proxy_tls: tls_addr.transpose()?,
-            grpc: grpc_listener.local_addr()?,
-            admin: admin_listener.local_addr()?,
-            otlp_grpc: local_addr(otlp_grpc.as_ref())?,
-            otlp_http: local_addr(otlp_http.as_ref())?,
-            opencensus: local_addr(opencensus.as_ref())?,
-        };
+    /// bound, together; workers that cannot be started. Nothing is left running.
+    pub fn local(
+        settings: Settings,
+        hpa_sync_period: Duration,
+        manifests: Manifests,
+    ) -> anyhow::Result<Self> {
+        let (tls, mut problems) = load_tls(settings.tls.clone());
+        let connectors = load_connectors(&manifests, &tls, &mut problems);
+        let ledger_only = |ledger| ledger as Arc<dyn DemandSink>;
+        let (base, listeners) = Base::start(settings, tls, problems, ledger_only)?;
+        let Listeners {
+            proxy,
+            proxy_tls,
+            scaling,
+            admin,
+        } = listeners;
+        let workloads = Workloads::start(&base, Plan::new(manifests, connectors))?;
+        let scaling = Scaling::start(&base, scaling)?;
+        let local = Local::start(workloads, &scaling.in_process, hpa_sync_period);
+        let doors = Doors { proxy, proxy_tls };
+        let app = Self::serve(base, scaling, Mode::Local(Box::new(local)), admin)?;
+        doors.open(&app.proxy)?;
+        app.admin.set_ready(true);
+        Ok(app)
+    }
 
-        let stops = Stops::default();
-        let mut telemetry = Telemetry::start(&settings, &stops.telemetry)?;
-        let config = ProxyConfig {
-            observe: std::mem::take(&mut telemetry.observe),
-            ..settings.proxy.clone()
-        };
-        let clock = Clock::start();
-        let ledger = Arc::new(Ledger::new(settings.ledger, clock));
-        let proxy = Proxy::with_tls(config, clock, ledger.clone(), tls)
-            .context("the proxy's workers cannot be started")?;
-        let proxy = Arc::new(proxy);
-        let program = std::env::current_exe().context("where this program is")?;
-        let workloads = Crew::new();
-        let world = Arc::new(World::new(
-            proxy.clone(),
-            ledger.clone(),
-            program.to_string_lossy().into_owned(),
-            workloads.handle(),
-            stops.workloads.clone(),
-        ));
-        world.apply(Plan::new(manifests, connectors));
-
-        let ingest = Ingest::new(&settings.ingest);
-        let port =
-            |listener: Option<TcpListener>, tls| listener.map(|listener| Port { listener, tls });
-        let ports = Ports {
-            otlp_grpc: port(otlp_grpc, otlp_grpc_tls),
-            otlp_http: port(otlp_http, otlp_http_tls),
-            opencensus: port(opencensus, opencensus_tls),
-        };
-        let ready = watch::Sender::new(false);
-        let ingest_tasks = ingest.spawn(&settings.ingest, ports, &ready, &stops.ingest)?;
-
-        let keda_metrics = Arc::new(keda::KedaMetrics::default());
-        let sources = keda::MetricSources {
-            store: ingest.store.clone(),
-            counters: ingest.counters.clone(),
-        };
-        // Blind before the first call is answered.
-        let peers = settings.peers.as_ref().map(|settings| {
-            let mut config = settings.config.clone();
-            if config.name.is_empty() {
-                config.name = addresses.grpc.to_string();
+    /// Starts Kubernetes mode: binds all addresses and begins to follow the
+    /// cluster. Clients are let in, and it is ready, once all objects were read;
+    /// until then KEDA is refused. Must be called within a tokio runtime, which
+    /// then runs everything but the proxy's workers.
+    ///
+    /// # Errors
+    /// As [`App::local`]; also without a usable configuration of an API server.
+    /// One that does not answer is no error.
+    pub async fn kubernetes(settings: Settings, cluster: &ClusterSettings) -> anyhow::Result<Self> {
+        let (tls, problems) = load_tls(settings.tls.clone());
+        let waiting = Waiting::default();
+        let sink = |ledger| waiting.sink(ledger);
+        let (base, listeners) = Base::start(settings, tls, problems, sink)?;
+        let Listeners {
+            proxy,
+            proxy_tls,
+            scaling,
+            admin,
+        } = listeners;
+        let scaling = Scaling::start(&base, scaling)?;
+        let kubernetes = Kubernetes::start(&base, &waiting, cluster).await?;
+        let synced = kubernetes.synced();
+        let doors = Doors { proxy, proxy_tls };
+        let mut app = Self::serve(base, scaling, Mode::Kubernetes(kubernetes), admin)?;
+        let (proxy, admin) = (app.proxy.clone(), app.admin.clone());
+        let stop = app.stops.opening.clone();
+        app.tasks.opening.spawn(async move {
+            if stop.run_until_cancelled(synced).await.is_some() {
+                doors.open(&proxy)?;
+                admin.set_ready(true);
             }
-            Peers::new(ledger.clone(), sources.clone(), config)
+            Ok(())
         });
-        let grpc_metrics = Arc::new(GrpcMetrics::default());
-        let (in_process, from_process) = grpc::in_process();
-        let keda = keda::Keda::new(ledger.clone(), keda_metrics.clone(), sources.clone());
-        let health = grpc::Health::new(
-            ready.subscribe(),
-            ledger.follow_blindness(),
-            &[keda::SERVICE],
-        );
-        let reflection = grpc::reflection();
-        let told = ledger.clone();
-        let services = move |connection: &grpc::Connection| {
-            let routes = health.add_to(reflection.clone(), connection);
-            let routes = keda.add_to(routes, connection);
-            peers::add_to(routes, &told, &sources, connection)
-        };
-        let server = grpc::Server::new(
-            tokio::net::TcpListener::from_std(grpc_listener)?,
-            Arc::new(services),
-        )
-        .config(settings.grpc.limits)
-        .metrics(grpc_metrics.clone())
-        .tls(grpc_tls)
-        .in_process(from_process);
-        let mut keda = serve_grpc(server, &ledger, &stops.keda);
-        if let (Some(peers), Some(settings)) = (&peers, &settings.peers) {
-            let source = settings.source.clone();
-            follow_peers(&mut keda, peers, source, to_peers, &stops.keda);
-        }
-        let autoscaler = Autoscaler::spawn(
-            autoscaler::Config {
-                hpa_sync_period: settings.hpa_sync_period,
-                ..autoscaler::Config::new(in_process.channel())
-            },
-            world.scaled(),
-            &stops.autoscaler,
-        );
+        Ok(app)
+    }
 
+    /// Lets operators in.
+    fn serve(
+        base: Base,
+        scaling: Scaling,
+        mode: Mode,
+        listener: TcpListener,
+    ) -> anyhow::Result<Self> {
+        let Base {
+            settings,
+            addresses,
+            telemetry,
+            proxy,
+            ledger,
+            stops,
+        } = base;
         let admin = Arc::new(Admin {
             proxy: proxy.clone(),
             ledger,
-            world,
-            reloads: Arc::new(Reloads::none()),
-            keda: keda_metrics,
-            grpc: grpc_metrics,
-            peers,
-            autoscaler: autoscaler.status_reader(),
+            scene: mode.scene(),
+            keda: scaling.keda_metrics,
+            grpc: scaling.grpc_metrics,
+            peers: scaling.peers,
             access_log: telemetry.access_log.clone(),
             traces: telemetry.traces.clone(),
-            ingest,
-            ready,
+            ingest: scaling.ingest,
+            ready: scaling.ready,
         });
-        let admin_task = serve_admin(admin_listener, &admin, &stops.admin)?;
-        proxy
-            .accept(proxy_listener)
-            .context("the proxy cannot accept connections")?;
-        if let Some(listener) = tls_listener {
-            proxy
-                .accept_tls(listener)
-                .context("the proxy cannot accept TLS connections")?;
-        }
-        admin.set_ready(true);
-
         let tasks = Tasks {
-            keda,
-            reloader: JoinSet::new(),
-            ingest: ingest_tasks,
-            autoscaler,
-            workloads,
-            admin: admin_task,
+            opening: JoinSet::new(),
+            keda: scaling.keda_tasks,
+            ingest: scaling.ingest_tasks,
+            admin: serve_admin(listener, &admin, &stops.admin)?,
             telemetry,
         };
         Ok(Self {
@@ -323,7 +265,7 @@ impl App {
             settings,
             proxy,
             admin,
-            reload: Arc::new(Notify::new()),
+            mode,
             stops,
             tasks,
         })
@@ -333,25 +275,12 @@ impl App {
     /// that often (`None`: never) and whenever [`App::reload`] is called. Call
     /// it once.
     pub fn follow(&mut self, files: Files, every: Option<Duration>) {
-        let reloader = Reloader::new(
-            files,
-            every,
-            self.reload.clone(),
-            self.admin.world.clone(),
-            self.tasks.autoscaler.objects(),
-            self.admin.reloads.clone(),
-        );
-        let stop = self.stops.reloader.clone();
-        self.tasks.reloader.spawn(async move {
-            reloader.run(stop.clone()).await;
-            // There may be nothing to follow; that is no reason to stop.
-            stop.cancelled().await;
-        });
+        self.mode.follow(files, every);
     }
 
     /// Reads the manifests again at once, if there are files of them.
     pub fn reload(&self) {
-        self.reload.notify_one();
+        self.mode.reload();
     }
 
     /// What was bound.
@@ -365,17 +294,14 @@ impl App {
     pub async fn failed(&mut self) -> anyhow::Error {
         let tasks = &mut self.tasks;
         tokio::select! {
+            error = opening_failed(&mut tasks.opening) => error,
             Some(ended) = tasks.keda.join_next() => ended_early("gRPC", ended),
             Some(ended) = tasks.ingest.join_next() => ended_early("the ingest of metrics", ended),
             Some(ended) = tasks.admin.join_next() => ended_early("admin", ended),
-            crashed = tasks.autoscaler.crashed() => anyhow!(crashed),
-            Some(ended) = tasks.reloader.join_next() => {
-                ended_early("the reload of manifests", ended.map(Ok))
-            }
             Some(ended) = tasks.telemetry.exporter.join_next() => {
                 ended_early("the export of traces", ended.map(Ok))
             }
-            crashed = tasks.workloads.crashed() => anyhow!("a process pool crashed: {crashed}"),
+            error = self.mode.failed() => error,
         }
     }
 
@@ -393,12 +319,9 @@ impl App {
     /// stop the child processes; write out the access log and send the last
     /// spans; stop the admin server last, so that all of it could be watched.
     pub async fn stop(mut self) {
-        self.stops.reloader.cancel();
-        while let Some(ended) = self.tasks.reloader.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "the reload of manifests crashed");
-            }
-        }
+        self.mode.stop_changes().await;
+        self.stops.opening.cancel();
+        finish("the wait for the cluster", &mut self.tasks.opening).await;
         self.admin.set_ready(false);
         tracing::info!(delay = ?self.settings.shutdown_delay, "stopping: not ready any more");
         tokio::time::sleep(self.settings.shutdown_delay).await;
@@ -418,70 +341,18 @@ impl App {
 
         // Together: the autoscaler is a client of that service, and would take
         // its end for an outage.
-        self.stops.autoscaler.cancel();
+        self.mode.end_scaling();
         self.stops.keda.cancel();
         finish("gRPC", &mut self.tasks.keda).await;
         self.stops.ingest.cancel();
         finish("the ingest of metrics", &mut self.tasks.ingest).await;
-        while let Err(error) = self.tasks.autoscaler.join().await {
-            tracing::error!(%error, "the autoscaler crashed");
-        }
-        self.stops.workloads.cancel();
-        while let Err(error) = self.tasks.workloads.finish().await {
-            tracing::error!(%error, "a process pool crashed; its processes were killed");
-        }
+        self.mode.stop().await;
         self.stops.telemetry.cancel();
         self.tasks.telemetry.flush().await;
         self.stops.admin.cancel();
         finish("admin", &mut self.tasks.admin).await;
         tracing::info!("stopped");
     }
-}
-
-/// Samples the ledger and serves gRPC until `stop`.
-fn serve_grpc(
-    server: grpc::Server,
-    ledger: &Arc<Ledger>,
-    stop: &CancellationToken,
-) -> JoinSet<anyhow::Result<()>> {
-    let mut tasks = JoinSet::new();
-    let sampled = sampler::run(ledger.clone(), stop.clone().cancelled_owned());
-    tasks.spawn(async move {
-        sampled.await;
-        Ok(())
-    });
-    let served = server.serve(stop.clone().cancelled_owned());
-    tasks.spawn(async move { Ok(served.await?) });
-    let published = peers::publish(ledger.clone());
-    let stop = stop.clone();
-    tasks.spawn(async move {
-        stop.run_until_cancelled(published).await;
-        Ok(())
-    });
-    tasks
-}
-
-/// Other replicas are heard until KEDA's streams end.
-fn follow_peers(
-    tasks: &mut JoinSet<anyhow::Result<()>>,
-    peers: &Arc<Peers>,
-    source: peers::PeerSource,
-    connect: grpc::Connect,
-    stop: &CancellationToken,
-) {
-    let (found, addresses) = tokio::sync::watch::channel(None);
-    let discovering = peers::discover(source, found, stop.clone().cancelled_owned());
-    let following = peers
-        .clone()
-        .run(addresses, connect, stop.clone().cancelled_owned());
-    tasks.spawn(async move {
-        discovering.await;
-        Ok(())
-    });
-    tasks.spawn(async move {
-        following.await;
-        Ok(())
-    });
 }
 
 fn serve_admin(
@@ -494,6 +365,18 @@ fn serve_admin(
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { Ok(served.await?) });
     Ok(tasks)
+}
+
+/// Resolves when clients cannot be let in; never if they were.
+async fn opening_failed(opening: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Error {
+    while let Some(ended) = opening.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error,
+            Err(error) => return anyhow!(error).context("letting clients in crashed"),
+        }
+    }
+    std::future::pending().await
 }
 
 fn ended_early(

@@ -9,6 +9,7 @@ pub mod crd;
 pub mod crew;
 pub mod discovery;
 pub mod ingest;
+pub mod kubernetes;
 pub mod local;
 pub mod manifest;
 pub mod memory;

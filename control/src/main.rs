@@ -3,7 +3,10 @@
 use anyhow::Context;
 use control::{
     app::{Addresses, App},
-    cli::{CheckArgs, Cli, Command, ExampleArgs, HelloArgs, LocalArgs, Notes, QueryArgs},
+    cli::{
+        CheckArgs, Cli, Command, ExampleArgs, HelloArgs, KubernetesArgs, LocalArgs, Notes,
+        QueryArgs, RunArgs,
+    },
     crd,
     local::{examples, hello, log_problems},
     manifest::{self, Files, Manifests, Severity},
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
         Err(problems) => Err(cannot_start(&problems)),
         Ok((cli, notes)) => match cli.command {
             Some(Command::Local(args)) => local(&args, &notes),
+            Some(Command::Kubernetes(args)) => kubernetes(&args, &notes),
             Some(Command::Check(args)) => return check(&args),
             Some(Command::Query(args)) => return ask(&args),
             Some(Command::Example(args)) => example(&args),
@@ -51,14 +55,45 @@ fn cannot_start(problems: &[String]) -> anyhow::Error {
 }
 
 fn local(args: &LocalArgs, notes: &Notes) -> anyhow::Result<()> {
-    let problems = args.problems();
+    begin(&args.run, &args.run.problems(), notes)?;
+    let mut files = (!args.file.is_empty()).then(|| Files::new(args.file.clone()));
+    let manifests = manifests(files.as_mut())?;
+    control_runtime()?.block_on(async {
+        let signals = Signals::new()?;
+        let mut app = App::local(args.run.settings(), args.hpa_sync_period, manifests)?;
+        if let Some(files) = files {
+            app.follow(files, args.reload.interval());
+        }
+        let addresses = app.addresses();
+        let greeting = || {
+            if args.file.is_empty() {
+                greet(addresses);
+            }
+        };
+        run(&args.run, signals, app, "ready", greeting).await
+    })
+}
+
+fn kubernetes(args: &KubernetesArgs, notes: &Notes) -> anyhow::Result<()> {
+    begin(&args.run, &args.problems(), notes)?;
+    control_runtime()?.block_on(async {
+        let signals = Signals::new()?;
+        let app = App::kubernetes(args.run.settings(), &args.cluster()).await?;
+        run(&args.run, signals, app, "listening", || {}).await
+    })
+}
+
+/// Refuses flags that cannot be; starts to log.
+fn begin(args: &RunArgs, problems: &[String], notes: &Notes) -> anyhow::Result<()> {
     if !problems.is_empty() {
-        return Err(cannot_start(&problems));
+        return Err(cannot_start(problems));
     }
     telemetry::init(args.log_format, &args.log_level)?;
     notes.log();
-    let mut files = (!args.file.is_empty()).then(|| Files::new(args.file.clone()));
-    let manifests = manifests(files.as_mut())?;
+    Ok(())
+}
+
+fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
@@ -66,7 +101,7 @@ fn local(args: &LocalArgs, notes: &Notes) -> anyhow::Result<()> {
         .build()
         .context("the control runtime cannot be started")?;
     runtime.spawn(memory::give_back());
-    runtime.block_on(run(args, manifests, files))
+    Ok(runtime)
 }
 
 /// The manifests of the command line, or the built-in example. Problems are
@@ -94,14 +129,17 @@ fn manifests(files: Option<&mut Files>) -> anyhow::Result<Manifests> {
     Ok(manifests)
 }
 
-async fn run(args: &LocalArgs, manifests: Manifests, files: Option<Files>) -> anyhow::Result<()> {
-    let mut signals = Signals::new()?;
+/// Runs `app` until a signal, or until it fails. `state` is what it is now, for
+/// the log; `greeting` follows that.
+async fn run(
+    args: &RunArgs,
+    mut signals: Signals,
+    mut app: App,
+    state: &str,
+    greeting: impl FnOnce(),
+) -> anyhow::Result<()> {
     // Logs were rotated, or manifests edited.
     let mut hang_up = signal(SignalKind::hangup())?;
-    let mut app = App::start(args.settings(), manifests)?;
-    if let Some(files) = files {
-        app.follow(files, args.reload.interval());
-    }
     let addresses = app.addresses();
     if let Some(path) = &args.addresses_file
         && let Err(error) = write_addresses(path, addresses)
@@ -111,11 +149,9 @@ async fn run(args: &LocalArgs, manifests: Manifests, files: Option<Files>) -> an
     }
     tracing::info!(
         proxy = %addresses.proxy,
-        proxy_tls = addresses.proxy_tls.map(tracing::field::display), grpc = %addresses.grpc, admin = %addresses.admin, "ready"
+        proxy_tls = addresses.proxy_tls.map(tracing::field::display), grpc = %addresses.grpc, admin = %addresses.admin, "{state}"
     );
-    if args.file.is_empty() {
-        greet(addresses);
-    }
+    greeting();
 
     let failure = loop {
         tokio::select! {

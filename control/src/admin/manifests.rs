@@ -31,10 +31,11 @@ pub struct RefusedView {
     pub problems: Vec<String>,
 }
 
-pub(super) fn view(admin: &Admin) -> ManifestsView {
-    let reloads = &admin.reloads;
+/// `None`: what is served does not come from files.
+pub(super) fn view(admin: &Admin) -> Option<ManifestsView> {
+    let reloads = admin.scene.reloads()?;
     let files = reloads.files();
-    ManifestsView {
+    Some(ManifestsView {
         files: files
             .iter()
             .map(|path| path.display().to_string())
@@ -46,5 +47,5 @@ pub(super) fn view(admin: &Admin) -> ManifestsView {
             at: refused.at,
             problems: refused.problems,
         }),
-    }
+    })
 }

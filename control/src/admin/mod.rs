@@ -8,18 +8,15 @@ mod manifests;
 mod metrics;
 mod peers;
 mod query;
+mod scene;
 mod series;
 mod targets;
 
 pub use manifests::{ManifestsView, RefusedView};
+pub use scene::Scene;
 pub use targets::{TargetState, TargetView};
 
-use crate::{
-    autoscaler::StatusReader,
-    ingest::Ingest,
-    local::{Reloads, World},
-    otlp::TraceCounters,
-};
+use crate::{ingest::Ingest, otlp::TraceCounters};
 use axum::{
     Json, Router,
     extract::State,
@@ -44,18 +41,14 @@ pub struct Admin {
     pub proxy: Arc<Proxy>,
     /// The demand signal.
     pub ledger: Arc<Ledger>,
-    /// Targets, services, processes.
-    pub world: Arc<World>,
-    /// How reloads of the manifests went.
-    pub reloads: Arc<Reloads>,
+    /// What is served, and who says so.
+    pub scene: Scene,
     /// What KEDA asked.
     pub keda: Arc<KedaMetrics>,
     /// Who is connected to the gRPC port.
     pub grpc: Arc<GrpcMetrics>,
     /// Other replicas, if there are to be some.
     pub peers: Option<Arc<Peers>>,
-    /// What the embedded autoscaler thinks.
-    pub autoscaler: StatusReader,
     /// The access log, if there is one.
     pub access_log: Option<AccessLog>,
     /// What became of spans, if there are traces.
@@ -142,8 +135,11 @@ async fn targets_json(State(admin): State<Arc<Admin>>) -> Json<Vec<TargetView>> 
     Json(targets::view(&admin))
 }
 
-async fn manifests_json(State(admin): State<Arc<Admin>>) -> Json<ManifestsView> {
-    Json(manifests::view(&admin))
+async fn manifests_json(State(admin): State<Arc<Admin>>) -> Response {
+    match manifests::view(&admin) {
+        Some(view) => Json(view).into_response(),
+        None => (StatusCode::NOT_FOUND, "no manifests in this mode\n").into_response(),
+    }
 }
 
 async fn peers_json(State(admin): State<Arc<Admin>>) -> Json<peers::PeersView> {

@@ -2,7 +2,7 @@
 //! what is asked of it, who serves it.
 
 use super::Admin;
-use crate::{autoscaler::Workload, local::Wired};
+use crate::{autoscaler::StatusReader, discovery::Wired};
 use serde::Serialize;
 use std::sync::atomic::Ordering;
 
@@ -34,6 +34,9 @@ pub struct TargetView {
     /// Replicas; absent for a Backend.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<Replicas>,
+    /// Between which numbers of replicas its ScaledObject scales it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<BoundsView>,
     /// Who serves it.
     pub endpoints: Vec<EndpointView>,
     /// Requests begun and not ended, held ones included.
@@ -71,6 +74,19 @@ pub struct Replicas {
     pub ready: u32,
 }
 
+/// What a ScaledObject of a cluster says.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BoundsView {
+    /// Fewest replicas.
+    pub min: u32,
+    /// Most replicas.
+    pub max: u32,
+    /// Why KEDA does not wake it now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<String>,
+}
+
 /// One endpoint.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -90,7 +106,8 @@ pub struct EndpointView {
 
 /// All targets, in the order of their manifests.
 pub(super) fn view(admin: &Admin) -> Vec<TargetView> {
-    let sleeps = admin.autoscaler.status();
+    let autoscaler = admin.scene.autoscaler();
+    let sleeps = autoscaler.map(StatusReader::status).unwrap_or_default();
     let sleeps_in = |name: &str| {
         let status = sleeps
             .iter()
@@ -102,7 +119,7 @@ pub(super) fn view(admin: &Admin) -> Vec<TargetView> {
         view.sleeps_in_seconds = wired.scaled_object.as_deref().and_then(sleeps_in);
         view
     };
-    admin.world.wired().iter().map(one).collect()
+    admin.scene.wired().iter().map(one).collect()
 }
 
 fn target(admin: &Admin, wired: &Wired) -> TargetView {
@@ -120,9 +137,9 @@ fn target(admin: &Admin, wired: &Wired) -> TargetView {
             ejected_for_answers: endpoint.is_ejected_for_answers(now_us),
         })
         .collect();
-    let replicas = wired.pool.as_ref().map(|pool| Replicas {
-        wanted: pool.replicas(),
-        ready: pool.ready(),
+    let replicas = wired.workload.as_ref().map(|workload| Replicas {
+        wanted: workload.replicas(),
+        ready: workload.ready(),
     });
     let held = target.held() as u64;
     let (state, reason) = state(wired, &endpoints, held, replicas.as_ref());
@@ -136,6 +153,11 @@ fn target(admin: &Admin, wired: &Wired) -> TargetView {
         state,
         reason,
         replicas,
+        bounds: wired.bounds.as_ref().map(|bounds| BoundsView {
+            min: bounds.min,
+            max: bounds.max,
+            paused: bounds.paused.as_deref().map(str::to_owned),
+        }),
         endpoints,
         in_flight: target.totals().in_flight(),
         held,

@@ -16,19 +16,25 @@ use std::{
     sync::Arc,
 };
 
-/// Loads everything about TLS; what is wrong with it, in words for operators.
-pub(super) fn load_tls(
-    config: TlsConfig,
-    manifests: &Manifests,
-) -> (Arc<Tls>, Connectors, Vec<String>) {
+/// Loads everything about TLS that flags name; what is wrong with it, in words
+/// for operators.
+pub(super) fn load_tls(config: TlsConfig) -> (Arc<Tls>, Vec<String>) {
     let (tls, problems) = Tls::load(config);
-    let mut problems: Vec<String> = problems.iter().map(cli::tls::describe).collect();
+    let problems = problems.iter().map(cli::tls::describe).collect();
+    (Arc::new(tls), problems)
+}
+
+/// Loads TLS towards the endpoints that `manifests` describe.
+pub(super) fn load_connectors(
+    manifests: &Manifests,
+    tls: &Tls,
+    problems: &mut Vec<String>,
+) -> Connectors {
     let none = Connectors::default();
-    let connectors = Connectors::load(manifests, &tls, &none).unwrap_or_else(|found| {
+    Connectors::load(manifests, tls, &none).unwrap_or_else(|found| {
         problems.extend(found);
         none
-    });
-    (Arc::new(tls), connectors, problems)
+    })
 }
 
 /// Loads the gRPC port's side of TLS, if it is to speak it.

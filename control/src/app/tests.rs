@@ -2,7 +2,7 @@
 //! can be seen from outside is tested there: `tests/e2e`.
 
 use super::*;
-use crate::manifest;
+use crate::{crew::Crew, manifest};
 use std::{fs, path::Path};
 use tempfile::TempDir;
 
@@ -55,7 +55,6 @@ fn settings() -> Settings {
         access_log: None,
         otlp: None,
         ingest: crate::ingest::IngestSettings::default(),
-        hpa_sync_period: Duration::from_secs(1),
         shutdown_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(1),
     }
@@ -66,7 +65,7 @@ async fn running() -> (App, [String; 2], TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let manifests = manifest::parse("test.yaml", folder.path(), &two_processes());
     assert!(manifests.problems.is_empty(), "{:?}", manifests.problems);
-    let app = App::start(settings(), manifests).expect("it starts");
+    let app = App::local(settings(), Duration::from_secs(1), manifests).expect("it starts");
     let mut pids = ["a", "b"].map(str::to_owned);
     for pid in &mut pids {
         let file = folder.path().join(&*pid);
@@ -95,17 +94,28 @@ fn lives(pid: &str) -> bool {
     stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
+fn crew(app: &mut App) -> &mut Crew {
+    match &mut app.mode {
+        Mode::Local(local) => local.workloads.crew(),
+        Mode::Kubernetes(_) => panic!("it is local mode"),
+    }
+}
+
 #[tokio::test]
 async fn a_pool_that_panics_takes_its_replicas_with_it_and_ends_the_run() {
     let (mut app, pids, _folder) = running().await;
     assert!(pids.iter().all(|pid| lives(pid)));
     // Both pools become part of a task that panics: unwinding drops them just
     // as a panic of their own would.
-    let pools = std::mem::take(&mut app.tasks.workloads);
-    app.tasks.workloads.handle().spawn("default/a", async move {
-        let _pools = pools;
-        panic!("a bug in a pool");
-    });
+    let pools = std::mem::take(app.mode.workloads.crew());
+    app.mode
+        .workloads
+        .crew()
+        .handle()
+        .spawn("default/a", async move {
+            let _pools = pools;
+            panic!("a bug in a pool");
+        });
     let error = format!("{:#}", app.failed().await);
     assert!(error.starts_with("a process pool crashed: "), "{error}");
     assert!(error.contains("a bug in a pool"), "{error}");

@@ -13,7 +13,7 @@ use clap::Command;
 use std::collections::{BTreeMap, HashMap};
 use table::{Effect, Row, TABLE};
 
-/// What `reveille local --help` ends with.
+/// What `--help` of these commands ends with.
 pub(super) const HELP: &str = "\
 The HTTP add-on's variables (KEDA_HTTP_PROXY_PORT, KEDA_HTTP_REQUEST_TIMEOUT, …), the OTel \
 scaler's (OTLP_RECEIVER_PORT, METRIC_STORE_RETENTION_SECONDS, …) and OpenTelemetry's (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, …) are understood as well. \
@@ -21,7 +21,7 @@ A flag wins over its own variable, that over these, and these over the default. 
 control/README.md lists them.";
 
 /// The program's own commands; variables concern these only.
-const COMMANDS: [&str; 1] = ["local"];
+const COMMANDS: [&str; 2] = ["local", "kubernetes"];
 /// Variables of the add-on begin with this, and of no one else.
 const PREFIX: &str = "KEDA_HTTP_";
 

@@ -5,5 +5,7 @@
 //! the targets attached to it get each new set at once.
 
 mod service;
+mod wired;
 
 pub use service::{Service, Speaks};
+pub use wired::{Bounds, Wired};

@@ -3,6 +3,7 @@
 use parking_lot::Mutex;
 use proxy::{Endpoint, EndpointSet, Protocol, Proxy, Target, route::Fallback, tls::Connector};
 use std::{
+    collections::HashMap,
     fmt,
     net::SocketAddr,
     sync::{Arc, Weak},
@@ -27,9 +28,15 @@ pub struct Service {
 struct State {
     speaks: Speaks,
     endpoints: Vec<Arc<Endpoint>>,
-    targets: Vec<Arc<Target>>,
+    targets: Vec<Attached>,
     /// A fallback is its route's, and ends with it.
     fallbacks: Vec<Weak<Fallback>>,
+    failing: Option<Arc<str>>,
+}
+
+struct Attached {
+    target: Arc<Target>,
+    /// Why nobody will serve this one.
     failing: Option<Arc<str>>,
 }
 
@@ -75,15 +82,21 @@ impl Service {
     pub fn attach(&self, target: Arc<Target>) {
         let mut state = self.state.lock();
         target.set_endpoints(state.set());
-        target.set_failing(state.failing.clone());
-        state.targets.push(target);
+        let attached = Attached {
+            target,
+            failing: None,
+        };
+        attached.tell(state.failing.as_ref());
+        state.targets.push(attached);
     }
 
     /// From now on `target` hears nothing of this service; it keeps the
     /// endpoints that it has until another one gives it others.
     pub fn detach(&self, target: &Arc<Target>) {
         let mut state = self.state.lock();
-        state.targets.retain(|known| !Arc::ptr_eq(known, target));
+        state
+            .targets
+            .retain(|known| !Arc::ptr_eq(&known.target, target));
     }
 
     /// From now on `fallback` gets this service's endpoints, while somebody
@@ -104,19 +117,47 @@ impl Service {
         endpoint
     }
 
-    /// From now on its endpoints are these addresses, in one step. Those that
-    /// stay keep their connections, their load and their ejection, unless
-    /// `all_anew`: they speak something else now.
-    pub fn set_addresses(&self, addresses: &[SocketAddr], all_anew: bool) {
+    /// From now on its endpoints are these, in one step, each an address and
+    /// what logs call it. Those that stay keep their connections, their load and
+    /// their ejection, unless `all_anew`: they speak something else now.
+    pub fn set_addresses<'a>(
+        &self,
+        addresses: impl IntoIterator<Item = (SocketAddr, &'a str)>,
+        all_anew: bool,
+    ) {
         let mut state = self.state.lock();
-        let one = |addr: &SocketAddr| {
-            let known = state.endpoints.iter().find(|known| known.addr() == *addr);
-            let stays = known.filter(|_| !all_anew).cloned();
-            stays.unwrap_or_else(|| state.endpoint(&self.proxy, *addr, &addr.to_string()))
+        let mut known: HashMap<SocketAddr, Arc<Endpoint>> = HashMap::new();
+        if !all_anew {
+            let endpoints = std::mem::take(&mut state.endpoints);
+            known.extend(endpoints.into_iter().map(|one| (one.addr(), one)));
+        }
+        let one = |(addr, name): (SocketAddr, &str)| {
+            // An address that went to somebody else is another endpoint.
+            let stays = known.remove(&addr).filter(|known| known.name() == name);
+            stays.unwrap_or_else(|| state.endpoint(&self.proxy, addr, name))
         };
-        let endpoints = addresses.iter().map(one).collect();
+        let endpoints = addresses.into_iter().map(one).collect();
         state.endpoints = endpoints;
         state.publish();
+    }
+
+    /// Does anybody wait for it?
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        let state = self.state.lock();
+        state.targets.iter().any(|one| one.target.held() > 0)
+    }
+
+    /// Nobody will serve `target`, as long as this service has no endpoint, for
+    /// a reason of the target's own. `None` lifts it.
+    pub fn set_target_failing(&self, target: &Arc<Target>, reason: Option<Arc<str>>) {
+        let mut state = self.state.lock();
+        let failing = state.failing.clone();
+        let mut known = state.targets.iter_mut();
+        if let Some(attached) = known.find(|known| Arc::ptr_eq(&known.target, target)) {
+            attached.failing = reason;
+            attached.tell(failing.as_ref());
+        }
     }
 
     /// Takes an endpoint out of the rotation. Requests on it go on.
@@ -133,8 +174,8 @@ impl Service {
     pub fn set_failing(&self, reason: Option<&Arc<str>>) {
         let mut state = self.state.lock();
         state.failing = reason.cloned();
-        for target in &state.targets {
-            target.set_failing(reason.cloned());
+        for attached in &state.targets {
+            attached.tell(reason);
         }
     }
 
@@ -148,6 +189,13 @@ impl Service {
     #[must_use]
     pub fn endpoints(&self) -> Vec<Arc<Endpoint>> {
         self.state.lock().endpoints.clone()
+    }
+}
+
+impl Attached {
+    fn tell(&self, service: Option<&Arc<str>>) {
+        self.target
+            .set_failing(service.or(self.failing.as_ref()).cloned());
     }
 }
 
@@ -165,8 +213,8 @@ impl State {
 
     fn publish(&self) {
         let set = self.set();
-        for target in &self.targets {
-            target.set_endpoints(set.clone());
+        for attached in &self.targets {
+            attached.target.set_endpoints(set.clone());
         }
         for fallback in self.fallbacks.iter().filter_map(Weak::upgrade) {
             fallback.set_endpoints(set.clone());

@@ -18,7 +18,7 @@ mod world;
 
 pub use reload::{Reloader, log_problems};
 pub use reloads::{Refused, Reloads};
-pub use world::{Applied, Plan, Wired, World};
+pub use world::{Applied, Plan, World};
 
 use crate::manifest::Object;
 

@@ -165,6 +165,9 @@ impl Standing {
         let endpoints = self.service.endpoints();
         let known = endpoints.iter().map(|endpoint| endpoint.addr());
         if speaks_other || !known.eq(addresses.iter().copied()) {
+            let names: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            let names = names.iter().map(String::as_str);
+            let addresses = addresses.iter().copied().zip(names);
             self.service.set_addresses(addresses, speaks_other);
         }
     }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     autoscaler::{ScaledObject, Workload},
     crew::CrewHandle,
-    discovery::Service,
+    discovery::{Service, Wired},
     manifest::{InterceptorRouteSpec, Manifests, Object, ScaledObjectSpec},
     routes::{self, ConfigMaps},
     workload::ProcessPool,
@@ -34,19 +34,6 @@ use std::{
     sync::Arc,
 };
 use tokio_util::sync::CancellationToken;
-
-/// A target, the service behind it, and the pool behind that.
-#[derive(Clone, Debug)]
-pub struct Wired {
-    /// The proxy's side.
-    pub target: Arc<Target>,
-    /// Who serves it.
-    pub service: Arc<Service>,
-    /// What can be scaled; `None` for a Backend.
-    pub pool: Option<Arc<ProcessPool>>,
-    /// The ScaledObject (`namespace/name`) that scales the pool, if any.
-    pub scaled_object: Option<String>,
-}
 
 /// Everything that the manifests of a local run describe.
 pub struct World {
@@ -219,8 +206,9 @@ impl World {
             wired.push(Wired {
                 target,
                 service: standing.service.clone(),
-                pool: standing.pool().cloned(),
+                workload: standing.pool().cloned().map(workload),
                 scaled_object: scaled_by.get(&service_key).cloned(),
+                bounds: None,
             });
         }
 
@@ -266,13 +254,16 @@ impl World {
     /// What the autoscaler scales.
     #[must_use]
     pub fn scaled(&self) -> Vec<(ScaledObject, Arc<dyn Workload>)> {
-        let workload = |pool: &Arc<ProcessPool>| -> Arc<dyn Workload> { pool.clone() };
         let shown = self.shown.load();
         let scaled = shown.scaled.iter();
         scaled
-            .map(|(object, pool)| (object.clone(), workload(pool)))
+            .map(|(object, pool)| (object.clone(), workload(pool.clone())))
             .collect()
     }
+}
+
+fn workload(pool: Arc<ProcessPool>) -> Arc<dyn Workload> {
+    pool
 }
 
 /// The target of a route, attached to `service` and to no other.

@@ -9,12 +9,18 @@ use std::num::NonZeroUsize;
 
 use super::decode::Field;
 use super::meta::ObjectMeta;
+use super::process::Readiness;
 
 /// All annotations of this prefix are ours.
 const PREFIX: &str = "reveille.dev/";
 
 /// Of an InterceptorRoute: most requests at once on each replica.
 pub const MAX_CONCURRENCY_PER_REPLICA: &str = "reveille.dev/max-concurrency-per-replica";
+
+/// Of an InterceptorRoute: whether addresses that the cluster calls not ready
+/// are tried while somebody waits. `true` (by TCP), `false`, or the path of an
+/// HTTP probe. In a cluster only.
+pub const PROBE_NOT_READY: &str = "reveille.dev/probe-not-ready";
 
 /// Far more than one process serves at once.
 const MOST_CONCURRENCY: usize = 1_000_000;
@@ -29,9 +35,11 @@ pub(super) fn check_route(metadata: &Field<'_>) {
     for (name, field) in annotations {
         if name == MAX_CONCURRENCY_PER_REPLICA {
             field.parse(max_concurrency);
+        } else if name == PROBE_NOT_READY {
+            field.parse(probe_not_ready);
         } else if name.starts_with(PREFIX) {
             field.warning(format!(
-                "unknown annotation; known here: {MAX_CONCURRENCY_PER_REPLICA}"
+                "unknown annotation; known here: {MAX_CONCURRENCY_PER_REPLICA}, {PROBE_NOT_READY}"
             ));
         }
     }
@@ -44,6 +52,30 @@ impl ObjectMeta {
     pub fn max_concurrency_per_replica(&self) -> Option<NonZeroUsize> {
         let text = self.annotations.get(MAX_CONCURRENCY_PER_REPLICA)?;
         max_concurrency(text).ok()
+    }
+
+    /// How an address that the cluster calls not ready is tried; `None`: it is
+    /// not. What is neither was refused when the object was read.
+    #[must_use]
+    pub fn probe_not_ready(&self) -> Option<Readiness> {
+        match self.annotations.get(PROBE_NOT_READY) {
+            Some(text) => probe_not_ready(text).ok().flatten(),
+            None => Some(Readiness::Tcp),
+        }
+    }
+}
+
+fn probe_not_ready(text: &str) -> Result<Option<Readiness>, String> {
+    match text {
+        "true" => Ok(Some(Readiness::Tcp)),
+        "false" => Ok(None),
+        path if path.starts_with('/') && path.parse::<http::Uri>().is_ok() => {
+            let path = path.to_owned();
+            Ok(Some(Readiness::Http { path }))
+        }
+        _ => Err(format!(
+            "must be \"true\", \"false\" or a path such as /healthz, not {text:?}"
+        )),
     }
 }
 

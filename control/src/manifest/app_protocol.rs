@@ -24,6 +24,22 @@ pub enum AppProtocol {
     },
 }
 
+impl AppProtocol {
+    /// What `appProtocol` of a Service's port means. As in the HTTP add-on, what
+    /// is not known, and nothing, is HTTP/1.1 in clear text.
+    #[must_use]
+    pub fn of_service_port(word: Option<&str>) -> Self {
+        match word.map(parse) {
+            Some(Ok(Word::Clear(protocol))) => Self::Clear(protocol),
+            Some(Ok(word @ (Word::Https | Word::Wss))) => Self::Tls {
+                http1_only: word == Word::Wss,
+                settings: UpstreamTls::default(),
+            },
+            Some(Err(_)) | None => Self::Clear(Protocol::Http1),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Word {
     Clear(Protocol),

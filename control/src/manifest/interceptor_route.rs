@@ -47,7 +47,7 @@ pub struct ServicePort {
 }
 
 /// A port of a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PortRef {
     /// By number, 1 to 65535.
     Number(u16),

@@ -243,14 +243,14 @@ enum Decoded {
     MetricSource(Object<MetricSourceSpec>),
 }
 
-enum ConfigMap {
+pub(super) enum ConfigMap {
     WithBodies(Object<ConfigMapSpec>),
     /// Somebody else's.
     Other(ObjectMeta),
 }
 
 /// A ConfigMap, which has no spec.
-fn config_map(root: &Node, report: &Report, source: Source) -> Option<ConfigMap> {
+pub(super) fn config_map(root: &Node, report: &Report, source: Source) -> Option<ConfigMap> {
     let fields = Field::root(root, report).map()?;
     fields.ignore(&["apiVersion", "immutable"]);
     let meta = fields
@@ -272,7 +272,7 @@ fn config_map(root: &Node, report: &Report, source: Source) -> Option<ConfigMap>
 }
 
 /// The object, unless anything in it is an error.
-fn object<S>(
+pub(super) fn object<S>(
     kind: Kind,
     root: &Node,
     report: &Report,

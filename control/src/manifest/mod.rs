@@ -10,6 +10,7 @@
 //! Nothing here looks at the machine beyond the manifest files, starts anything, or changes what the
 //! user wrote (hosts and paths stay as written; routing normalises them).
 
+pub mod api;
 pub mod decode;
 pub mod duration;
 pub mod node;
@@ -52,7 +53,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-pub use annotation::MAX_CONCURRENCY_PER_REPLICA;
+pub use annotation::{MAX_CONCURRENCY_PER_REPLICA, PROBE_NOT_READY};
 pub use app_protocol::AppProtocol;
 pub use backend::BackendSpec;
 pub use body_file::FileBody;

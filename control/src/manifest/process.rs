@@ -30,7 +30,7 @@ pub struct ProcessSpec {
 }
 
 /// How a replica shows that it can serve.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Readiness {
     /// It accepts a TCP connection.
     Tcp,

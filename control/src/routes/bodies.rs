@@ -20,6 +20,15 @@ impl ConfigMaps {
         Self(objects.into_iter().map(entry).collect())
     }
 
+    /// From now on this one is `object`, or is not there.
+    pub fn set(&mut self, namespace: &str, name: &str, object: Option<Arc<ConfigMapSpec>>) {
+        let key = (namespace.to_owned(), name.to_owned());
+        match object {
+            Some(object) => self.0.insert(key, object),
+            None => self.0.remove(&key),
+        };
+    }
+
     pub(super) fn get(&self, namespace: &str, name: &str) -> Option<&Arc<ConfigMapSpec>> {
         self.0.get(&(namespace.to_owned(), name.to_owned()))
     }

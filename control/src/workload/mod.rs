@@ -15,3 +15,4 @@ mod replica;
 mod rollout;
 
 pub use pool::ProcessPool;
+pub(crate) use probe::until_ready;

@@ -1,4 +1,5 @@
-//! Readiness: asking a starting replica until it can serve.
+//! Readiness: asking a starting replica, or an address that a cluster calls not
+//! ready yet, until it can serve.
 
 use crate::manifest::Readiness;
 use http::{Request, header};
@@ -13,7 +14,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
 /// Resolves when `addr` is ready. Asks every 10 ms at first, then less often
 /// (see [`ProbePace`]). Never gives up; put it under a deadline. Cancel safe.
-pub(super) async fn until_ready(addr: SocketAddr, readiness: &Readiness) {
+pub(crate) async fn until_ready(addr: SocketAddr, readiness: &Readiness) {
     let pace = ProbePace::new();
     while !is_ready(addr, readiness).await {
         tokio::time::sleep(pace.next_delay()).await;

@@ -20,6 +20,7 @@ mod dashboards;
 mod held_requests;
 mod http_scaled_objects;
 mod ingest;
+mod kubernetes;
 mod logs;
 mod manifests;
 mod metric_triggers;

@@ -16,7 +16,7 @@ pub(super) fn holds(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
         "reveille_hold_duration",
         "How long requests waited for an endpoint, by how the wait ended",
         |family| {
-            for wired in admin.world.wired().iter() {
+            for wired in admin.scene.wired().iter() {
                 let holds = &wired.target.metrics().holds;
                 let ends = [
                     ("ready", &holds.ready),
@@ -55,7 +55,7 @@ pub(super) fn holds(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
         "reveille_limit_wait_duration",
         "How long requests waited for a place: every replica had as many as it may",
         |family| {
-            for wired in admin.world.wired().iter() {
+            for wired in admin.scene.wired().iter() {
                 let placed = wired.target.metrics().holds.placed.read();
                 family.histogram(&route_labels(wired), &placed)?;
             }

@@ -7,7 +7,9 @@ use std::fmt;
 
 /// How reloads went, and since when what is served is what it is.
 pub(super) fn manifests(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
-    let reloads = &admin.reloads;
+    let Some(reloads) = admin.scene.reloads() else {
+        return Ok(());
+    };
     page.family(
         "reveille_manifest_reloads",
         "Changes of the manifests: applied, and refused as a whole because of an error",

@@ -3,7 +3,7 @@
 //! Used by the files of this folder, one per topic. It must never know what a
 //! metric means.
 
-use crate::{admin::Admin, local::Wired};
+use crate::{admin::Admin, discovery::Wired};
 use prometheus_client::{
     encoding::{
         DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, MetricEncoder,
@@ -90,7 +90,7 @@ impl<'p, 'e> Page<'p, 'e> {
         value: impl Fn(&Wired) -> u64,
     ) -> fmt::Result {
         self.family(name, help, MetricType::Gauge, |family| {
-            let all = admin.world.wired();
+            let all = admin.scene.wired();
             all.iter()
                 .try_for_each(|wired| family.gauge(&route_labels(wired), value(wired)))
         })
@@ -104,7 +104,7 @@ impl<'p, 'e> Page<'p, 'e> {
         value: impl Fn(&Wired) -> u64,
     ) -> fmt::Result {
         self.family(name, help, MetricType::Counter, |family| {
-            let all = admin.world.wired();
+            let all = admin.scene.wired();
             all.iter()
                 .try_for_each(|wired| family.counter(&route_labels(wired), value(wired)))
         })
@@ -119,7 +119,7 @@ impl<'p, 'e> Page<'p, 'e> {
         values: impl Fn(&Wired) -> Vec<(&'static str, u64)>,
     ) -> fmt::Result {
         self.family(name, help, MetricType::Counter, |family| {
-            for wired in admin.world.wired().iter() {
+            for wired in admin.scene.wired().iter() {
                 for (reason, count) in values(wired) {
                     let [name, namespace] = route_labels(wired);
                     family.counter(&[("reason", reason.to_owned()), name, namespace], count)?;

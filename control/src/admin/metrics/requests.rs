@@ -18,7 +18,7 @@ pub(super) fn requests(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
             all.push(([code, method, name, namespace], reading));
         }
     };
-    for wired in admin.world.wired().iter() {
+    for wired in admin.scene.wired().iter() {
         add(route_labels(wired), wired.target.metrics().requests.read());
     }
     let nowhere = [

@@ -22,7 +22,7 @@ pub(super) fn upstream(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
         "Connections to endpoints: in use (one request each) and idle",
         MetricType::Gauge,
         |family| {
-            for wired in admin.world.wired().iter() {
+            for wired in admin.scene.wired().iter() {
                 let endpoints = wired.target.endpoints();
                 let in_use = endpoints
                     .iter()

@@ -12,7 +12,7 @@ pub(super) fn workloads(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
         "Replicas of a workload: wanted and ready",
         MetricType::Gauge,
         |family| {
-            for pool in admin.world.pools().iter() {
+            for pool in admin.scene.pools().iter() {
                 for (state, count) in [("wanted", pool.replicas()), ("ready", pool.ready())] {
                     let labels = [("state", state.to_owned()), ("workload", pool.name())];
                     family.gauge(&labels, u64::from(count))?;
@@ -27,7 +27,7 @@ pub(super) fn workloads(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
         MetricType::Counter,
         |family| {
             admin
-                .world
+                .scene
                 .pools()
                 .iter()
                 .try_for_each(|pool| family.counter(&[("workload", pool.name())], pool.starts()))
@@ -39,7 +39,7 @@ pub(super) fn workloads(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
         MetricType::Counter,
         |family| {
             admin
-                .world
+                .scene
                 .pools()
                 .iter()
                 .try_for_each(|pool| family.counter(&[("workload", pool.name())], pool.failures()))

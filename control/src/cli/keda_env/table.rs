@@ -58,7 +58,6 @@ const PUSHED: &str = "KEDA is told when the data comes, not by a tick";
 const RELOADED: &str = "certificates are looked at every --tls-reload-interval";
 const NO_BANNER: &str = "there is no banner";
 const NO_DATA: &str = "say onNoData in the metadata of the triggers that want it";
-const NO_NAMESPACES: &str = "local mode serves what its manifests say, of every namespace";
 const NO_RESYNC: &str = "changes are seen as they happen, nothing is synced again";
 const NO_CURVES: &str = "key exchange groups are the TLS library's safe ones";
 const POOLS: &str = "idle connections are bounded per worker and endpoint (256) and by age (90 s)";
@@ -138,7 +137,7 @@ pub(super) const TABLE: &[Row] = &[
     row("KEDA_HTTP_ADMIN_PORT", Flag("admin-addr", read::port)),
     row(
         "KEDA_HTTP_WATCH_NAMESPACE",
-        Unused(read::any, NO_NAMESPACES),
+        Flag("watch-namespace", read::list),
     ),
     row(
         "KEDA_HTTP_SCALER_CONFIG_MAP_INFORMER_RSYNC_PERIOD",

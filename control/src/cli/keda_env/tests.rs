@@ -93,7 +93,11 @@ fn cases() -> Vec<Case> {
             "9090",
             Ok(&[("admin-addr", "0.0.0.0:9090")]),
         ),
-        ("KEDA_HTTP_WATCH_NAMESPACE", "a", Err("every namespace")),
+        (
+            "KEDA_HTTP_WATCH_NAMESPACE",
+            "a",
+            Ok(&[("watch-namespace", "a")]),
+        ),
         ("KEDA_HTTP_WATCH_NAMESPACE", " ", NONE),
         (
             "KEDA_HTTP_SCALER_CONFIG_MAP_INFORMER_RSYNC_PERIOD",
@@ -588,10 +592,10 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_default() {
         ("OTEL_RESOURCE_ATTRIBUTES", "service.name=edge,region=north"),
     ];
     let (args, _) = local(&["--request-timeout", "8s"], &variables);
-    assert_eq!(args.connect_timeout.as_millis(), 700);
-    assert_eq!(args.request_timeout.as_secs(), 8);
-    assert_eq!(args.response_header_timeout.as_secs(), 300);
-    let otlp = args.observe.otlp().expect("an endpoint");
+    assert_eq!(args.run.connect_timeout.as_millis(), 700);
+    assert_eq!(args.run.request_timeout.as_secs(), 8);
+    assert_eq!(args.run.response_header_timeout.as_secs(), 300);
+    let otlp = args.run.observe.otlp().expect("an endpoint");
     let headers: Vec<_> = otlp
         .headers
         .iter()

@@ -12,6 +12,7 @@ pub(crate) struct TargetNow {
     pub(crate) state: String,
     pub(crate) reason: Option<String>,
     pub(crate) replicas: Option<Replicas>,
+    pub(crate) bounds: Option<Bounds>,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) in_flight: u64,
     pub(crate) held: u64,
@@ -30,6 +31,15 @@ pub(crate) struct TargetNow {
 pub(crate) struct Replicas {
     pub(crate) wanted: u32,
     pub(crate) ready: u32,
+}
+
+/// What a ScaledObject of a cluster says.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bounds {
+    pub(crate) min: u32,
+    pub(crate) max: u32,
+    pub(crate) paused: Option<String>,
 }
 
 /// An endpoint of a target.

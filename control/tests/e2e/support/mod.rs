@@ -2,14 +2,18 @@
 //! the certainty that no process is left behind.
 
 mod admin;
+mod apiserver;
 mod http;
 mod manifest;
+mod pod;
 mod processes;
 mod reveille;
 
 pub(crate) use self::http::{Answer, Client, Connection, read_head};
 pub(crate) use admin::{ManifestsNow, TargetNow};
+pub(crate) use apiserver::ApiServer;
 pub(crate) use manifest::Target;
+pub(crate) use pod::Pod;
 pub(crate) use processes::Marker;
 pub(crate) use reveille::{Ended, Reveille, Starter, command};
 

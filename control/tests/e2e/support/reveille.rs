@@ -1,7 +1,7 @@
 //! A running `reveille local`.
 
 use super::{
-    Answer, Client, LOOK_EACH, ManifestsNow, Marker, PATIENCE, TargetNow,
+    Answer, ApiServer, Client, LOOK_EACH, ManifestsNow, Marker, PATIENCE, TargetNow,
     processes::{self, Marked},
     wait_for, wait_until,
 };
@@ -190,6 +190,22 @@ impl Reveille {
             .arg("--admin-addr", "127.0.0.1:0")
     }
 
+    /// `reveille kubernetes` for the cluster of that API server, on free ports.
+    pub(crate) fn in_cluster(api: &ApiServer) -> Starter {
+        let mut starter = Self::empty();
+        let kubeconfig = api.kubeconfig(starter.path());
+        starter.args.push("kubernetes".to_owned());
+        starter
+            .arg("--kubeconfig", &kubeconfig.to_string_lossy())
+            .arg("--addresses-file", "addresses.json")
+            .arg("--proxy-addr", "127.0.0.1:0")
+            .arg("--grpc-addr", "127.0.0.1:0")
+            .arg("--admin-addr", "127.0.0.1:0")
+            .arg("--shutdown-delay", "0s")
+            .arg("--activity-window", "300ms")
+            .arg("--concurrency-window", "1s")
+    }
+
     /// `reveille` without an argument, its ports set by variables.
     pub(crate) fn variables_only() -> Starter {
         Self::empty()
@@ -336,6 +352,11 @@ impl Reveille {
             );
             std::thread::sleep(LOOK_EACH);
         }
+    }
+
+    /// Waits until traffic may be sent to it.
+    pub(crate) fn until_ready(&self) {
+        wait_until("it is ready", || self.ask("/readyz").status == 200);
     }
 
     /// Waits until a target serves at all.

@@ -1,0 +1,79 @@
+//! `reveille kubernetes`: which cluster, and what of it.
+
+use super::{RunArgs, keda_env};
+use crate::kubernetes::{ClusterSettings, ConnectSettings};
+use clap::{Args, Command};
+use std::path::PathBuf;
+
+/// `reveille kubernetes`.
+#[derive(Debug, Args)]
+#[command(after_help = keda_env::HELP)]
+pub struct KubernetesArgs {
+    /// Serve only what is in this namespace; may be given several times
+    /// [default: all namespaces]
+    #[arg(
+        long,
+        env = "REVEILLE_WATCH_NAMESPACE",
+        value_name = "NAMESPACE",
+        value_delimiter = ','
+    )]
+    pub watch_namespace: Vec<String>,
+    /// Which API server, and as whom [default: $KUBECONFIG, ~/.kube/config, or
+    /// the service account of the Pod]
+    #[arg(long, env = "REVEILLE_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, env = "REVEILLE_CONTEXT", value_name = "NAME")]
+    pub context: Option<String>,
+
+    /// What both modes have
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What a Pod wants to be set otherwise than a program on a laptop: others
+/// connect to it, and learn late that it goes.
+const DEFAULTS: [(&str, &str); 3] = [
+    ("grpc_addr", "0.0.0.0:9090"),
+    ("admin_addr", "0.0.0.0:9901"),
+    ("shutdown_delay", "5s"),
+];
+
+/// `command` with the defaults of `reveille kubernetes`.
+pub(super) fn with_defaults(command: Command) -> Command {
+    command.mut_subcommand("kubernetes", |mut command| {
+        for (id, value) in DEFAULTS {
+            command = command.mut_arg(id, |arg| arg.default_value(value));
+        }
+        command
+    })
+}
+
+impl KubernetesArgs {
+    /// What cannot be as it is given, flag by flag.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = self.run.problems();
+        let is_name = |name: &str| {
+            let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            !name.is_empty() && name.len() <= 63 && name.chars().all(fits)
+        };
+        let wrong = self.watch_namespace.iter().filter(|name| !is_name(name));
+        problems.extend(
+            wrong.map(|name| format!("--watch-namespace {name:?}: is not the name of a namespace")),
+        );
+        problems
+    }
+
+    /// Which cluster, and what of it.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterSettings {
+        ClusterSettings {
+            connect: ConnectSettings {
+                kubeconfig: self.kubeconfig.clone(),
+                context: self.context.clone(),
+            },
+            namespaces: self.watch_namespace.clone(),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Calls to the API server: pages of lists and lines of watches.
+//!
+//! Over the connection, credentials and TLS of `kube`'s client. Every answer is
+//! read here, so that one object that cannot be understood costs only itself,
+//! and what the server said about failures is kept.
+
+use super::failure::Failure;
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response, header};
+use http_body_util::{BodyExt, Limited};
+use kube::{Client, client::Body};
+use serde::Deserialize;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Objects of one page of a list, as other clients ask for.
+const PAGE: usize = 500;
+/// A call that is not a watch has ended after this long.
+const WITHIN: Duration = Duration::from_secs(30);
+/// The longest page, in bytes; etcd's objects are at most 1.5 MiB.
+const MAX_PAGE: usize = 1 << 30;
+/// The longest line of a watch, in bytes.
+const MAX_LINE: usize = 16 << 20;
+/// The longest text of a failure, in bytes.
+const MAX_FAILURE: usize = 64 << 10;
+
+/// The API server.
+#[derive(Clone)]
+pub(super) struct Api(Client);
+
+/// A part of a list.
+#[derive(Deserialize)]
+pub(super) struct Page {
+    #[serde(default)]
+    pub(super) metadata: PageMeta,
+    #[serde(default)]
+    pub(super) items: Vec<Value>,
+}
+
+/// Where a list goes on.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct PageMeta {
+    pub(super) resource_version: String,
+    /// Where the next page begins; empty: there is none.
+    #[serde(rename = "continue")]
+    pub(super) next: String,
+}
+
+/// The lines of a watch.
+pub(super) struct Lines {
+    body: Body,
+    buffer: BytesMut,
+    /// So many bytes of it have no end of line.
+    searched: usize,
+}
+
+impl Api {
+    pub(super) fn new(client: Client) -> Self {
+        Self(client)
+    }
+
+    /// One page of the objects at `path`. Cancel safe.
+    pub(super) async fn page(
+        &self,
+        path: &str,
+        labels: Option<&str>,
+        from: &str,
+    ) -> Result<Page, Failure> {
+        let mut query = form(&[("limit", &PAGE.to_string())]);
+        if let Some(labels) = labels {
+            query.push_str(&form(&[("labelSelector", labels)]));
+        }
+        if !from.is_empty() {
+            query.push_str(&form(&[("continue", from)]));
+        }
+        let request = get(path, &query)?;
+        let body = within(WITHIN, self.call(request)).await?;
+        serde_json::from_slice(&body).map_err(|error| Failure::Garbled(error.to_string()))
+    }
+
+    /// What changes at `path` after `version`, for at most `limit`. Cancel safe.
+    pub(super) async fn watch(
+        &self,
+        path: &str,
+        labels: Option<&str>,
+        version: &str,
+        limit: Duration,
+    ) -> Result<Lines, Failure> {
+        let mut query = form(&[
+            ("watch", "true"),
+            ("allowWatchBookmarks", "true"),
+            ("resourceVersion", version),
+            ("timeoutSeconds", &limit.as_secs().to_string()),
+        ]);
+        if let Some(labels) = labels {
+            query.push_str(&form(&[("labelSelector", labels)]));
+        }
+        let request = get(path, &query)?;
+        let answer = within(WITHIN, self.send(request)).await?;
+        Ok(Lines {
+            body: answer.into_body(),
+            buffer: BytesMut::new(),
+            searched: 0,
+        })
+    }
+
+    async fn call(&self, request: Request<Body>) -> Result<Bytes, Failure> {
+        let answer = self.send(request).await?;
+        let read = Limited::new(answer.into_body(), MAX_PAGE).collect().await;
+        let read = read.map_err(|error| Failure::Unreachable(error.to_string()))?;
+        Ok(read.to_bytes())
+    }
+
+    /// The answer, if it is a success.
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
+        let answer = self.0.send(request).await;
+        let answer = answer.map_err(|error| Failure::Unreachable(chain(&error)))?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let (head, body) = answer.into_parts();
+        let said = Limited::new(body, MAX_FAILURE).collect().await;
+        let said = said.map(|said| said.to_bytes()).unwrap_or_default();
+        Err(Failure::of_answer(head.status, &head.headers, &said))
+    }
+}
+
+impl Lines {
+    /// The next line; `None` at the end. Cancel safe.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
+            if let Some(end) = memchr(unsearched) {
+                let mut line = self.buffer.split_to(self.searched + end + 1);
+                self.searched = 0;
+                line.truncate(line.len() - 1);
+                if line.trim_ascii().is_empty() {
+                    continue;
+                }
+                return Ok(Some(line.freeze()));
+            }
+            self.searched = self.buffer.len();
+            if self.searched > MAX_LINE {
+                let what = format!("a line of more than {MAX_LINE} bytes");
+                return Err(Failure::Garbled(what));
+            }
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.buffer.extend_from_slice(&data);
+                    }
+                }
+                Some(Err(error)) => return Err(Failure::Unreachable(chain(&error))),
+            }
+        }
+    }
+}
+
+fn memchr(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|byte| *byte == b'\n')
+}
+
+fn get(path: &str, query: &str) -> Result<Request<Body>, Failure> {
+    let separator = if query.is_empty() { "" } else { "?" };
+    let query = query.trim_start_matches('&');
+    Request::get(format!("{path}{separator}{query}"))
+        .header(header::ACCEPT, "application/json")
+        .body(Body::empty())
+        .map_err(|error| Failure::Garbled(error.to_string()))
+}
+
+/// `&name=value` for each.
+fn form(fields: &[(&str, &str)]) -> String {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    let one = |(name, value): &(&str, &str)| {
+        format!("&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC))
+    };
+    fields.iter().map(one).collect()
+}
+
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::time::timeout(limit, call)
+        .await
+        .unwrap_or_else(|_| Err(Failure::Unreachable(format!("no answer within {limit:?}"))))
+}
+
+/// An error with all that caused it: the outer ones seldom say what happened.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}

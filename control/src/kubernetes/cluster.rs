@@ -1,0 +1,110 @@
+//! The cluster's loop: takes what watches tell, and keeps what is served the
+//! same as the objects say.
+//!
+//! One task of the composition root's. Before all kinds were listed once it
+//! serves nothing; after that, whatever happens to the API server, what was
+//! last seen is served on.
+
+use super::{contact::Contact, news::News, reconcile::Reconciler, wakes::Wakes};
+use crate::discovery::Wired;
+use arc_swap::ArcSwap;
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+
+/// So many changes are taken in at once.
+const BATCH: usize = 1024;
+/// A new route table is built at most every so many times the time that one
+/// takes, so that churn costs a part of one core.
+const PAUSE_FACTOR: u32 = 10;
+/// And the longest pause that follows from that.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What others see of the cluster.
+pub struct Cluster {
+    contact: Arc<Contact>,
+    wired: ArcSwap<Shown>,
+}
+
+#[derive(Default)]
+struct Shown {
+    wired: Arc<[Wired]>,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    pub(super) fn new(contact: Arc<Contact>) -> Self {
+        Self {
+            contact,
+            wired: ArcSwap::default(),
+        }
+    }
+
+    /// How we stand with the API server.
+    #[must_use]
+    pub fn contact(&self) -> &Contact {
+        &self.contact
+    }
+
+    /// Every route with what stands behind it, in the order of their names.
+    #[must_use]
+    pub fn wired(&self) -> Arc<[Wired]> {
+        self.wired.load().wired.clone()
+    }
+
+    /// Keeps what is served the same as what `news` says, until nobody tells
+    /// any more.
+    pub(super) async fn run(
+        self: Arc<Self>,
+        mut reconciler: Reconciler,
+        mut news: mpsc::Receiver<News>,
+        wakes: Arc<Wakes>,
+    ) {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut is_synced = false;
+        let mut routes_due = Instant::now();
+        loop {
+            let routes_wait = is_synced && reconciler.has_dirty_routes();
+            tokio::select! {
+                taken = news.recv_many(&mut batch, BATCH) => {
+                    if taken == 0 {
+                        return;
+                    }
+                }
+                () = wakes.told() => reconciler.woken(wakes.take()),
+                () = self.contact.synced_all(), if !is_synced => {
+                    is_synced = true;
+                    // What was listed was told before.
+                    while let Ok(one) = news.try_recv() {
+                        batch.push(one);
+                    }
+                }
+                () = sleep_until(routes_due), if routes_wait => {}
+            }
+            batch.drain(..).for_each(|one| reconciler.take(one));
+            if !is_synced {
+                continue;
+            }
+            reconciler.settle_endpoints();
+            if reconciler.has_dirty_routes() && Instant::now() >= routes_due {
+                let began = Instant::now();
+                let was_loaded = !self.wired().is_empty();
+                reconciler.settle_routes();
+                let wired = reconciler.wired();
+                if !was_loaded {
+                    tracing::info!(routes = wired.len(), "the cluster's routes are served");
+                }
+                self.wired.store(Arc::new(Shown { wired }));
+                let took = began.elapsed();
+                routes_due = Instant::now() + (took * PAUSE_FACTOR).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}

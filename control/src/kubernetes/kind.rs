@@ -1,0 +1,111 @@
+//! The kinds of objects that are read: where the API server has them.
+
+/// Where a kind is, and what of it concerns us.
+#[derive(Debug)]
+pub(super) struct Kind {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// API group; empty: the core group.
+    pub(super) group: &'static str,
+    /// Version of the group.
+    pub(super) version: &'static str,
+    /// Plural, as in paths and permissions.
+    pub(super) plural: &'static str,
+    /// Only objects with these labels.
+    pub(super) labels: Option<&'static str>,
+    /// A cluster may do without it.
+    pub(super) optional: bool,
+}
+
+/// Routes.
+pub(super) const INTERCEPTOR_ROUTE: Kind = Kind {
+    name: "InterceptorRoute",
+    group: "http.keda.sh",
+    version: "v1beta1",
+    plural: "interceptorroutes",
+    labels: None,
+    optional: false,
+};
+
+/// What KEDA scales.
+pub(super) const SCALED_OBJECT: Kind = Kind {
+    name: "ScaledObject",
+    group: "keda.sh",
+    version: "v1alpha1",
+    plural: "scaledobjects",
+    labels: None,
+    optional: true,
+};
+
+/// What routes name.
+pub(super) const SERVICE: Kind = Kind {
+    name: "Service",
+    group: "",
+    version: "v1",
+    plural: "services",
+    labels: None,
+    optional: false,
+};
+
+/// Who serves.
+pub(super) const ENDPOINT_SLICE: Kind = Kind {
+    name: "EndpointSlice",
+    group: "discovery.k8s.io",
+    version: "v1",
+    plural: "endpointslices",
+    labels: Some(super::slice::SERVICE_NAME),
+    optional: false,
+};
+
+/// Bodies of answers.
+pub(super) const CONFIG_MAP: Kind = Kind {
+    name: "ConfigMap",
+    group: "",
+    version: "v1",
+    plural: "configmaps",
+    labels: Some("http.keda.sh/response-body=true"),
+    optional: false,
+};
+
+impl Kind {
+    /// The path of all its objects, in one namespace or in all.
+    pub(super) fn path(&self, namespace: Option<&str>) -> String {
+        let (group, version) = (self.group, self.version);
+        let mut path = if group.is_empty() {
+            format!("/api/{version}")
+        } else {
+            format!("/apis/{group}/{version}")
+        };
+        if let Some(namespace) = namespace {
+            path.push_str("/namespaces/");
+            path.push_str(namespace);
+        }
+        path.push('/');
+        path.push_str(self.plural);
+        path
+    }
+
+    /// As permissions name it: `services`, `interceptorroutes.http.keda.sh`.
+    pub(super) fn resource(&self) -> String {
+        match self.group {
+            "" => self.plural.to_owned(),
+            group => format!("{}.{group}", self.plural),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_kinds_are() {
+        assert_eq!(SERVICE.path(None), "/api/v1/services");
+        assert_eq!(
+            INTERCEPTOR_ROUTE.path(Some("shop")),
+            "/apis/http.keda.sh/v1beta1/namespaces/shop/interceptorroutes"
+        );
+        assert_eq!(SERVICE.resource(), "services");
+        assert_eq!(ENDPOINT_SLICE.resource(), "endpointslices.discovery.k8s.io");
+    }
+}

@@ -1,0 +1,39 @@
+//! Kubernetes mode: routes, Services, endpoints and ScaledObjects of a cluster,
+//! followed and served.
+//!
+//! The way of an object: `api.rs` (the calls) → `watch.rs` (list, then watch;
+//! one task for each kind of `kind.rs` and namespace) → `news.rs` → the loop of
+//! `cluster.rs` → `store.rs` (as last seen) → `reconcile.rs` (routes and
+//! targets) and `backends.rs` (who serves them). `route.rs`, `service.rs`,
+//! `slice.rs`, `scaled.rs` say what of an object concerns us; `backend.rs` is
+//! one port of a Service, `dns.rs` the addresses of an ExternalName, `wakes.rs`
+//! who began to wait, `contact.rs` how we stand with the API server,
+//! `failure.rs` what it refuses.
+//!
+//! Nothing here is on the way of a request. Whatever becomes of the API server,
+//! what was last seen is served on.
+
+mod api;
+mod backend;
+mod backends;
+mod cluster;
+mod connect;
+mod contact;
+mod dns;
+mod failure;
+mod follow;
+mod kind;
+mod news;
+mod reconcile;
+mod route;
+mod scaled;
+mod service;
+mod slice;
+mod store;
+mod wakes;
+mod watch;
+
+pub use cluster::Cluster;
+pub use connect::ConnectSettings;
+pub use contact::{Contact, LineView};
+pub use follow::{ClusterSettings, Followed, Waiting};

@@ -1,0 +1,286 @@
+//! Following one kind in one scope: list, then watch, for ever.
+//!
+//! One task each, run by the composition root until the stop; the cluster's
+//! loop takes what it sends. A failure changes nothing of what is known: the
+//! last state stays until a list or an event says otherwise. A watch ends by
+//! itself soon, and one on which nothing comes is given up: a connection that
+//! died without a word is noticed within [`SILENT_AFTER`].
+
+use super::{
+    api::{Api, Lines},
+    contact::Contact,
+    failure::Failure,
+    kind::Kind,
+    news::News,
+    store::{Change, Key, Scope, Seen},
+};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout},
+};
+
+/// The server ends a watch after this long, and we open the next one.
+const WATCH_FOR: Duration = Duration::from_secs(20);
+/// A watch that has said nothing for so long is dead: the server should have
+/// ended it.
+const SILENT_AFTER: Duration = Duration::from_secs(25);
+/// After a failure, the first and the longest pause.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How often it is looked whether a kind has come that a cluster may do without.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// A watch that lasted that long was a good one.
+const LASTED: Duration = Duration::from_secs(5);
+
+/// A kind of objects that is followed.
+pub(super) trait Watched: Sized + Send + 'static {
+    /// Which one.
+    const KIND: &'static Kind;
+
+    /// The object; why it cannot be understood.
+    fn decode(key: &Key, json: Value) -> Result<Self, String>;
+
+    /// For the cluster's loop.
+    fn news(change: Change<Self>) -> News;
+}
+
+/// Follows one kind in one scope.
+pub(super) struct Watch {
+    pub(super) api: Api,
+    pub(super) scope: Scope,
+    pub(super) news: mpsc::Sender<News>,
+    pub(super) contact: Arc<Contact>,
+}
+
+/// An event of a watch.
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "type")]
+    what: String,
+    object: Value,
+}
+
+/// The metadata that every object has.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta {
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    resource_version: String,
+}
+
+/// How a watch came to its end.
+enum Ended {
+    /// It can go on from the last version.
+    Here,
+    /// A list is needed: that version is too old.
+    Gone,
+}
+
+/// Nobody listens any more.
+struct Closed;
+
+impl Watch {
+    /// Runs until nobody takes the news. Drop it to stop: nothing is lost.
+    pub(super) async fn run<T: Watched>(self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.list::<T>().await {
+                Ok(Ok(version)) => {
+                    pause = FIRST_PAUSE;
+                    if self.follow::<T>(version).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(Err(Closed)) => return,
+                Err(failure) => {
+                    let is_absent = T::KIND.optional && failure == Failure::Missing;
+                    if is_absent {
+                        self.contact.absent(T::KIND);
+                        // That there is none is known as well.
+                        if !self.knows::<T>() && self.send(T::news(self.none())).await.is_err() {
+                            return;
+                        }
+                        self.contact.synced(T::KIND, &self.scope);
+                        sleep(LOOK_AGAIN).await;
+                    } else {
+                        self.contact.trouble(T::KIND, &self.scope, "list", &failure);
+                        wait(&mut pause, &failure).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn knows<T: Watched>(&self) -> bool {
+        self.contact.is_synced(T::KIND, &self.scope)
+    }
+
+    fn none<T>(&self) -> Change<T> {
+        Change::All(self.scope.clone(), Vec::new())
+    }
+
+    async fn send(&self, news: News) -> Result<(), Closed> {
+        self.news.send(news).await.map_err(|_| Closed)
+    }
+
+    /// All objects as they are now, page by page, told as one change; the
+    /// version to watch from.
+    async fn list<T: Watched>(&self) -> Result<Result<String, Closed>, Failure> {
+        let path = T::KIND.path(self.scope.as_deref());
+        let mut all = Vec::new();
+        let mut from = String::new();
+        let version = loop {
+            let page = self.api.page(&path, T::KIND.labels, &from).await?;
+            for item in page.items {
+                all.extend(self.seen::<T>(item));
+            }
+            from = page.metadata.next;
+            if from.is_empty() {
+                break page.metadata.resource_version;
+            }
+        };
+        if version.is_empty() {
+            let what = "a list without metadata.resourceVersion".to_owned();
+            return Err(Failure::Garbled(what));
+        }
+        tracing::debug!(kind = T::KIND.name, objects = all.len(), version, "listed");
+        let change = Change::All(self.scope.clone(), all);
+        if self.send(T::news(change)).await.is_err() {
+            return Ok(Err(Closed));
+        }
+        self.contact.synced(T::KIND, &self.scope);
+        Ok(Ok(version))
+    }
+
+    /// Tells what changes after `version`, until a list is needed.
+    async fn follow<T: Watched>(&self, mut version: String) -> Result<(), Closed> {
+        let path = T::KIND.path(self.scope.as_deref());
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let opened = Instant::now();
+            let watched = self.api.watch(&path, T::KIND.labels, &version, WATCH_FOR);
+            let ended = match watched.await {
+                Ok(lines) => self.events::<T>(lines, &mut version).await?,
+                Err(failure) => Err(failure),
+            };
+            match ended {
+                Ok(Ended::Here) if opened.elapsed() > LASTED => pause = FIRST_PAUSE,
+                Ok(Ended::Here) => wait(&mut pause, &Failure::Missing).await,
+                Ok(Ended::Gone) | Err(Failure::Gone) => return Ok(()),
+                Err(failure) => {
+                    self.contact
+                        .trouble(T::KIND, &self.scope, "watch", &failure);
+                    wait(&mut pause, &failure).await;
+                }
+            }
+        }
+    }
+
+    /// Tells the events of one watch.
+    async fn events<T: Watched>(
+        &self,
+        mut lines: Lines,
+        version: &mut String,
+    ) -> Result<Result<Ended, Failure>, Closed> {
+        self.contact.heard(T::KIND, &self.scope);
+        loop {
+            let line = match timeout(SILENT_AFTER, lines.next()).await {
+                Ok(Ok(Some(line))) => line,
+                Ok(Ok(None)) => return Ok(Ok(Ended::Here)),
+                Ok(Err(failure)) => return Ok(Err(failure)),
+                Err(_) => {
+                    let why = format!("nothing came for {SILENT_AFTER:?}");
+                    return Ok(Err(Failure::Unreachable(why)));
+                }
+            };
+            self.contact.heard(T::KIND, &self.scope);
+            let change = match self.event::<T>(&line, version) {
+                Ok(Some(change)) => change,
+                Ok(None) => continue,
+                Err(Failure::Gone) => return Ok(Ok(Ended::Gone)),
+                // One event that makes no sense must not hide those after it.
+                Err(failure @ Failure::Garbled(_)) => {
+                    self.contact
+                        .trouble(T::KIND, &self.scope, "watch", &failure);
+                    continue;
+                }
+                Err(failure) => return Ok(Err(failure)),
+            };
+            self.send(T::news(change)).await?;
+        }
+    }
+
+    /// What one event says, if it says anything.
+    fn event<T: Watched>(
+        &self,
+        line: &Bytes,
+        version: &mut String,
+    ) -> Result<Option<Change<T>>, Failure> {
+        let event: Event = serde_json::from_slice(line)
+            .map_err(|error| Failure::Garbled(format!("an event: {error}")))?;
+        if event.what == "ERROR" {
+            return Err(Failure::of_event(event.object));
+        }
+        let meta = meta(&event.object)?;
+        if !meta.resource_version.is_empty() {
+            version.clone_from(&meta.resource_version);
+        }
+        Ok(match event.what.as_str() {
+            "ADDED" | "MODIFIED" => self.seen::<T>(event.object).map(Change::Put),
+            "DELETED" => Some(Change::Gone(Key::new(&meta.namespace, &meta.name))),
+            // Bookmarks, and what later servers may say.
+            _ => None,
+        })
+    }
+
+    /// One object, also one that cannot be understood.
+    fn seen<T: Watched>(&self, json: Value) -> Option<Seen<T>> {
+        let meta = match meta(&json) {
+            Ok(meta) if !meta.name.is_empty() => meta,
+            _ => {
+                self.contact.nameless(T::KIND);
+                return None;
+            }
+        };
+        let key = Key::new(&meta.namespace, &meta.name);
+        let decoded = T::decode(&key, json);
+        if let Err(why) = &decoded {
+            tracing::warn!(
+                kind = T::KIND.name, object = %key,
+                "cannot be understood, what was known of it stays: {why}"
+            );
+        }
+        Some(Seen {
+            key,
+            version: meta.resource_version,
+            object: decoded.ok(),
+        })
+    }
+}
+
+fn meta(object: &Value) -> Result<Meta, Failure> {
+    let meta = object.get("metadata").unwrap_or(&Value::Null);
+    Meta::deserialize(meta).map_err(|error| Failure::Garbled(format!("metadata: {error}")))
+}
+
+/// Waits before the next try: longer each time, with jitter, and as long as
+/// the server asks for.
+async fn wait(pause: &mut Duration, failure: &Failure) {
+    let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+    let asked = match failure {
+        Failure::Throttled(after) => after
+            .unwrap_or(Duration::from_secs(1))
+            .min(LONGEST_PAUSE * 6),
+        _ => Duration::ZERO,
+    };
+    sleep(jittered.max(asked)).await;
+    *pause = (*pause * 2).min(LONGEST_PAUSE);
+}

@@ -1,0 +1,7 @@
+//! Kubernetes mode, on a double of the API server over real HTTP.
+
+mod cold_start;
+mod endpoints;
+mod objects;
+mod routes;
+mod watches;

@@ -1,0 +1,258 @@
+//! Whatever happens between Reveille and the API server, what was last seen is
+//! served, and what changes in the meantime is seen in the end.
+
+use super::objects::{all_of, in_state, route, scaled_object, service, serving};
+use crate::support::{ApiServer, Pod, Reveille, wait_until};
+use serde_json::json;
+
+fn answers(reveille: &Reveille, target: &str, with: &str) -> bool {
+    let answer = reveille.client(target).get("/");
+    answer.status == 200 && answer.body == with
+}
+
+fn until_answers(reveille: &Reveille, target: &str, with: &str) {
+    wait_until(&format!("{target} answers {with}"), || {
+        answers(reveille, target, with)
+    });
+}
+
+#[test]
+fn a_thousand_routes_are_there_when_it_is_ready() {
+    let (api, pod) = (ApiServer::start(), Pod::start("pod"));
+    api.put_all((0..1000).flat_map(|index| all_of(&format!("r{index}"), &pod)));
+    let reveille = Reveille::in_cluster(&api).start();
+    reveille.until_ready();
+    assert_eq!(reveille.targets().len(), 1000);
+    for index in [0, 499, 999] {
+        assert!(answers(&reveille, &format!("r{index}"), "pod"));
+    }
+    assert_eq!(reveille.client("r1000").get("/").status, 404);
+    // In pages, and then not again.
+    let lists = api.asked();
+    let lists = lists.iter().filter(|asked| {
+        asked.path.ends_with("/interceptorroutes") && !asked.query.contains("watch")
+    });
+    assert_eq!(lists.count(), 2);
+    reveille.stop();
+}
+
+#[test]
+fn without_its_objects_it_is_not_ready_and_nobody_gets_404() {
+    let (mut api, pod) = (ApiServer::start(), Pod::start("pod"));
+    api.put_all(all_of("web", &pod));
+    api.leave();
+    let reveille = Reveille::in_cluster(&api).start();
+    reveille.until_logged("the API server cannot be reached");
+    assert_eq!(reveille.ask("/readyz").status, 503);
+    assert_eq!(reveille.ask("/livez").status, 200);
+    // Waits at the door until the routes are known.
+    let mut early = reveille.client("web").begin("GET", "/");
+    api.come_back();
+    assert_eq!(early.answer().body, "pod");
+    reveille.until_ready();
+    reveille.stop();
+}
+
+#[test]
+fn changes_are_seen_and_survive_cut_watches() {
+    let (api, pods) = (ApiServer::start(), ["a", "b"].map(Pod::start));
+    api.put_all(all_of("web", &pods[0]));
+    let reveille = Reveille::in_cluster(&api).start();
+    reveille.until_ready();
+    api.put(serving("web", 0, &pods[1]));
+    until_answers(&reveille, "web", "b");
+    api.cut_watches();
+    api.put_all(all_of("shop", &pods[0]));
+    until_answers(&reveille, "shop", "a");
+    api.delete("InterceptorRoute", "default", "web");
+    wait_until("the route is gone", || {
+        reveille.client("web").get("/").status == 404
+    });
+    assert!(answers(&reveille, "shop", "a"));
+    reveille.stop();
+}
+
+#[test]
+fn an_api_server_that_is_away_changes_nothing() {
+    let (mut api, pods) = (ApiServer::start(), ["a", "b"].map(Pod::start));
+    api.put_all(all_of("web", &pods[0]));
+    let reveille = Reveille::in_cluster(&api).start();
+    reveille.until_ready();
+    api.leave();
+    reveille.until_logged("what was last seen is served on");
+    assert!(answers(&reveille, "web", "a"));
+    assert_eq!(reveille.ask("/readyz").status, 200);
+    // Much happens, and nobody remembers it.
+    api.delete("InterceptorRoute", "default", "web");
+    api.put_all(all_of("shop", &pods[1]));
+    api.forget_history();
+    api.come_back();
+    until_answers(&reveille, "shop", "b");
+    wait_until("the route is gone", || {
+        reveille.client("web").get("/").status == 404
+    });
+    reveille.until_logged("followed again");
+    reveille.stop();
+}
+
+#[test]
+fn a_version_that_is_too_old_is_no_reason_to_forget() {
+    let (api, pod) = (ApiServer::start(), Pod::start("pod"));
+    api.put_all(all_of("web", &pod));
+    let reveille = Reveille::in_cluster(&api).start();
+    reveille.until_ready();
+    for round in 0..3 {
+        api.forget_history();
+        api.cut_watches();
+        api.put_all(all_of(&format!("r{round}"), &pod));
+        until_answers(&reveille, &format!("r{round}"), "pod");
+        assert!(answers(&reveille, "web", "pod"));
+    }
+    assert!(!reveille.log().contains("WARN"), "it happens every day");
+    reveille.stop();
+}
+
+#[test]
+fn throttling_is_waited_out() {
+    let (api, pod) = (ApiServer::start(), Pod::start("pod"));
+    api.put_all(all_of("web", &pod));
+    api.throttle(7, 1);
+    let reveille = Reveille::in_cluster(&api).start();
+    reveille.until_ready();
+    assert!(answers(&reveille, "web", "pod"));
+    assert!(reveille.log().contains("throttled (429), for 1s"));
+    reveille.stop();
+}
+
+#[test]
+fn a_missing_permission_is_named() {
+    let (api, pod) = (ApiServer::start(), Pod::start("pod"));
+    api.put_all(all_of("web", &pod));
+    api.permit("list", "EndpointSlice", false);
+    let reveille = Reveille::in_cluster(&api).start();
+    reveille.until_logged(
+        "the permission to list endpointslices.discovery.k8s.io in all namespaces is missing",
+    );
+    assert_eq!(reveille.ask("/readyz").status, 503);
+    api.permit("list", "EndpointSlice", true);
+    reveille.until_ready();
+    assert!(answers(&reveille, "web", "pod"));
+    // One that is taken away later harms nobody.
+    api.permit("watch", "InterceptorRoute", false);
+    reveille.until_logged("the permission to watch interceptorroutes.http.keda.sh");
+    assert!(answers(&reveille, "web", "pod"));
+    api.permit("watch", "InterceptorRoute", true);
+    api.put_all(all_of("shop", &pod));
+    until_answers(&reveille, "shop", "pod");
+    reveille.stop();
+}
+
+#[test]
+fn a_cluster_without_keda_serves_all_the_same() {
+    let (api, pod) = (ApiServer::start(), Pod::start("pod"));
+    api.define("ScaledObject", false);
+    api.put_all(all_of("web", &pod));
+    let reveille = Reveille::in_cluster(&api).start();
+    reveille.until_ready();
+    assert!(answers(&reveille, "web", "pod"));
+    let log = reveille.log();
+    let said = log
+        .matches("the cluster has no scaledobjects.keda.sh")
+        .count();
+    assert_eq!(said, 1);
+    reveille.stop();
+}
+
+#[test]
+fn malformed_objects_harm_nobody_else() {
+    let (api, pod) = (ApiServer::start(), Pod::start("pod"));
+    api.put_all(all_of("web", &pod));
+    let broken = [
+        json!({"kind": "InterceptorRoute", "metadata": {"name": "a1"}, "spec": 5}),
+        json!({"kind": "InterceptorRoute", "metadata": {"name": "a2"}}),
+        json!({"kind": "InterceptorRoute", "metadata": {"name": "a3"}, "spec": {"target": {}}}),
+        json!({"kind": "Service", "metadata": {"name": "s1"}, "spec": {"ports": "none"}}),
+        json!({"kind": "EndpointSlice", "metadata": {"name": "e1"}, "endpoints": []}),
+        json!({"kind": "EndpointSlice", "metadata": {"name": "e2", "labels":
+            {"kubernetes.io/service-name": "web"}}, "endpoints": [{"addresses": 5}]}),
+        json!({"kind": "ScaledObject", "metadata": {"name": "o1"}, "spec": {"triggers": {}}}),
+        json!({"kind": "ConfigMap", "metadata": {"name": "m1", "labels":
+            {"http.keda.sh/response-body": "true"}}, "data": {"x": 5}}),
+    ];
+    api.put_all(broken.clone());
+    let reveille = Reveille::in_cluster(&api).start();
+    reveille.until_ready();
+    assert!(answers(&reveille, "web", "pod"));
+    assert_eq!(reveille.targets().len(), 1);
+    // Also when they come later.
+    for object in broken {
+        let (kind, name) = (object["kind"].clone(), object["metadata"]["name"].clone());
+        let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+        api.delete(&text(&kind), "default", &text(&name));
+        api.put(object);
+    }
+    api.put_all(all_of("shop", &pod));
+    until_answers(&reveille, "shop", "pod");
+    assert!(answers(&reveille, "web", "pod"));
+    reveille.until_logged("InterceptorRoute default/a3: spec.target.service: is required");
+    reveille.stop();
+}
+
+#[test]
+fn only_the_namespaces_that_are_watched_count() {
+    let (api, pod) = (ApiServer::start(), Pod::start("pod"));
+    for namespace in ["one", "two", "three"] {
+        for mut object in all_of(namespace, &pod) {
+            object["metadata"]["namespace"] = namespace.into();
+            api.put(object);
+        }
+    }
+    let reveille = Reveille::in_cluster(&api)
+        .arg("--watch-namespace", "one")
+        .arg("--watch-namespace", "two")
+        .start();
+    reveille.until_ready();
+    assert!(answers(&reveille, "one", "pod"));
+    assert!(answers(&reveille, "two", "pod"));
+    assert_eq!(reveille.client("three").get("/").status, 404);
+    let asked = api.asked();
+    assert!(
+        asked
+            .iter()
+            .all(|asked| !asked.path.contains("/namespaces/three/"))
+    );
+    assert!(
+        asked
+            .iter()
+            .all(|asked| asked.path.contains("/namespaces/"))
+    );
+    reveille.stop();
+}
+
+#[test]
+fn what_a_scaled_object_says_is_shown() {
+    let (api, pod) = (ApiServer::start(), Pod::start("pod"));
+    let not_there = in_state("web", 0, &pod, json!({"ready": false, "terminating": true}));
+    api.put_all([
+        route("web"),
+        service("web"),
+        not_there,
+        scaled_object("web"),
+    ]);
+    let reveille = Reveille::in_cluster(&api).start();
+    reveille.until_ready();
+    let now = reveille.target("web");
+    assert_eq!(now.scaled_object.as_deref(), Some("default/web"));
+    let bounds = now.bounds.expect("shown");
+    assert_eq!((bounds.min, bounds.max, bounds.paused), (0, 5, None));
+    // Told to leave it asleep, KEDA wakes nobody: no reason to wait.
+    let mut waiting = reveille.client("web").begin("GET", "/");
+    reveille.until_held("web", 1);
+    let mut paused = scaled_object("web");
+    paused["metadata"]["annotations"] = json!({"autoscaling.keda.sh/paused-replicas": "0"});
+    api.put(paused);
+    let answer = waiting.answer();
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.body.contains("paused-replicas is 0"), "{answer:?}");
+    reveille.stop();
+}

@@ -1,0 +1,320 @@
+//! Paths and verbs.
+
+use super::{
+    Asked, patch,
+    store::{KINDS, Kind, Shared, State, has_labels},
+    watching::{self, Body, Wanted},
+};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+
+/// Where a path leads.
+struct Place {
+    kind: &'static Kind,
+    namespace: Option<String>,
+    name: Option<String>,
+    subresource: Option<String>,
+}
+
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let (head, body) = request.into_parts();
+    let query = head.uri.query().unwrap_or("").to_owned();
+    let body = body
+        .collect()
+        .await
+        .map(|body| body.to_bytes())
+        .unwrap_or_default();
+    let path = head.uri.path().to_owned();
+    let throttled = shared.change(|state| {
+        state.asked.push(Asked {
+            method: head.method.to_string(),
+            path: path.clone(),
+            query: query.clone(),
+        });
+        let (left, retry_after) = &mut state.throttled;
+        (*left > 0).then(|| {
+            *left -= 1;
+            *retry_after
+        })
+    });
+    if let Some(retry_after) = throttled {
+        let mut answer = failure(429, "TooManyRequests", "try again later");
+        answer
+            .headers_mut()
+            .insert(header::RETRY_AFTER, retry_after.into());
+        return Ok(answer);
+    }
+    if path == "/version" {
+        return Ok(found(
+            &json!({"major": "1", "minor": "36", "gitVersion": "v1.36.0"}),
+        ));
+    }
+    if let Some(resources) = resources(&path) {
+        return Ok(found(&resources));
+    }
+    let Some(place) = place(&path) else {
+        return Ok(failure(
+            404,
+            "NotFound",
+            "the server could not find the requested resource",
+        ));
+    };
+    let parameters = parameters(&query);
+    let is_watch = parameters
+        .get("watch")
+        .is_some_and(|watch| watch == "true" || watch == "1");
+    let verb = match head.method {
+        Method::GET if is_watch => "watch",
+        Method::GET if place.name.is_none() => "list",
+        Method::GET => "get",
+        Method::POST => "create",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
+        _ => return Ok(failure(405, "MethodNotAllowed", "no such verb")),
+    };
+    if let Some(refused) = refused(&shared, &place, verb) {
+        return Ok(refused);
+    }
+    if verb == "watch" {
+        let number = |name: &str| parameters.get(name).and_then(|text| text.parse().ok());
+        let wanted = Wanted {
+            kind: place.kind,
+            namespace: place.namespace,
+            labels: parameters.get("labelSelector").cloned().unwrap_or_default(),
+            from: number("resourceVersion").unwrap_or(0),
+            limit: Duration::from_secs(number("timeoutSeconds").unwrap_or(300)),
+        };
+        let stream = watching::stream(shared, wanted);
+        return Ok(Response::new(stream));
+    }
+    let content_type = head.headers.get(header::CONTENT_TYPE);
+    let is_apply =
+        content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/apply"));
+    Ok(shared.change(|state| match verb {
+        "list" => list(state, &place, &parameters),
+        "get" => get(state, &place),
+        "delete" => delete(state, &place),
+        _ => match serde_json::from_slice(&body) {
+            Ok(object) => write(state, &place, verb, is_apply, object),
+            Err(error) => failure(400, "BadRequest", &error.to_string()),
+        },
+    }))
+}
+
+fn refused(shared: &Shared, place: &Place, verb: &str) -> Option<Response<Body>> {
+    let Kind { plural, group, .. } = place.kind;
+    shared.look(|state| {
+        if state.undefined.contains(plural) {
+            let said = "the server could not find the requested resource";
+            return Some(failure(404, "NotFound", said));
+        }
+        let resource = match &place.subresource {
+            Some(subresource) => format!("{plural}/{subresource}"),
+            None => (*plural).to_owned(),
+        };
+        state.denied.contains(&(verb.to_owned(), plural)).then(|| {
+            let said = format!(
+                "{resource}.{group} is forbidden: User \"double\" cannot {verb} resource \"{resource}\" in API group \"{group}\""
+            );
+            failure(403, "Forbidden", &said)
+        })
+    })
+}
+
+fn list(state: &State, place: &Place, parameters: &HashMap<String, String>) -> Response<Body> {
+    let get = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
+    let limit = get("limit").parse().unwrap_or(usize::MAX);
+    let (version, after) = get("continue").split_once('@').unwrap_or(("", ""));
+    if version
+        .parse()
+        .is_ok_and(|version: u64| version < state.oldest)
+    {
+        return failure(410, "Expired", "the provided continue parameter is too old");
+    }
+    let all = state.list(place.kind, place.namespace.as_deref(), after);
+    let mut all = all.filter(|object| has_labels(object, get("labelSelector")));
+    let items: Vec<&Value> = all.by_ref().take(limit).collect();
+    let next = all.next().and_then(|_| items.last()).map(|last| {
+        let text = |name: &str| last["metadata"][name].as_str().unwrap_or_default();
+        format!("{}@{}/{}", state.version, text("namespace"), text("name"))
+    });
+    found(&json!({
+        "kind": format!("{}List", place.kind.name),
+        "metadata": {"resourceVersion": state.version.to_string(), "continue": next},
+        "items": items,
+    }))
+}
+
+fn get(state: &State, place: &Place) -> Response<Body> {
+    let Some(object) = object(state, place) else {
+        return missing(place);
+    };
+    match place.subresource.as_deref() {
+        Some("scale") => found(&scale(object)),
+        _ => found(object),
+    }
+}
+
+fn delete(state: &mut State, place: &Place) -> Response<Body> {
+    match state.delete(
+        place.kind,
+        namespace(place),
+        place.name.as_deref().unwrap_or_default(),
+    ) {
+        Some(object) => found(&object),
+        None => missing(place),
+    }
+}
+
+fn write(
+    state: &mut State,
+    place: &Place,
+    verb: &str,
+    is_apply: bool,
+    mut sent: Value,
+) -> Response<Body> {
+    let known = object(state, place).cloned();
+    if let Some(name) = &place.name {
+        sent["metadata"]["name"] = name.as_str().into();
+    }
+    if let Some(namespace) = &place.namespace {
+        sent["metadata"]["namespace"] = namespace.as_str().into();
+    }
+    let version = |object: &Value| {
+        object["metadata"]["resourceVersion"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    let is_old = |known: &Value| version(&sent).is_some_and(|sent| version(known) != Some(sent));
+    let object = match (verb, known) {
+        ("create", _) => {
+            let name = sent["metadata"]["name"].as_str().unwrap_or_default();
+            if state.get(place.kind, namespace(place), name).is_some() {
+                return failure(409, "AlreadyExists", "it exists");
+            }
+            sent
+        }
+        (_, Some(known)) if is_old(&known) => {
+            return failure(409, "Conflict", "the object has been modified");
+        }
+        ("update", Some(_)) => sent,
+        ("patch", Some(mut known)) => {
+            match place.subresource.as_deref() {
+                Some("scale") => known["spec"]["replicas"] = sent["spec"]["replicas"].clone(),
+                Some("status") => patch::merge(&mut known["status"], &sent["status"]),
+                _ => patch::merge(&mut known, &sent),
+            }
+            known
+        }
+        ("patch", None) if is_apply && place.subresource.is_none() => sent,
+        _ => return missing(place),
+    };
+    let stored = state.put(place.kind, object);
+    match place.subresource.as_deref() {
+        Some("scale") => found(&scale(&stored)),
+        _ => found(&stored),
+    }
+}
+
+fn scale(object: &Value) -> Value {
+    json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1",
+        "metadata": object["metadata"],
+        "spec": {"replicas": object["spec"]["replicas"].as_i64().unwrap_or(0)},
+        "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)},
+    })
+}
+
+fn object<'a>(state: &'a State, place: &Place) -> Option<&'a Value> {
+    state.get(place.kind, namespace(place), place.name.as_deref()?)
+}
+
+fn namespace(place: &Place) -> &str {
+    place.namespace.as_deref().unwrap_or("default")
+}
+
+/// `/api/v1/...` and `/apis/GROUP/VERSION/...`.
+fn place(path: &str) -> Option<Place> {
+    let mut parts = path.trim_start_matches('/').split('/');
+    let (group, version) = match parts.next()? {
+        "api" => ("", parts.next()?),
+        "apis" => (parts.next()?, parts.next()?),
+        _ => return None,
+    };
+    let mut next = parts.next()?;
+    let mut namespace = None;
+    if next == "namespaces" {
+        namespace = Some(parts.next()?.to_owned());
+        next = parts.next()?;
+    }
+    let is_it =
+        |kind: &&Kind| kind.group == group && kind.version == version && kind.plural == next;
+    Some(Place {
+        kind: KINDS.iter().find(is_it)?,
+        namespace,
+        name: parts.next().map(str::to_owned),
+        subresource: parts.next().map(str::to_owned),
+    })
+}
+
+/// Discovery of one group's version.
+fn resources(path: &str) -> Option<Value> {
+    let group_version = match path.strip_prefix("/apis/") {
+        Some(rest) => rest,
+        None => path.strip_prefix("/api/")?,
+    };
+    let of_group = |kind: &&Kind| match kind.group {
+        "" => group_version == kind.version,
+        group => group_version == format!("{group}/{}", kind.version),
+    };
+    let resource = |kind: &Kind| {
+        json!({"name": kind.plural, "singularName": kind.name.to_lowercase(), "kind": kind.name,
+            "namespaced": true, "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"]})
+    };
+    let found: Vec<Value> = KINDS.iter().filter(of_group).map(resource).collect();
+    (!found.is_empty()).then(
+        || json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": found}),
+    )
+}
+
+fn parameters(query: &str) -> HashMap<String, String> {
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs
+        .map(|(name, value)| (decode(name), decode(value)))
+        .collect()
+}
+
+fn missing(place: &Place) -> Response<Body> {
+    let name = place.name.as_deref().unwrap_or_default();
+    failure(
+        404,
+        "NotFound",
+        &format!("{} {name:?} not found", place.kind.plural),
+    )
+}
+
+fn failure(code: u16, reason: &str, message: &str) -> Response<Body> {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+        "code": code, "reason": reason, "message": message});
+    let mut answer = found(&status);
+    *answer.status_mut() = StatusCode::from_u16(code).expect("a valid code");
+    answer
+}
+
+fn found(json: &Value) -> Response<Body> {
+    let body = Full::new(Bytes::from(json.to_string()));
+    let mut answer = Response::new(body.map_err(|never| match never {}).boxed_unsync());
+    let json = http::HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(header::CONTENT_TYPE, json);
+    answer
+}

@@ -1,0 +1,173 @@
+//! A double of the Kubernetes API server, over real HTTP: lists in pages,
+//! watches with bookmarks, versions that grow old, patches, subresources; and
+//! on command everything that goes wrong with the real one.
+//!
+//! `store.rs` holds the objects and their history, `serve.rs` the listener,
+//! `answer.rs` the paths and verbs, `watching.rs` the streams, `patch.rs` the
+//! kinds of patches.
+
+mod answer;
+mod patch;
+mod serve;
+mod store;
+mod watching;
+
+use serde_json::{Value, json};
+use serve::Server;
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use store::{KINDS, Kind, Shared};
+
+/// A running API server with an empty cluster.
+pub(crate) struct ApiServer {
+    shared: Arc<Shared>,
+    server: Server,
+}
+
+/// A request that it got.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
+}
+
+impl ApiServer {
+    pub(crate) fn start() -> Self {
+        let shared = Arc::new(Shared::default());
+        let server = Server::start(shared.clone());
+        Self { shared, server }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
+    /// A kubeconfig for it in `folder`.
+    pub(crate) fn kubeconfig(&self, folder: &Path) -> PathBuf {
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "double",
+            "clusters": [{"name": "double", "cluster": {"server": format!("http://{}", self.addr())}}],
+            "users": [{"name": "double", "user": {}}],
+            "contexts": [{"name": "double", "context": {"cluster": "double", "user": "double"}}],
+        });
+        let path = folder.join("kubeconfig");
+        fs::write(&path, config.to_string()).expect("written");
+        path
+    }
+
+    /// Creates an object or replaces it; what a server sets is set.
+    pub(crate) fn put(&self, object: Value) {
+        self.shared
+            .change(|state| state.put(kind_of(&object), object));
+    }
+
+    /// Creates or replaces the objects of a YAML-like list in one step.
+    pub(crate) fn put_all(&self, objects: impl IntoIterator<Item = Value>) {
+        self.shared.change(|state| {
+            for object in objects {
+                state.put(kind_of(&object), object);
+            }
+        });
+    }
+
+    /// Deletes an object, which must be there.
+    pub(crate) fn delete(&self, kind: &str, namespace: &str, name: &str) {
+        let gone = self
+            .shared
+            .change(|state| state.delete(named(kind), namespace, name));
+        assert!(gone.is_some(), "there is no {kind} {namespace}/{name}");
+    }
+
+    /// The object as it is.
+    pub(crate) fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+        self.shared
+            .look(|state| state.get(named(kind), namespace, name).cloned())
+    }
+
+    /// All objects of a kind.
+    pub(crate) fn all(&self, kind: &str) -> Vec<Value> {
+        self.shared
+            .look(|state| state.list(named(kind), None, "").cloned().collect())
+    }
+
+    /// From now on this verb of this kind is forbidden; or allowed again.
+    pub(crate) fn permit(&self, verb: &str, kind: &str, is_permitted: bool) {
+        let denied = (verb.to_owned(), named(kind).plural);
+        self.shared.change(|state| {
+            if is_permitted {
+                state.denied.remove(&denied);
+            } else {
+                state.denied.insert(denied);
+            }
+        });
+        self.cut_watches();
+    }
+
+    /// Takes a kind away, or brings it: its CustomResourceDefinition.
+    pub(crate) fn define(&self, kind: &str, is_defined: bool) {
+        let plural = named(kind).plural;
+        self.shared.change(|state| {
+            if is_defined {
+                state.undefined.remove(plural);
+            } else {
+                state.undefined.insert(plural);
+            }
+        });
+        self.cut_watches();
+    }
+
+    /// The next so many requests are answered with 429.
+    pub(crate) fn throttle(&self, requests: usize, retry_after: u64) {
+        self.shared
+            .change(|state| state.throttled = (requests, retry_after));
+    }
+
+    /// Forgets the history: who goes on from an old version gets 410.
+    pub(crate) fn forget_history(&self) {
+        self.shared.change(store::State::forget_history);
+    }
+
+    /// Breaks all watches in the middle.
+    pub(crate) fn cut_watches(&self) {
+        self.shared.cut();
+    }
+
+    /// From now on open watches say nothing any more, and do not end.
+    pub(crate) fn silence_watches(&self) {
+        self.shared.silence();
+    }
+
+    /// Is gone: connections break, new ones are refused.
+    pub(crate) fn leave(&mut self) {
+        self.server.leave();
+    }
+
+    /// Is there again, at the same address.
+    pub(crate) fn come_back(&mut self) {
+        self.server.come_back();
+    }
+
+    /// What it was asked so far.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.shared.look(|state| state.asked.clone())
+    }
+
+    /// Open watches of a kind.
+    pub(crate) fn watches(&self, kind: &str) -> usize {
+        self.shared.watches(named(kind).plural)
+    }
+}
+
+fn kind_of(object: &Value) -> &'static Kind {
+    named(object["kind"].as_str().expect("an object has a kind"))
+}
+
+fn named(kind: &str) -> &'static Kind {
+    let found = KINDS.iter().find(|known| known.name == kind);
+    found.unwrap_or_else(|| panic!("the double knows no {kind}"))
+}

@@ -1,0 +1,91 @@
+//! The stream of a watch: what changed since a version, bookmarks, and its end.
+
+use super::store::{Kind, Shared, has_labels};
+use bytes::Bytes;
+use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::Frame;
+use serde_json::{Value, json};
+use std::{io, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+/// The body of an answer.
+pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// What is watched.
+pub(super) struct Wanted {
+    pub(super) kind: &'static Kind,
+    pub(super) namespace: Option<String>,
+    pub(super) labels: String,
+    pub(super) from: u64,
+    pub(super) limit: Duration,
+}
+
+/// Streams until the limit, or until it is cut or silenced.
+pub(super) fn stream(shared: Arc<Shared>, wanted: Wanted) -> Body {
+    let (lines, body) = mpsc::channel(64);
+    tokio::spawn(async move {
+        shared.count_watch(wanted.kind.plural, 1);
+        tell(&shared, wanted.kind, &wanted, lines).await;
+        shared.count_watch(wanted.kind.plural, -1);
+    });
+    StreamBody::new(ReceiverStream::new(body)).boxed_unsync()
+}
+
+type Lines = mpsc::Sender<Result<Frame<Bytes>, io::Error>>;
+
+async fn tell(shared: &Shared, kind: &Kind, wanted: &Wanted, lines: Lines) {
+    let mut version = shared.version.subscribe();
+    let (mut cuts, mut silences) = (shared.cuts.subscribe(), shared.silences.subscribe());
+    let end = tokio::time::sleep(wanted.limit);
+    tokio::pin!(end);
+    let mut from = wanted.from;
+    loop {
+        version.mark_unchanged();
+        let (oldest, now, changes) = shared.look(|state| {
+            let changes = state.history.iter().filter(|change| change.version > from);
+            let changes: Vec<_> = changes.cloned().collect();
+            (state.oldest, state.version, changes)
+        });
+        if from < oldest {
+            let status = json!({"kind": "Status", "status": "Failure", "code": 410,
+                "reason": "Expired", "message": "too old resource version"});
+            let _left = lines.send(line("ERROR", &status)).await;
+            return;
+        }
+        for change in changes {
+            let namespace = wanted.namespace.as_deref();
+            let is_wanted = change.plural == kind.plural
+                && namespace.is_none_or(|ns| change.object["metadata"]["namespace"] == ns)
+                && has_labels(&change.object, &wanted.labels);
+            if is_wanted && lines.send(line(change.what, &change.object)).await.is_err() {
+                return;
+            }
+        }
+        from = now;
+        tokio::select! {
+            _ = version.changed() => {}
+            _ = cuts.changed() => {
+                let _left = lines.send(Err(io::Error::other("cut"))).await;
+                return;
+            }
+            _ = silences.changed() => {
+                lines.closed().await;
+                return;
+            }
+            () = lines.closed() => return,
+            () = &mut end => {
+                let bookmark = json!({"kind": kind.name,
+                    "metadata": {"resourceVersion": from.to_string()}});
+                let _left = lines.send(line("BOOKMARK", &bookmark)).await;
+                return;
+            }
+        }
+    }
+}
+
+fn line(what: &str, object: &Value) -> Result<Frame<Bytes>, io::Error> {
+    let mut text = json!({"type": what, "object": object}).to_string();
+    text.push('\n');
+    Ok(Frame::data(text.into()))
+}
