@@ -148,8 +148,10 @@ pub(super) fn value(reveille: &Reveille, expression: &str) -> String {
         .expect("it runs");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     let said = String::from_utf8_lossy(&output.stderr);
+    // The labels of a series go before it.
     let first = text.lines().next();
-    first
+    let value = first.and_then(|line| line.rsplit(' ').next());
+    value
         .unwrap_or_else(|| panic!("{expression}: {said}"))
         .to_owned()
 }
