@@ -184,10 +184,19 @@ fn cases() -> Vec<Case> {
             "invalid type",
         ),
         (
+            "deep JSON where it is read",
+            To::Http(JSON, 400),
+            json(format!(
+                r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{{"key":"a","value":{}"#,
+                r#"{"arrayValue":{"values":["#.repeat(20_000)
+            )),
+            "recursion limit",
+        ),
+        (
             "deep JSON where it is skipped",
             To::Http(JSON, 400),
             json(format!(r#"{{"x":{}"#, "[".repeat(500_000))),
-            "recursion limit",
+            "EOF while parsing",
         ),
         (
             "wrong types in JSON",

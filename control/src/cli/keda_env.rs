@@ -28,7 +28,7 @@ const PREFIX: &str = "KEDA_HTTP_";
 /// What to tell the operator about variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// Deprecated or unknown names.
+    /// Deprecated or unknown names, and what is wanted and not served.
     pub warnings: Vec<String>,
     /// Variables without an effect, each with the reason.
     pub unused: Vec<String>,

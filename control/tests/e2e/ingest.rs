@@ -1,7 +1,13 @@
 //! Metrics that are sent to the running program are in its store.
 
-use crate::support::{Answer, Client, Reveille};
-use std::net::{SocketAddr, TcpStream};
+use crate::{
+    support::{Answer, Client, Reveille, wait_until},
+    tls::{authority, issue},
+};
+use std::{
+    net::{SocketAddr, TcpStream},
+    process::Command,
+};
 
 pub(crate) fn post(addr: SocketAddr, body: &str) -> Answer {
     let mut connection = Client::new(addr, "otlp").connect();
@@ -129,6 +135,37 @@ fn everything_that_is_wrong_with_tls_is_said_once() {
     ] {
         assert_eq!(ended.log.matches(said).count(), 1, "{}", ended.log);
     }
+}
+
+/// Whether curl, which trusts the folder's authority, can send something.
+fn curl_can_send(reveille: &Reveille) -> bool {
+    let port = reveille.otlp().1.expect("it was asked for").port();
+    let sent = Command::new("curl")
+        .args(["--silent", "--fail", "--max-time", "20", "--noproxy", "*"])
+        .args(["--cacert", "ca.crt", "--data", "{}"])
+        .args(["--header", "Content-Type: application/json"])
+        .args(["--resolve", &format!("localhost:{port}:127.0.0.1")])
+        .arg(format!("https://localhost:{port}/v1/metrics"))
+        .current_dir(reveille.path("."))
+        .output();
+    sent.expect("curl runs").status.success()
+}
+
+#[test]
+fn certificates_are_renewed_while_it_runs() {
+    let starter = Reveille::bare()
+        .arg("--otlp-http-addr", "127.0.0.1:0")
+        .arg("--ingest-tls-cert", "server.crt")
+        .arg("--ingest-tls-key", "server.key")
+        .arg("--tls-reload-interval", "20ms");
+    authority(starter.path());
+    issue(starter.path(), "server", "DNS:localhost");
+    let reveille = starter.start();
+    assert!(curl_can_send(&reveille));
+    authority(&reveille.path("."));
+    assert!(!curl_can_send(&reveille), "another authority");
+    issue(&reveille.path("."), "server", "DNS:localhost");
+    wait_until("the new certificate is shown", || curl_can_send(&reveille));
 }
 
 #[test]

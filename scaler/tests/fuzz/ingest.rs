@@ -405,8 +405,8 @@ fn opencensus() -> Vec<Vec<u8>> {
 #[test]
 fn any_opencensus_message_is_refused_or_stored() {
     let samples = opencensus();
-    let rig = Rig::new(Limits::default());
     for sample in &samples {
+        let rig = Rig::new(Limits::default());
         let outcome = rig.opencensus(sample).expect("readable");
         assert_eq!(
             (outcome.accepted(), outcome.rejected()),

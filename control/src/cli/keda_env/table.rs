@@ -11,11 +11,14 @@ pub(super) struct Row {
     pub(super) effect: Effect,
 }
 
+/// A flag, and its default from the variable's value.
+type Also = (&'static str, fn(&str) -> Value);
+
 pub(super) enum Effect {
     /// The default of this flag.
     Flag(&'static str, fn(&str) -> Value),
     /// The defaults of several flags.
-    Flags(&'static [(&'static str, fn(&str) -> Value)]),
+    Flags(&'static [Also]),
     /// The same, by an old name; the new one.
     Renamed(&'static str, &'static str, fn(&str) -> Value),
     /// On: these defaults, which other rows may replace. Off: none of the

@@ -1,7 +1,8 @@
 //! One `ExportMetricsServiceRequest` of OpenCensus on its way into the store.
 //!
-//! What a message repeats is bounded, too: the labels' keys stand in it once
-//! and are in every point, so that a small message can stand for a large one.
+//! What a message repeats is bounded, too: the labels' keys and the node stand
+//! in it once and are in every point, so that a small message can stand for a
+//! large one.
 
 use super::{
     align,
@@ -37,7 +38,9 @@ pub enum Problem {
         &'static str,
     ),
     /// A small message stands for a large one.
-    #[error("its label keys are repeated so often that it becomes {GROWTH} times as long")]
+    #[error(
+        "its label keys or its node are repeated so often that it becomes {GROWTH} times as long"
+    )]
     Grows,
 }
 
@@ -112,7 +115,11 @@ impl<'m, 'o> Message<'m, 'o> {
             let field = field?;
             match field.number {
                 1 => metric = Metric::read(field.bytes()?, self.limits)?,
-                3 => own = Some(sender.encode_with(within("resource", field.bytes()?)?)?),
+                3 => {
+                    let resource = sender.encode_with(within("resource", field.bytes()?)?)?;
+                    self.spend(resource.len())?;
+                    own = Some(resource);
+                }
                 _ => {}
             }
         }
@@ -174,14 +181,17 @@ impl<'m, 'o> Message<'m, 'o> {
     fn point(&mut self, origin: &Origin<'_, 'o>, point: &Point<'_>) -> Result<(), Problem> {
         self.out.clear();
         let written = point.write(&mut self.out)?;
-        self.left = self
-            .left
-            .checked_sub(self.out.len())
-            .ok_or(Problem::Grows)?;
+        self.spend(self.out.len())?;
         match written {
             Ok(()) => self.batch.metric(origin, &self.out)?,
             Err(reason) => self.batch.refuse(1, reason, point.metric),
         }
+        Ok(())
+    }
+
+    /// So many bytes were written for what may have been far fewer.
+    fn spend(&mut self, bytes: usize) -> Result<(), Problem> {
+        self.left = self.left.checked_sub(bytes).ok_or(Problem::Grows)?;
         Ok(())
     }
 }

@@ -465,6 +465,12 @@ fn what_would_grow_without_bound_ends_the_stream() {
     });
     series.extend(point);
     assert_eq!(stream.take(&message(&[series]), NOW), Err(Problem::Grows));
+    // A node of 4 KiB, and metrics that say nothing but an empty resource.
+    let long = "h".repeat(4 << 10);
+    stream.take(&node(&long), NOW).expect("not too long");
+    let own = built(|out| encode::message(out, 3, |_| ()));
+    let metrics = vec![own; 1000];
+    assert_eq!(stream.take(&message(&metrics), NOW), Err(Problem::Grows));
 }
 
 #[test]
