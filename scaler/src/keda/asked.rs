@@ -140,11 +140,13 @@ impl Asked {
 }
 
 impl Http {
-    fn find(memory: &Memory, trigger: Trigger) -> Result<Self, KedaError> {
-        let (subject, scaling) = match &trigger.source {
+    fn find(memory: &Memory, mut trigger: Trigger) -> Result<Self, KedaError> {
+        let (subject, scaling) = match &mut trigger.source {
             Source::Route(target) | Source::HttpScaledObject(target) => {
                 let tracked = memory.ledger.find(target);
                 let tracked = tracked.map_err(|why| KedaError::missing(target, why))?;
+                // A stream keeps its trigger: all of them one text.
+                target.clone_from(tracked.id());
                 let scaling = tracked.scaling();
                 (Subject::Target(tracked), scaling)
             }
