@@ -8,7 +8,7 @@ use control::{
     manifest::{self, Files, Manifests, Severity},
     memory,
     query::{self, Outcome},
-    telemetry,
+    telemetry::{self, LogFormat},
 };
 use std::{fs, io::Write, path::Path, process::ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,10 +21,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const CONTROL_THREADS: usize = 2;
 
 fn main() -> ExitCode {
+    let mut format = LogFormat::Text;
     let done = match Cli::read() {
         Err(problems) => Err(cannot_start(&problems)),
         Ok((cli, notes)) => match cli.command {
-            Some(Command::Local(args)) => local(&args, &notes),
+            Some(Command::Local(args)) => {
+                format = args.log_format;
+                local(&args, &notes)
+            }
             Some(Command::Check(args)) => return check(&args),
             Some(Command::Query(args)) => return ask(&args),
             Some(Command::Example(args)) => example(&args),
@@ -35,7 +39,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("reveille: {error:#}");
+            telemetry::last_words(format, &error);
             ExitCode::FAILURE
         }
     }
