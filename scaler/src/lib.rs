@@ -12,6 +12,7 @@ pub mod keda;
 mod ledger;
 pub mod metric_trigger;
 pub mod peers;
+mod polls;
 pub mod query;
 pub mod sampler;
 pub mod series;

@@ -254,8 +254,12 @@ impl Tracked {
 
     /// The answer to KEDA's `IsActive`; see [`Activation::answer`].
     pub(crate) fn answer_active(&self, now_us: u64) -> bool {
-        self.observe(now_us);
-        self.activation.answer(now_us)
+        let ready_endpoints = {
+            let mut sampled = self.sampled.lock();
+            self.look(&mut sampled, now_us);
+            sampled.source.ready_endpoints()
+        };
+        self.activation.answer(now_us, ready_endpoints)
     }
 
     /// Who waits now, on any replica, and what can serve them: the fewest
