@@ -32,6 +32,9 @@ pub(crate) struct Signal {
     pub(crate) waits: u64,
     /// The target is gone for good.
     pub(crate) removed: bool,
+    /// Another replica may have demand that is not known here: only "active" is
+    /// certain.
+    pub(crate) unsure: bool,
 }
 
 /// The activity of one target.
@@ -111,6 +114,15 @@ impl Activation {
     /// The target is gone: streams end.
     pub(crate) fn remove(&self) {
         self.signal.send_modify(|signal| signal.removed = true);
+    }
+
+    /// Whether only "active" is certain.
+    pub(crate) fn set_unsure(&self, unsure: bool) {
+        self.signal.send_if_modified(|signal| {
+            let changed = signal.unsure != unsure;
+            signal.unsure = unsure;
+            changed
+        });
     }
 
     /// Follows the signal.

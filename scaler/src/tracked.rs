@@ -137,6 +137,11 @@ impl Tracked {
         self.scaling.send_modify(|current| current.removed = true);
     }
 
+    /// Whether other replicas may have demand that is not known here.
+    pub(crate) fn set_unsure(&self, unsure: bool) {
+        self.activation.set_unsure(unsure);
+    }
+
     /// Somebody started to wait here. From any thread; takes no lock of ours.
     pub(crate) fn waiting(&self, now_us: u64) {
         self.own_waits.fetch_add(1, Ordering::Release);

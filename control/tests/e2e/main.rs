@@ -17,6 +17,7 @@ mod cold_start;
 mod command_line;
 mod held_requests;
 mod ingest;
+mod keda;
 mod logs;
 mod manifests;
 mod metric_triggers;

@@ -127,14 +127,13 @@ impl Asked {
     /// None is active, and one is not known.
     pub(crate) fn is_active(&self, memory: &Memory) -> Result<bool, KedaError> {
         // Asked in any case: it is an answer about the target.
-        let http = match self.http.as_ref().map(|http| &http.subject) {
-            Some(Subject::Target(tracked)) => tracked.answer_active(memory.ledger.now_us()),
-            Some(Subject::All) => own_demand::total(&memory.ledger)?.active,
-            None => false,
+        let http = match &self.http {
+            Some(http) => http.is_active(memory),
+            None => Ok(false),
         };
         match &self.meter {
-            Some(meter) if !http => Ok(meter.demand()?.active),
-            _ => Ok(http),
+            Some(meter) if http != Ok(true) && meter.demand()?.active => Ok(true),
+            _ => http,
         }
     }
 }
@@ -161,9 +160,38 @@ impl Http {
     }
 
     fn demand(&self, memory: &Memory) -> Result<DemandReading, KedaError> {
+        see(memory)?;
+        let demand = match &self.subject {
+            Subject::Target(tracked) => tracked.demand(memory.ledger.now_us()),
+            Subject::All => own_demand::total(&memory.ledger)?,
+        };
+        sure(memory, demand.active)?;
+        Ok(demand)
+    }
+
+    fn is_active(&self, memory: &Memory) -> Result<bool, KedaError> {
+        see(memory)?;
         match &self.subject {
-            Subject::Target(tracked) => Ok(tracked.demand(memory.ledger.now_us())),
-            Subject::All => own_demand::total(&memory.ledger),
+            Subject::Target(tracked) => sure(memory, tracked.answer_active(memory.ledger.now_us())),
+            Subject::All => Ok(self.demand(memory)?.active),
         }
     }
+}
+
+/// What is asked is not known before the peers were heard. What a route scales
+/// by is: an HPA that loses a metric at a reconcile may miss it for hours.
+pub(super) fn see(memory: &Memory) -> Result<(), KedaError> {
+    if memory.ledger.is_blind() {
+        return Err(KedaError::Blind);
+    }
+    Ok(())
+}
+
+/// "Not active" is not said while a peer is silent: no data is not zero. What
+/// is active here is, however much more it may be.
+fn sure(memory: &Memory, active: bool) -> Result<bool, KedaError> {
+    if !active && memory.ledger.is_unsure() {
+        return Err(KedaError::PeerSilent);
+    }
+    Ok(active)
 }

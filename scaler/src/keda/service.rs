@@ -6,7 +6,7 @@
 //! zero.
 
 use super::{
-    asked::{Asked, Http, Subject},
+    asked::{self, Asked, Http, Subject},
     error::KedaError,
     metadata::UnknownKeys,
     meter::{Meters, MetricSources},
@@ -104,6 +104,9 @@ impl KedaService {
             let is_own = matches!(&asked.http, Some(http) if matches!(http.subject, Subject::All));
             if is_own && !self.memory.ledger.is_loaded() {
                 return Err(KedaError::NotLoaded);
+            }
+            if method == Method::StreamIsActive && asked.http.is_some() {
+                asked::see(&self.memory)?;
             }
             Ok(asked)
         });

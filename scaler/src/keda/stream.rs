@@ -77,9 +77,10 @@ impl ActivitySender {
             }
             let metric = self.metric.as_mut();
             let metric = metric.map_or(Some(false), |metric| metric.active());
-            // Where one source is not known, the other can only say "active".
-            let is_known = signal.active || metric.is_some();
             signal.active |= metric == Some(true);
+            // Where one source is not known, or a peer not heard, what is known
+            // can only say "active".
+            let is_known = signal.active || (metric.is_some() && !signal.unsure);
             let now = Instant::now();
             if is_known
                 && let Some(message) = self.policy.next(now, signal, || self.tracked.queue())
