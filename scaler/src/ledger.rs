@@ -210,8 +210,7 @@ impl Ledger {
 
     /// Is a replica silent that there should be? Then nobody is told that
     /// nothing is asked of a target.
-    #[must_use]
-    pub fn is_unsure(&self) -> bool {
+    pub(crate) fn is_unsure(&self) -> bool {
         self.unsure.load(Ordering::Acquire)
     }
 
