@@ -12,7 +12,7 @@ use control::{
     manifest::{self, Files, Manifests, Severity},
     memory,
     query::{self, Outcome},
-    telemetry,
+    telemetry::{self, LogFormat},
 };
 use std::{fs, io::Write, path::Path, process::ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -25,11 +25,18 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const CONTROL_THREADS: usize = 2;
 
 fn main() -> ExitCode {
+    let mut format = LogFormat::Text;
     let done = match Cli::read() {
         Err(problems) => Err(cannot_start(&problems)),
         Ok((cli, notes)) => match cli.command {
-            Some(Command::Local(args)) => local(&args, &notes),
-            Some(Command::Kubernetes(args)) => kubernetes(&args, &notes),
+            Some(Command::Local(args)) => {
+                format = args.run.log_format;
+                local(&args, &notes)
+            }
+            Some(Command::Kubernetes(args)) => {
+                format = args.run.log_format;
+                kubernetes(&args, &notes)
+            }
             Some(Command::Check(args)) => return check(&args),
             Some(Command::Query(args)) => return ask(&args),
             Some(Command::Example(args)) => example(&args),
@@ -44,7 +51,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("reveille: {error:#}");
+            telemetry::last_words(format, &error);
             ExitCode::FAILURE
         }
     }

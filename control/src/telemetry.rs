@@ -32,3 +32,16 @@ pub fn init(format: LogFormat, level: &str) -> anyhow::Result<()> {
     }
     .map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
 }
+
+/// Why the program ends: its last line, in the form of the log, whatever the
+/// log level is.
+pub fn last_words(format: LogFormat, error: &anyhow::Error) {
+    match format {
+        LogFormat::Text => eprintln!("reveille: {error:#}"),
+        LogFormat::Json => {
+            let log = fmt().json().flatten_event(true);
+            let log = log.with_writer(std::io::stderr).finish();
+            tracing::subscriber::with_default(log, || tracing::error!("{error:#}"));
+        }
+    }
+}

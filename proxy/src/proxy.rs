@@ -107,12 +107,14 @@ impl Proxy {
             config,
         });
         let sweep = workers.first().spawn(close_idle_upstreams(shared.clone()));
-        let watch = workers.first().spawn(tls.watch());
+        // Not among what ends with the drain: the gRPC port and upstreams shake
+        // hands until the very end. It ends with its worker.
+        workers.first().spawn(tls.watch());
         Ok(Self {
             shared,
             workers,
             targets,
-            background: Mutex::new(vec![sweep, watch]),
+            background: Mutex::new(vec![sweep]),
         })
     }
 

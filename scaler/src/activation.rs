@@ -9,13 +9,15 @@
 //! else is called by [`crate::tracked`] under the target's own lock. Streams
 //! subscribe to the [`Signal`]; this file never talks to them itself.
 
+use crate::polls::Polls;
+use parking_lot::Mutex;
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 use tokio::sync::watch;
 
-/// How far back "since the last answer" may reach, in activity windows.
+/// How far back an answer may reach, in activity windows.
 /// Longer than any sensible polling interval, but a KEDA that was away for a
 /// day must not wake everything that had a request yesterday.
 const MAX_ANSWER_WINDOWS: u64 = 10;
@@ -30,6 +32,9 @@ pub(crate) struct Signal {
     pub(crate) waits: u64,
     /// The target is gone for good.
     pub(crate) removed: bool,
+    /// Another replica may have demand that is not known here: only "active" is
+    /// certain.
+    pub(crate) unsure: bool,
 }
 
 /// The activity of one target.
@@ -40,8 +45,8 @@ pub(crate) struct Activation {
     /// When something was last held, in flight or begun: microseconds of the
     /// proxy's clock plus one, zero for never.
     last_busy: AtomicU64,
-    /// When `IsActive` was last answered, in the same form.
-    last_answer: AtomicU64,
+    /// When `IsActive` was asked.
+    polls: Mutex<Polls>,
 }
 
 impl Activation {
@@ -50,7 +55,7 @@ impl Activation {
             signal: watch::Sender::new(Signal::default()),
             window_us: u64::try_from(window.as_micros()).unwrap_or(u64::MAX),
             last_busy: AtomicU64::new(0),
-            last_answer: AtomicU64::new(0),
+            polls: Mutex::default(),
         }
     }
 
@@ -95,24 +100,29 @@ impl Activation {
         self.signal.borrow().active
     }
 
-    /// The answer to `IsActive`: active now, or busy at any time since the
-    /// last such answer. KEDA polls as rarely as it is told to; demand between
-    /// two polls must not be lost.
-    pub(crate) fn answer(&self, now_us: u64) -> bool {
-        let last = self
-            .last_answer
-            .swap(now_us.saturating_add(1), Ordering::Relaxed);
-        let since_last = match last {
-            0 => 0,
-            last => now_us.saturating_add(1).saturating_sub(last),
-        };
+    /// The answer to `IsActive`: active now, or busy as far back as a poll has
+    /// to reach. KEDA polls as rarely as it is told to; demand between two
+    /// polls must not be lost. `ready_endpoints` could serve the target.
+    pub(crate) fn answer(&self, now_us: u64, ready_endpoints: usize) -> bool {
+        let active = self.active();
+        let asleep = !active && ready_endpoints == 0;
+        let reach = self.polls.lock().ask(now_us, asleep);
         let most = self.window_us.saturating_mul(MAX_ANSWER_WINDOWS);
-        self.active() || self.busy_within(now_us, since_last.clamp(self.window_us, most))
+        active || self.busy_within(now_us, reach.clamp(self.window_us, most))
     }
 
     /// The target is gone: streams end.
     pub(crate) fn remove(&self) {
         self.signal.send_modify(|signal| signal.removed = true);
+    }
+
+    /// Whether only "active" is certain.
+    pub(crate) fn set_unsure(&self, unsure: bool) {
+        self.signal.send_if_modified(|signal| {
+            let changed = signal.unsure != unsure;
+            signal.unsure = unsure;
+            changed
+        });
     }
 
     /// Follows the signal.
@@ -204,16 +214,20 @@ mod tests {
     #[test]
     fn the_answer_reaches_back_to_the_last_answer() {
         let activation = activation();
-        assert!(!activation.answer(0));
+        assert!(!activation.answer(0, 0));
         activation.observe(10 * SECOND, true, 0);
         activation.observe(100 * SECOND, false, 0);
         assert!(!activation.active());
         assert!(
-            activation.answer(120 * SECOND),
+            activation.answer(120 * SECOND, 0),
             "a request since the last answer"
         );
         assert!(
-            !activation.answer(125 * SECOND),
+            activation.answer(121 * SECOND, 0),
+            "the next metric of the same poll"
+        );
+        assert!(
+            !activation.answer(240 * SECOND, 0),
             "that request was answered for"
         );
     }
@@ -221,10 +235,10 @@ mod tests {
     #[test]
     fn the_answer_does_not_reach_back_for_ever() {
         let activation = activation();
-        assert!(!activation.answer(0));
+        assert!(!activation.answer(0, 0));
         activation.observe(10 * SECOND, true, 0);
         activation.observe(100 * SECOND, false, 0);
-        assert!(!activation.answer(400 * SECOND));
+        assert!(!activation.answer(400 * SECOND, 0));
     }
 
     #[test]
@@ -233,9 +247,9 @@ mod tests {
         activation.observe(10 * SECOND, true, 0);
         for second in 11..40 {
             activation.observe(second * SECOND, false, 0);
-            assert!(activation.answer(second * SECOND), "at {second} s");
+            assert!(activation.answer(second * SECOND, 0), "at {second} s");
         }
         activation.observe(40 * SECOND, false, 0);
-        assert!(!activation.answer(40 * SECOND));
+        assert!(!activation.answer(40 * SECOND, 0));
     }
 }

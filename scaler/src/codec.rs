@@ -2,17 +2,19 @@
 //! with, see `tests/generated.rs`.
 //!
 //! Each open stream keeps its buffer for as long as it is open. By default that
-//! is 8 KiB each way, of which a stream that says `true` once an hour needs
-//! seven bytes; thousands of ScaledObjects have two of them each. Longer
-//! messages make it grow.
+//! is 8 KiB, of which a stream that says `true` once an hour needs seven bytes;
+//! thousands of ScaledObjects have two of them each. Longer messages make it
+//! grow.
 
 use prost::Message;
 use std::marker::PhantomData;
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::{ProstDecoder, ProstEncoder};
 
-/// A ScaledObject's metadata is a few hundred bytes.
-const BUFFER: usize = 512;
+/// What is sent: an activity, or the specs of a trigger.
+const SENT: usize = 64;
+/// What is received: a ScaledObject's metadata is a few hundred bytes.
+const RECEIVED: usize = 512;
 /// As by default: so much goes into one frame when there is much to say.
 const FRAME: usize = 32 * 1024;
 
@@ -37,10 +39,10 @@ where
     type Decoder = ProstDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstEncoder::new(BufferSettings::new(BUFFER, FRAME))
+        ProstEncoder::new(BufferSettings::new(SENT, FRAME))
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        ProstDecoder::new(BufferSettings::new(BUFFER, FRAME))
+        ProstDecoder::new(BufferSettings::new(RECEIVED, FRAME))
     }
 }

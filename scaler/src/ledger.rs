@@ -19,7 +19,14 @@ use crate::{
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use proxy::{Clock, DemandSink, TargetId};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::sync::watch;
 
 /// How the ledger averages and remembers.
@@ -75,8 +82,6 @@ pub struct DemandReading {
 pub(crate) enum Missing {
     /// The ledger was never filled.
     NotLoaded,
-    /// Other replicas were not heard yet.
-    Blind,
     /// The ledger does not know such a target.
     Unknown,
 }
@@ -99,6 +104,9 @@ pub struct Ledger {
     outbox: Outbox,
     /// Other replicas were not heard yet.
     blind: watch::Sender<bool>,
+    /// Another replica that there should be is silent. Written under the lock
+    /// of `aside`, so that no target misses it.
+    unsure: AtomicBool,
 }
 
 impl Ledger {
@@ -112,6 +120,7 @@ impl Ledger {
             aside: Mutex::default(),
             outbox: Outbox::new(),
             blind: watch::Sender::new(false),
+            unsure: AtomicBool::new(false),
         }
     }
 
@@ -136,7 +145,9 @@ impl Ledger {
                 None => {
                     let elsewhere = aside.give(&entry.id).unwrap_or_default();
                     let config = &self.config;
-                    Arc::new(Tracked::new(entry.clone(), config, elsewhere, now_us))
+                    let fresh = Tracked::new(entry.clone(), config, elsewhere, now_us);
+                    fresh.set_unsure(self.is_unsure());
+                    Arc::new(fresh)
                 }
             };
             if table.insert(entry.id, Arc::clone(&tracked)).is_some() {
@@ -197,15 +208,30 @@ impl Ledger {
         self.outbox.told()
     }
 
+    /// Is a replica silent that there should be? Then nobody is told that
+    /// nothing is asked of a target.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.unsure.load(Ordering::Acquire)
+    }
+
+    /// Returns whether that is news.
+    pub(crate) fn set_unsure(&self, unsure: bool) -> bool {
+        let _table_stays = self.aside.lock();
+        let news = self.unsure.swap(unsure, Ordering::AcqRel) != unsure;
+        if news {
+            for tracked in self.targets().iter().flat_map(|table| table.values()) {
+                tracked.set_unsure(unsure);
+            }
+        }
+        news
+    }
+
     pub(crate) fn set_blind(&self, blind: bool) {
         self.blind.send_replace(blind);
     }
 
     /// The target, for whoever answers KEDA.
     pub(crate) fn find(&self, target: &TargetId) -> Result<Arc<Tracked>, Missing> {
-        if self.is_blind() {
-            return Err(Missing::Blind);
-        }
         let table = self.table.load();
         let table = table.as_ref().ok_or(Missing::NotLoaded)?;
         table.get(target).cloned().ok_or(Missing::Unknown)

@@ -13,6 +13,7 @@ mod ledger;
 mod metric_sources;
 pub mod metric_trigger;
 pub mod peers;
+mod polls;
 pub mod query;
 pub mod sampler;
 pub mod series;

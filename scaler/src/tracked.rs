@@ -36,11 +36,19 @@ pub(crate) struct Queue {
     pub(crate) ready_endpoints: usize,
 }
 
+/// What a route scales by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scaled {
+    pub(crate) by: TargetScaling,
+    /// The target is gone for good.
+    pub(crate) removed: bool,
+}
+
 /// One target.
 pub(crate) struct Tracked {
     id: TargetId,
     activation: Activation,
-    scaling: watch::Sender<TargetScaling>,
+    scaling: watch::Sender<Scaled>,
     /// How often somebody started to wait here, not elsewhere.
     own_waits: AtomicU64,
     /// It is among the edges that other replicas are to be told.
@@ -82,7 +90,10 @@ impl Tracked {
         shares.reshape(entry.scaling.request_rate.as_ref());
         let tracked = Self {
             activation: Activation::new(config.activity_window),
-            scaling: watch::Sender::new(entry.scaling),
+            scaling: watch::Sender::new(Scaled {
+                by: entry.scaling,
+                removed: false,
+            }),
             own_waits: AtomicU64::new(0),
             in_edges: AtomicBool::new(false),
             config: *config,
@@ -114,8 +125,8 @@ impl Tracked {
             sampled.shares.reshape(scaling.request_rate.as_ref());
         }
         self.scaling.send_if_modified(|current| {
-            let changed = *current != scaling;
-            *current = scaling;
+            let changed = current.by != scaling;
+            current.by = scaling;
             changed
         });
     }
@@ -123,6 +134,12 @@ impl Tracked {
     /// The target is gone: streams end.
     pub(crate) fn remove(&self) {
         self.activation.remove();
+        self.scaling.send_modify(|current| current.removed = true);
+    }
+
+    /// Whether other replicas may have demand that is not known here.
+    pub(crate) fn set_unsure(&self, unsure: bool) {
+        self.activation.set_unsure(unsure);
     }
 
     /// Somebody started to wait here. From any thread; takes no lock of ours.
@@ -242,8 +259,12 @@ impl Tracked {
 
     /// The answer to KEDA's `IsActive`; see [`Activation::answer`].
     pub(crate) fn answer_active(&self, now_us: u64) -> bool {
-        self.observe(now_us);
-        self.activation.answer(now_us)
+        let ready_endpoints = {
+            let mut sampled = self.sampled.lock();
+            self.look(&mut sampled, now_us);
+            sampled.source.ready_endpoints()
+        };
+        self.activation.answer(now_us, ready_endpoints)
     }
 
     /// Who waits now, on any replica, and what can serve them: the fewest
@@ -268,7 +289,7 @@ impl Tracked {
 
     /// What the route scales by.
     pub(crate) fn scaling(&self) -> TargetScaling {
-        *self.scaling.borrow()
+        self.scaling.borrow().by
     }
 
     /// Follows the activity.
@@ -277,7 +298,7 @@ impl Tracked {
     }
 
     /// Follows what the route scales by.
-    pub(crate) fn follow_scaling(&self) -> watch::Receiver<TargetScaling> {
+    pub(crate) fn follow_scaling(&self) -> watch::Receiver<Scaled> {
         self.scaling.subscribe()
     }
 

@@ -280,6 +280,14 @@ async fn a_replica_is_blind_until_it_heard_all_its_peers() {
         refused.message(),
         "this replica has not yet heard from its peers what is asked of them; ask again"
     );
+    let mut client = b.client().await;
+    let refused = client.is_active(reference()).await.expect_err("nor this");
+    assert_eq!(refused.code(), Code::Unavailable);
+    let refused = client.stream_is_active(reference()).await;
+    assert_eq!(refused.expect_err("nor this").code(), Code::Unavailable);
+    // By what it scales is no secret of the peers: KEDA must not lose a metric.
+    let specs = client.get_metric_spec(reference()).await.expect("specs");
+    assert_eq!(specs.into_inner().metric_specs[0].target_size, 10);
     let a = Replica::start().await;
     a.web.begin();
     a.follow(&[]);

@@ -12,7 +12,8 @@ pub struct PeerArgs {
     /// Other replicas, by the addresses that KEDA reaches them at:
     /// HOST:PORT,HOST:PORT or dns://NAME:PORT (all addresses of the name) or
     /// file:PATH (one address per line, read again when it changes). This
-    /// replica may be among them
+    /// replica may be among them. While one of them gives no sign, no target is
+    /// called idle
     #[arg(long, env = "REVEILLE_PEERS", value_name = "PEERS")]
     pub peers: Option<PeerSource>,
     /// After the start, KEDA is refused until every peer was heard, but at most

@@ -41,3 +41,27 @@ fn the_level_decides_what_is_logged() {
     assert_eq!(reveille.client("web").get("/").status, 200);
     assert_eq!(reveille.log(), "");
 }
+
+#[test]
+fn in_json_the_reason_of_an_end_is_an_object_too() {
+    for (starter, why) in [
+        (
+            Reveille::of("kind: Nothing\n").arg("--log-level", "off"),
+            "there is nothing to serve",
+        ),
+        (
+            Reveille::of(Target::hello())
+                .arg("--grpc-tls-cert", "none.crt")
+                .arg("--grpc-tls-key", "none.key"),
+            "none.crt",
+        ),
+    ] {
+        let ended = starter.arg("--log-format", "json").run();
+        assert!(!ended.status.success());
+        let last = ended.log.lines().last().expect("a line");
+        let last: Value = serde_json::from_str(last).unwrap_or_else(|e| panic!("{e}: {last}"));
+        assert_eq!(last["level"], "ERROR");
+        let message = last["message"].as_str().expect("a text");
+        assert!(message.contains(why), "{message}");
+    }
+}

@@ -20,6 +20,7 @@ mod dashboards;
 mod held_requests;
 mod http_scaled_objects;
 mod ingest;
+mod keda;
 mod kubernetes;
 mod logs;
 mod manifests;

@@ -43,7 +43,7 @@ fn peers(of: &Reveille) -> Peers {
     serde_json::from_str(&answer.body).unwrap_or_else(|e| panic!("{e}: {}", answer.body))
 }
 
-fn until_peer(of: &Reveille, other: &str, state: &str) {
+pub(crate) fn until_peer(of: &Reveille, other: &str, state: &str) {
     wait_until(&format!("{other} is {state}"), || {
         let peers = peers(of).peers;
         peers.iter().any(|p| p.address == other && p.state == state)
@@ -56,12 +56,12 @@ fn asleep() -> Target {
 }
 
 /// Replicas find each other in this file.
-struct Group {
+pub(crate) struct Group {
     folder: TempDir,
 }
 
 impl Group {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("peers"), "# nobody yet\n").expect("written");
         Self { folder }
@@ -71,15 +71,19 @@ impl Group {
         self.folder.path()
     }
 
-    fn starter(&self) -> Starter {
+    pub(crate) fn starter(&self) -> Starter {
+        self.starter_of(asleep())
+    }
+
+    pub(crate) fn starter_of(&self, manifest: impl Into<String>) -> Starter {
         let source = format!("file:{}", self.file().join("peers").display());
-        Reveille::of(asleep())
+        Reveille::of(manifest)
             .arg("--peers", &source)
             .arg("--peer-grace", "300ms")
     }
 
     /// Names all of them, to all of them; waits until all are connected.
-    fn name(&self, all: &[&Reveille]) {
+    pub(crate) fn name(&self, all: &[&Reveille]) {
         let lines: Vec<String> = all.iter().map(|one| one.grpc().to_string()).collect();
         let partial = self.file().join("partial");
         fs::write(&partial, lines.join("\n")).expect("written");
@@ -217,7 +221,14 @@ fn a_replica_that_stands_still_is_lost_and_counts_again_when_it_goes_on() {
     let address = a.grpc().to_string();
     a.signal(Signal::STOP);
     until_peer(&b, &address, "lost");
-    until_concurrency(&b, 0.0);
+    wait_until("what was there counts no more", || {
+        b.target("web").concurrency == 0.0
+    });
+    // But it may well be there, so KEDA is not told zero.
+    wait_until("KEDA is refused", || {
+        block_on(concurrency(&b)).is_err_and(|status| status.code() == Code::Unavailable)
+    });
+    b.until_logged("peers are silent that may have requests");
     a.signal(Signal::CONT);
     until_peer(&b, &address, "connected");
     until_concurrency(&b, 2.0);

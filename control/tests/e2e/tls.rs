@@ -341,6 +341,38 @@ fn a_renewed_certificate_is_served_and_a_broken_one_is_not() {
     reveille.stop();
 }
 
+/// Draining may take as long as the longest request, and KEDA's streams and
+/// other replicas connect to the gRPC port all the while.
+#[test]
+fn a_certificate_is_renewed_while_requests_drain() {
+    let starter = Reveille::of(Target::new("web", "[sh, -c, 'exec sleep 1000']"));
+    authority(starter.path());
+    for name in ["server", "renewed"] {
+        issue(starter.path(), name, "IP:127.0.0.1");
+    }
+    let mut reveille = starter
+        .arg("--grpc-tls-cert", "server.crt")
+        .arg("--grpc-tls-key", "server.key")
+        .arg("--tls-reload-interval", "20ms")
+        .arg("--drain-timeout", "1h")
+        .start();
+    let held = reveille.client("web").begin("GET", "/");
+    reveille.until_held("web", 1);
+    reveille.begin_stop();
+    reveille.until_logged("draining requests");
+    Reveille::until_closed(reveille.proxy());
+    let dir = folder(&reveille);
+    let shown = || subject(&s_client(&dir, reveille.grpc(), &["-alpn", "h2"]));
+    assert_eq!(shown(), "CN=server");
+    for end in ["key", "crt"] {
+        let (from, to) = (format!("renewed.{end}"), format!("server.{end}"));
+        fs::rename(dir.join(from), dir.join(to)).expect("swapped");
+    }
+    wait_until("the renewed one is served", || shown() == "CN=renewed");
+    held.leave();
+    reveille.wait_for_orderly_end();
+}
+
 #[test]
 fn certificates_that_expire_soon_are_named_once() {
     let starter = serving(Target::hello(), &[("good", "DNS:good.test")])

@@ -131,32 +131,41 @@ impl Asked {
     /// None is active, and one is not known.
     pub(crate) fn is_active(&self, memory: &Memory) -> Result<bool, KedaError> {
         // Asked in any case: it is an answer about the target.
-        let http = match self.http.as_ref().map(|http| &http.subject) {
-            Some(Subject::Target(tracked)) => tracked.answer_active(memory.ledger.now_us()),
-            Some(Subject::All) => own_demand::total(&memory.ledger)?.active,
-            None => false,
+        let http = match &self.http {
+            Some(http) => http.is_active(memory),
+            None => Ok(false),
         };
         match &self.meter {
-            Some(meter) if !http => Ok(measured(memory, meter)?.active),
-            _ => Ok(http),
+            Some(meter) if http != Ok(true) => {
+                if meter.demand()?.active {
+                    return Ok(true);
+                }
+                see(memory)?;
+                sure(memory, false)?;
+                http
+            }
+            _ => http,
         }
     }
 }
 
-/// What a metric says, once other replicas were heard.
+/// What a metric says, once other replicas were heard. Its points may arrive at
+/// any of them.
 fn measured(memory: &Memory, meter: &Meter) -> Result<MetricDemand, KedaError> {
-    if memory.ledger.is_blind() {
-        return Err(KedaError::Blind);
-    }
-    Ok(meter.demand()?)
+    see(memory)?;
+    let demand = meter.demand()?;
+    sure(memory, demand.active)?;
+    Ok(demand)
 }
 
 impl Http {
-    fn find(memory: &Memory, trigger: Trigger) -> Result<Self, KedaError> {
-        let (subject, scaling) = match &trigger.source {
+    fn find(memory: &Memory, mut trigger: Trigger) -> Result<Self, KedaError> {
+        let (subject, scaling) = match &mut trigger.source {
             Source::Route(target) | Source::HttpScaledObject(target) => {
                 let tracked = memory.ledger.find(target);
                 let tracked = tracked.map_err(|why| KedaError::missing(target, why))?;
+                // A stream keeps its trigger: all of them one text.
+                target.clone_from(tracked.id());
                 let scaling = tracked.scaling();
                 (Subject::Target(tracked), scaling)
             }
@@ -171,9 +180,38 @@ impl Http {
     }
 
     fn demand(&self, memory: &Memory) -> Result<DemandReading, KedaError> {
+        see(memory)?;
+        let demand = match &self.subject {
+            Subject::Target(tracked) => tracked.demand(memory.ledger.now_us()),
+            Subject::All => own_demand::total(&memory.ledger)?,
+        };
+        sure(memory, demand.active)?;
+        Ok(demand)
+    }
+
+    fn is_active(&self, memory: &Memory) -> Result<bool, KedaError> {
+        see(memory)?;
         match &self.subject {
-            Subject::Target(tracked) => Ok(tracked.demand(memory.ledger.now_us())),
-            Subject::All => own_demand::total(&memory.ledger),
+            Subject::Target(tracked) => sure(memory, tracked.answer_active(memory.ledger.now_us())),
+            Subject::All => Ok(self.demand(memory)?.active),
         }
     }
+}
+
+/// What is asked is not known before the peers were heard. What a route scales
+/// by is: an HPA that loses a metric at a reconcile may miss it for hours.
+pub(super) fn see(memory: &Memory) -> Result<(), KedaError> {
+    if memory.ledger.is_blind() {
+        return Err(KedaError::Blind);
+    }
+    Ok(())
+}
+
+/// "Not active" is not said while a peer is silent: no data is not zero. What
+/// is active here is, however much more it may be.
+fn sure(memory: &Memory, active: bool) -> Result<bool, KedaError> {
+    if !active && memory.ledger.is_unsure() {
+        return Err(KedaError::PeerSilent);
+    }
+    Ok(active)
 }

@@ -72,6 +72,12 @@ pub(crate) enum KedaError {
     TooSlow,
     #[error("this replica has not yet heard from its peers what is asked of them; ask again")]
     Blind,
+    #[error(
+        "nothing is known to be asked of this, but a peer of this replica is silent that may be \
+         asked: its address is in the log and under /api/v1/peers; start it again, or take the \
+         address out of the peers"
+    )]
+    PeerSilent,
 }
 
 impl KedaError {
@@ -90,7 +96,7 @@ impl KedaError {
             | Self::Merge(_)
             | Self::UnknownMetricName { .. } => Code::InvalidArgument,
             Self::UnknownRoute(_) => Code::NotFound,
-            Self::NotLoaded | Self::Blind => Code::Unavailable,
+            Self::NotLoaded | Self::Blind | Self::PeerSilent => Code::Unavailable,
             Self::NoDemand(NoDemand::Blind | NoDemand::NoData | NoDemand::Gathering) => {
                 Code::Unavailable
             }
@@ -114,7 +120,6 @@ impl KedaError {
     pub(crate) fn missing(target: &TargetId, why: Missing) -> Self {
         match why {
             Missing::NotLoaded => Self::NotLoaded,
-            Missing::Blind => Self::Blind,
             Missing::Unknown => Self::UnknownRoute(target.clone()),
         }
     }

@@ -3,15 +3,15 @@
 //! Opened by the service, polled by the HTTP/2 connection. Says the state when
 //! the stream opens and every change of it, as soon as the points arrive; and
 //! `true` again from time to time, which KEDA may have lost. While it is not
-//! known whether there is demand it says nothing, and stays open. Ends with OK
-//! on shutdown.
+//! known whether there is demand, or `false` might be an answer for a peer that
+//! is silent, it says nothing, and stays open. Ends with OK on shutdown.
 
 use super::{
     meter::{Meter, Watch},
     metrics::OpenStream,
     stream::ActivityStream,
 };
-use crate::externalscaler::IsActiveResponse;
+use crate::{externalscaler::IsActiveResponse, ledger::Ledger};
 use futures_util::stream;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
@@ -23,11 +23,13 @@ const REPEAT_EACH: Duration = Duration::from_secs(30);
 /// Streams the activity of `meter` until `closing` is true or without a
 /// sender.
 pub(super) fn activity(
+    ledger: Arc<Ledger>,
     meter: Arc<Meter>,
     closing: watch::Receiver<bool>,
     open: OpenStream,
 ) -> ActivityStream {
     let sender = Sender {
+        ledger,
         watch: meter.follow(),
         closing,
         open,
@@ -41,6 +43,7 @@ pub(super) fn activity(
 }
 
 struct Sender {
+    ledger: Arc<Ledger>,
     watch: Watch,
     closing: watch::Receiver<bool>,
     open: OpenStream,
@@ -55,6 +58,7 @@ impl Sender {
                 break;
             }
             if let Some(active) = self.watch.active()
+                && (active || !self.is_unsure())
                 && self.is_news(active)
             {
                 self.told = Some((active, Instant::now()));
@@ -68,6 +72,11 @@ impl Sender {
         }
         self.open.end(Code::Ok);
         None
+    }
+
+    /// May there be demand that only another replica knows of?
+    fn is_unsure(&self) -> bool {
+        self.ledger.is_blind() || self.ledger.is_unsure()
     }
 
     fn is_news(&self, active: bool) -> bool {

@@ -92,6 +92,9 @@ impl Watcher {
             }
             // Loaded once, loaded for ever.
             let active = total(&self.ledger).ok()?.active;
+            if !active && self.ledger.is_unsure() {
+                continue;
+            }
             let told = self.told.replace(active);
             if told != Some(active) {
                 match told {

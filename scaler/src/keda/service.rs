@@ -6,7 +6,7 @@
 //! zero.
 
 use super::{
-    asked::{Asked, Http, Subject},
+    asked::{self, Asked, Http, Subject},
     error::KedaError,
     metadata::UnknownKeys,
     meter::Meters,
@@ -106,6 +106,9 @@ impl KedaService {
             if is_own && !self.memory.ledger.is_loaded() {
                 return Err(KedaError::NotLoaded);
             }
+            if method == Method::StreamIsActive && asked.http.is_some() {
+                asked::see(&self.memory)?;
+            }
             Ok(asked)
         });
         let asked = asked.inspect_err(|error| self.memory.metrics.ended(method, error.code()))?;
@@ -146,7 +149,9 @@ impl ExternalScaler for KedaService {
                     tracked.observe(memory.ledger.now_us());
                     activity(tracked, meter, closing, open)
                 }
-                (None, Some(meter)) => metric_stream::activity(meter, closing, open),
+                (None, Some(meter)) => {
+                    metric_stream::activity(memory.ledger.clone(), meter, closing, open)
+                }
                 // Reveille's own; a trigger without any source was refused.
                 (_, _) => own_demand::activity(memory.ledger.clone(), closing, open),
             },

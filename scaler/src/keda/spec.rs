@@ -283,6 +283,23 @@ mod tests {
         );
     }
 
+    /// KEDA compares names without their case, and waits for ever if two of them
+    /// answer one question.
+    #[test]
+    fn the_names_of_a_trigger_differ_in_more_than_case() {
+        let names = |name: &str| {
+            let source = Source::Route(TargetId::new("ns", name));
+            let all = offers(&Trigger { source, only: None }, &both_set()).unwrap();
+            all.into_iter()
+                .map(|offer| offer.name.to_lowercase())
+                .collect::<Vec<_>>()
+        };
+        for name in ["web", "web_rate", "rate", "concurrency", "Web"] {
+            let [one, other] = names(name).try_into().unwrap();
+            assert_ne!(one, other);
+        }
+    }
+
     #[test]
     fn a_metric_that_the_route_does_not_set_is_refused() {
         let scaling = TargetScaling {

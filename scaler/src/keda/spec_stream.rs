@@ -14,10 +14,9 @@ use super::{
     spec::{merged, offers, specs},
 };
 use crate::{
-    activation::Signal,
     externalscaler::{GetMetricSpecResponse, MetricSpec},
     source::TargetScaling,
-    tracked::Tracked,
+    tracked::{Scaled, Tracked},
 };
 use futures_util::stream::{self, Stream, StreamExt};
 use std::{pin::Pin, sync::Arc};
@@ -38,13 +37,12 @@ pub(crate) fn metric_specs(
     open: OpenStream,
 ) -> SpecStream {
     let sender = SpecSender {
-        signal: tracked.follow_activity(),
         scaling: tracked.follow_scaling(),
         tracked,
         trigger,
         is_merged,
         closing,
-        sent: Vec::new(),
+        sent: None,
         open,
         ended: false,
     };
@@ -56,14 +54,14 @@ pub(crate) fn metric_specs(
 }
 
 struct SpecSender {
-    /// Keeps the senders of the two channels alive, too.
+    /// Keeps the sender of the channel alive, too.
     tracked: Arc<Tracked>,
     trigger: Trigger,
     is_merged: bool,
-    signal: watch::Receiver<Signal>,
-    scaling: watch::Receiver<TargetScaling>,
+    scaling: watch::Receiver<Scaled>,
     closing: watch::Receiver<bool>,
-    sent: Vec<MetricSpec>,
+    /// What the last message was made from.
+    sent: Option<TargetScaling>,
     open: OpenStream,
     ended: bool,
 }
@@ -74,28 +72,9 @@ impl SpecSender {
             if *self.closing.borrow() {
                 break;
             }
-            let removed = self.signal.borrow().removed;
-            let scaling = *self.scaling.borrow_and_update();
-            let offered = if removed {
-                Err(KedaError::UnknownRoute(self.tracked.id().clone()))
-            } else {
-                offers(&self.trigger, &scaling)
-            };
-            let specs = |offers: &[_]| match self.is_merged {
-                true => vec![merged()],
-                false => specs(offers),
-            };
-            match offered.map(|offers| specs(&offers)) {
-                Ok(fresh) if fresh != self.sent => {
-                    if !self.sent.is_empty() {
-                        self.open.metrics.spec_update();
-                    }
-                    self.sent.clone_from(&fresh);
-                    return Some(Ok(GetMetricSpecResponse {
-                        metric_specs: fresh,
-                    }));
-                }
-                Ok(_) => {}
+            match self.news() {
+                Ok(None) => {}
+                Ok(Some(metric_specs)) => return Some(Ok(GetMetricSpecResponse { metric_specs })),
                 Err(error) => {
                     self.ended = true;
                     self.open.end(error.code());
@@ -106,8 +85,6 @@ impl SpecSender {
                 biased;
                 closing = self.closing.changed() => if closing.is_err() { break },
                 scaling = self.scaling.changed() => if scaling.is_err() { break },
-                // Activity comes and goes; only the removal matters here.
-                removed = self.signal.wait_for(|s| s.removed) => if removed.is_err() { break },
             }
         }
         if !self.ended {
@@ -115,5 +92,34 @@ impl SpecSender {
             self.open.end(Code::Ok);
         }
         None
+    }
+
+    /// The specs, if they are not those of the last message.
+    fn news(&mut self) -> Result<Option<Vec<MetricSpec>>, KedaError> {
+        let Scaled { by, removed } = *self.scaling.borrow_and_update();
+        if removed {
+            return Err(KedaError::UnknownRoute(self.tracked.id().clone()));
+        }
+        let fresh = self.specs(&by)?;
+        // Made anew, not kept: thousands of streams are open, and routes hardly
+        // ever change.
+        let before = self.sent.replace(by);
+        let before = before.map(|before| self.specs(&before)).transpose()?;
+        if before.as_ref() == Some(&fresh) {
+            return Ok(None);
+        }
+        if before.is_some() {
+            self.open.metrics.spec_update();
+        }
+        Ok(Some(fresh))
+    }
+
+    fn specs(&self, scaling: &TargetScaling) -> Result<Vec<MetricSpec>, KedaError> {
+        let offered = offers(&self.trigger, scaling)?;
+        Ok(if self.is_merged {
+            vec![merged()]
+        } else {
+            specs(&offered)
+        })
     }
 }

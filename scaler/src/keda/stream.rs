@@ -39,7 +39,7 @@ pub(crate) fn activity(
     let sender = ActivitySender {
         signal: tracked.follow_activity(),
         tracked,
-        metric: meter.map(Meter::follow),
+        metric: meter.map(|meter| Box::new(meter.follow())),
         closing,
         policy: SenderPolicy::new(),
         open,
@@ -54,7 +54,7 @@ pub(crate) fn activity(
 
 struct ActivitySender {
     tracked: Arc<Tracked>,
-    metric: Option<Watch>,
+    metric: Option<Box<Watch>>,
     signal: watch::Receiver<Signal>,
     closing: watch::Receiver<bool>,
     policy: SenderPolicy,
@@ -75,10 +75,12 @@ impl ActivitySender {
                 self.open.end(error.code());
                 return Some(Err(error.into()));
             }
-            let metric = self.metric.as_mut().map_or(Some(false), Watch::active);
-            // Where one source is not known, the other can only say "active".
-            let is_known = signal.active || metric.is_some();
+            let metric = self.metric.as_mut();
+            let metric = metric.map_or(Some(false), |metric| metric.active());
             signal.active |= metric == Some(true);
+            // Where one source is not known, or a peer not heard, what is known
+            // can only say "active".
+            let is_known = signal.active || (metric.is_some() && !signal.unsure);
             let now = Instant::now();
             if is_known
                 && let Some(message) = self.policy.next(now, signal, || self.tracked.queue())
@@ -89,16 +91,18 @@ impl ActivitySender {
                 }));
             }
             let check_at = self.policy.check_at().filter(|_| is_known);
+            // Boxed: thousands of streams are open, and hardly any of them waits
+            // for these.
             let check = async {
                 match check_at {
-                    Some(at) => sleep_until(at).await,
+                    Some(at) => Box::pin(sleep_until(at)).await,
                     None => pending().await,
                 }
             };
             let metric = &mut self.metric;
             let arrival = async {
                 match metric {
-                    Some(metric) => metric.due().await,
+                    Some(metric) => Box::pin(metric.due()).await,
                     None => pending().await,
                 }
             };

@@ -19,16 +19,25 @@ use crate::{
     ledger::Ledger,
     metric_sources::MetricSources,
 };
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io::{self, ErrorKind},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tonic::{Request, Streaming, transport::Channel};
 
 /// No frame for so long: lost. A replica that has nothing to say sends one each
 /// second.
 const SILENT_FOR: Duration = Duration::from_secs(3);
+
+/// A refusal comes at once: whoever has not refused within this time is silent,
+/// be its machine off, its process frozen or the network cut.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// An address that is ourselves is asked again this late: another replica may
 /// have it by then.
@@ -49,7 +58,10 @@ pub(crate) struct Follower {
 enum End {
     Myself,
     Goodbye,
+    /// Somebody answered, and it is no replica, or not any more.
     Broken(String),
+    /// Nobody answers. It may well be there.
+    Silent(String),
 }
 
 impl Follower {
@@ -68,14 +80,15 @@ impl Follower {
                     self.line.left();
                     tracing::info!(peer = self.line.address(), "a peer stopped in order");
                 }
-                End::Broken(problem) => self.broken(&problem),
+                End::Broken(problem) => self.broken(&problem, false),
+                End::Silent(problem) => self.broken(&problem, true),
             }
             sleep(backoff.pause(fastrand::f64())).await;
         }
     }
 
-    fn broken(&self, problem: &str) {
-        if self.line.failed(problem) {
+    fn broken(&self, problem: &str, silent: bool) {
+        if self.line.failed(problem, silent) {
             tracing::warn!(
                 peer = self.line.address(),
                 grace = ?self.grace,
@@ -86,8 +99,12 @@ impl Follower {
     }
 
     async fn follow(&self, backoff: &mut Backoff) -> End {
+        let began = Instant::now();
         let (channel, mut frames) = match self.open().await {
             Ok(opened) => opened,
+            Err(error) if began.elapsed() >= ANSWERS_WITHIN || is_unreachable(&*error) => {
+                return End::Silent(said(&*error));
+            }
             Err(error) => return End::Broken(said(&*error)),
         };
         let mut session = Session::new(
@@ -102,10 +119,11 @@ impl Follower {
             let frame = match timeout(SILENT_FOR, frames.message()).await {
                 Ok(Ok(Some(frame))) => frame,
                 Ok(Ok(None)) => return End::Broken("it ended the stream".to_owned()),
+                // Whether it is there at all, the next attempt tells.
                 Ok(Err(status)) => {
-                    return End::Broken(format!("{:?}: {}", status.code(), status.message()));
+                    return End::Silent(format!("{:?}: {}", status.code(), status.message()));
                 }
-                Err(_) => return End::Broken(format!("nothing came from it for {SILENT_FOR:?}")),
+                Err(_) => return End::Silent(format!("nothing came from it for {SILENT_FOR:?}")),
             };
             let was_known = session.replica().is_some();
             let step = match session.frame(&frame) {
@@ -151,6 +169,23 @@ impl Follower {
             Err(_) => Err(format!("it did not answer within {SILENT_FOR:?}").into()),
         }
     }
+}
+
+/// There is no way to it, which our own machine may say at once.
+fn is_unreachable(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>()
+            && matches!(
+                error.kind(),
+                ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
+            )
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// An error and what caused it.

@@ -89,6 +89,8 @@ struct Inner {
     state: PeerState,
     /// Its whole state was known once.
     heard: bool,
+    /// It broke off, or does not answer at all: it may be there, and be asked.
+    silent: bool,
     identity: Option<Identity>,
     name: String,
     last_frame: Option<Instant>,
@@ -106,6 +108,7 @@ impl Line {
             inner: Mutex::new(Inner {
                 state: PeerState::Unreached,
                 heard: false,
+                silent: false,
                 identity: None,
                 name: String::new(),
                 last_frame: None,
@@ -136,6 +139,11 @@ impl Line {
         inner.identity.filter(|_| is_connected)
     }
 
+    /// It broke off, or does not answer at all.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.inner.lock().silent
+    }
+
     pub(crate) fn joining(&self, identity: Identity, name: &str) {
         let mut inner = self.inner.lock();
         inner.identity = Some(identity);
@@ -147,7 +155,10 @@ impl Line {
     }
 
     pub(crate) fn complete(&self) {
-        self.inner.lock().heard = true;
+        {
+            let mut inner = self.inner.lock();
+            (inner.heard, inner.silent) = (true, false);
+        }
         self.set(PeerState::Connected);
     }
 
@@ -159,17 +170,22 @@ impl Line {
     }
 
     pub(crate) fn myself(&self) {
+        self.inner.lock().silent = false;
         self.set(PeerState::Myself);
     }
 
     pub(crate) fn left(&self) {
+        self.inner.lock().silent = false;
         self.set(PeerState::Left);
     }
 
-    /// The connection could not be made, or broke. True if it is news: it was
-    /// connected, or something else was wrong before.
-    pub(crate) fn failed(&self, problem: &str) -> bool {
+    /// The connection could not be made, or broke; `silent`: nobody said that
+    /// there is no such replica. True if it is news: it was connected, or
+    /// something else was wrong before.
+    pub(crate) fn failed(&self, problem: &str, silent: bool) -> bool {
         let mut inner = self.inner.lock();
+        // Who said goodbye is gone, however silent its address is.
+        inner.silent = silent && inner.state != PeerState::Left;
         let was_connected = matches!(inner.state, PeerState::Joining | PeerState::Connected);
         let news = was_connected || inner.problem.as_deref() != Some(problem);
         inner.problem = Some(problem.to_owned());

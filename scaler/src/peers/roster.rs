@@ -5,6 +5,8 @@
 //! peer told its whole state, or the timeout passed, no RPC of KEDA's is
 //! answered. After that the eyes stay open whoever is lost: one dead replica
 //! must not blind KEDA for ever, and what it last told counts for the grace.
+//! But a replica that is still named and gives no sign at all is not known to
+//! be dead: while there is one, nobody is told that a target is idle.
 
 use super::{
     division::Division,
@@ -110,6 +112,7 @@ impl Peers {
             }
             self.look(known.is_some(), Instant::now() >= deadline);
             let divided_until = self.divide();
+            self.listen_for_silence();
             tokio::select! {
                 biased;
                 () = &mut shutdown => return,
@@ -186,6 +189,25 @@ impl Peers {
             };
             let task = tokio::spawn(follower.run()).abort_handle();
             lines.insert(address.clone(), Followed { line, task });
+        }
+    }
+
+    /// Makes the ledger unsure while somebody is silent.
+    fn listen_for_silence(&self) {
+        let lines = self.lines.lock();
+        let silent = lines.values().filter(|one| one.line.is_silent());
+        let silent: Vec<&str> = silent.map(|one| one.line.address()).collect();
+        if !self.ledger.set_unsure(!silent.is_empty()) {
+            return;
+        }
+        if silent.is_empty() {
+            tracing::info!("no peer is silent any more: idle targets are called idle again");
+        } else {
+            tracing::warn!(
+                "peers are silent that may have requests: {}. Until they answer, or are not named \
+                 any more, KEDA is told of no target that it is idle",
+                silent.join(", ")
+            );
         }
     }
 

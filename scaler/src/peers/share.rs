@@ -112,6 +112,11 @@ impl Share {
         self.born_us
     }
 
+    /// Requests begun there.
+    pub(crate) fn begun(&self) -> u64 {
+        self.last.begun
+    }
+
     /// A further report, read at `at_us` of our clock. One that is older than
     /// the last, or the same once more, changes nothing.
     pub(crate) fn take(&mut self, report: &Report, at_us: u64, shape: &Shape) -> Heard {

@@ -64,11 +64,7 @@ impl Shares {
             return share.take(report, at_us, shape);
         }
         if self.shares.len() >= MAX_SHARES {
-            let lost = self.shares.remove(0);
-            tracing::warn!(
-                replica = lost.replica().name(),
-                "more than {MAX_SHARES} replicas report one target: the oldest is forgotten"
-            );
+            self.forget_one();
         }
         let (share, heard) = Share::new(Arc::clone(replica), report, at_us, shape);
         let same = (replica.identity(), share.born_us());
@@ -143,6 +139,25 @@ impl Shares {
     /// Nobody else asks for the target or did lately.
     pub(crate) fn is_empty(&self) -> bool {
         self.shares.is_empty()
+    }
+
+    /// Makes room: who was lost first, or else who has been there longest. What
+    /// it has in flight does not count any more, what it counted does.
+    fn forget_one(&mut self) {
+        let shares = self.shares.iter().enumerate();
+        let first = shares.min_by_key(|(_, share)| share.replica().counts_until_us());
+        let Some((index, _)) = first else { return };
+        let forgotten = self.shares.remove(index);
+        tracing::warn!(
+            replica = forgotten.replica().name(),
+            "more than {MAX_SHARES} replicas report one target: what this one has in flight does \
+             not count any more"
+        );
+        self.over.push(Over {
+            identity: forgotten.replica().identity(),
+            born_us: forgotten.born_us(),
+            begun: forgotten.begun(),
+        });
     }
 
     fn of(&mut self, replica: &Replica) -> Option<&mut Share> {

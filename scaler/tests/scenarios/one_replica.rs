@@ -57,6 +57,28 @@ async fn rare_short_requests_keep_a_target_up_and_silence_lets_it_sleep() {
     assert_sound(world, &keda).await;
 }
 
+/// The HPA asks for the activity with every metric that it reads, each 15 s,
+/// and throws the answer away: the poll must hear of it all the same, and with
+/// both metrics, for it believes the last.
+#[tokio::test(start_paused = true)]
+async fn reads_of_the_hpa_do_not_take_activity_from_rare_polls() {
+    let mut world = World::new(1, &["web"]).await;
+    let keda = world.keda(|name| ScaledObject {
+        polling_interval: 120 * SECOND,
+        cooldown: 60 * SECOND,
+        ..object(name)
+    });
+    // It learns how often KEDA polls while there is no HPA to be read.
+    world.run(250 * SECOND).await;
+    for _ in 0..10 {
+        world.send(0, "web", SHORT);
+        world.run(110 * SECOND).await;
+    }
+    assert_eq!(scaled(&keda, "web"), [(0, 1)], "never to sleep");
+    world.run(300 * SECOND).await;
+    assert_eq!(scaled(&keda, "web"), [(0, 1), (1, 0)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_reported_is_what_was_sent_exactly() {
     let mut world = World::new(1, &["web"]).await;

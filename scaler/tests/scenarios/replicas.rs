@@ -6,6 +6,7 @@ use crate::support::{
     keda::{Event, Keda, ScaledObject},
 };
 use std::time::Duration;
+use tonic::Code;
 
 const SECOND: Duration = Duration::from_secs(1);
 const SHORT: Duration = Duration::from_millis(5);
@@ -137,24 +138,19 @@ async fn a_partition_between_replicas_heals_to_exact_sums() {
     assert_sound(world, &keda).await;
 }
 
-/// Longer than grace, activity window and cooldown together: the replicas that
-/// are cut off from all traffic call the target idle, rightly as far as they
-/// can know, but KEDA's polls go round and hear of it from the one that has it.
-/// With one metric: of several, KEDA believes the last, which may always be
-/// answered by one that does not know.
+fn failed(keda: &Keda, target: &str) -> usize {
+    let refused =
+        |event: &Event| matches!(event, Event::Failed { code, .. } if *code == Code::Unavailable);
+    keda.log.count(target, refused)
+}
+
+/// Longer than grace, activity window and cooldown together, and of two metrics
+/// KEDA believes the last, which may always be answered by a replica that has
+/// no traffic: none of them calls idle what another one may have.
 #[tokio::test(start_paused = true)]
-async fn a_long_partition_puts_nothing_to_sleep_that_has_one_metric() {
-    let mut world = World::new(3, &["web"]).await;
-    let one_metric = |name: &str| {
-        let mut object = ScaledObject {
-            cooldown: 60 * SECOND,
-            ..object(name)
-        };
-        let metric = ("metric".to_owned(), "concurrency".to_owned());
-        object.triggers[0].metadata.push(metric);
-        object
-    };
-    let keda = world.keda(one_metric);
+async fn a_long_partition_calls_nothing_idle_that_has_demand() {
+    let mut world = World::new(3, &["web", "both"]).await;
+    let keda = world.keda(object);
     for second in 0..240 {
         match second {
             20 => world.link_peers(2, Link::Frozen),
@@ -162,12 +158,66 @@ async fn a_long_partition_puts_nothing_to_sleep_that_has_one_metric() {
             _ => {}
         }
         world.send(2, "web", 3 * SECOND);
+        // On both sides.
+        world.send(second % 3, "both", 3 * SECOND);
         world.run(SECOND).await;
     }
-    assert_eq!(to_zero(&keda, "web"), 0);
-    world.run(160 * SECOND).await;
+    assert_eq!(to_zero(&keda, "web") + to_zero(&keda, "both"), 0);
+    assert!(failed(&keda, "web") > 0, "those that cannot know say so");
+    assert_sound(world, &keda).await;
+}
+
+/// What nobody asks for stays up while it cannot be known that nobody does, and
+/// what sleeps stays asleep.
+#[tokio::test(start_paused = true)]
+async fn a_long_partition_wakes_nothing_and_what_is_idle_sleeps_after_it() {
+    let mut world = World::new(3, &["web", "asleep"]).await;
+    let keda = world.keda(object);
+    world.send(0, "web", SHORT);
+    world.run(5 * SECOND).await;
+    world.link_peers(2, Link::Frozen);
+    world.run(200 * SECOND).await;
+    assert_eq!(world.workload("web").replicas(), 1);
+    assert_eq!(world.workload("asleep").replicas(), 0);
+    world.link_peers(2, Link::Up);
+    world.run(60 * SECOND).await;
     world.assert_sums();
-    world.assert_all_sleep_in_time(&keda, 60 * SECOND, MARGINS);
+    assert_eq!(world.workload("web").replicas(), 0);
+    world.assert_demand_was_never_denied(&keda, MARGINS);
+}
+
+/// KEDA's streams may all be at the other replicas: its polls find it.
+#[tokio::test(start_paused = true)]
+async fn a_cold_request_at_a_replica_that_is_cut_off_from_the_others_wakes() {
+    let mut world = World::new(3, &["web"]).await;
+    let keda = world.keda(object);
+    world.run(10 * SECOND).await;
+    world.link_peers(2, Link::Frozen);
+    world.run(60 * SECOND).await;
+    world.send(2, "web", SHORT);
+    world.run(35 * SECOND).await;
+    assert_eq!(world.in_flight("web"), 0, "it was served");
+    assert!(
+        keda.log.count("web", |event| matches!(
+            event,
+            Event::Scaled { from: 0, .. }
+        )) > 0
+    );
+    world.link_peers(2, Link::Up);
+    assert_sound(world, &keda).await;
+}
+
+/// Whoever is dead for certain (its machine says that nobody listens) asks for
+/// nothing, though it is still named: idle targets sleep in time.
+#[tokio::test(start_paused = true)]
+async fn a_dead_replica_that_is_still_named_keeps_nothing_awake() {
+    let mut world = World::new(3, &["web"]).await;
+    world.keda_reaches(0..2);
+    let keda = world.keda(object);
+    world.send(0, "web", 2 * SECOND);
+    world.run(10 * SECOND).await;
+    world.kill(2).await;
+    assert_sound(world, &keda).await;
 }
 
 #[tokio::test(start_paused = true)]

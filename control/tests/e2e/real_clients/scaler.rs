@@ -70,6 +70,29 @@ list(activity), list(specs)
 print(activity.code().name, specs.code().name)
 "#;
 
+/// Its fifth argument: the manifest, in which it edits the target.
+const EDIT: &str = r#"
+import os
+manifest = sys.argv[5]
+def said(specs):
+    return [(spec.metricName, spec.targetSize, spec.targetSizeFloat) for spec in specs.metricSpecs]
+specs = scaler.StreamMetricSpec(web, timeout=60)
+print(said(next(specs)))
+def edit(before, after):
+    text = open(manifest).read()
+    assert before in text
+    with open(manifest + ".partial", "w") as file:
+        file.write(text.replace(before, after))
+    os.replace(manifest + ".partial", manifest)
+edit("concurrency: {targetValue: 100}", "concurrency: {targetValue: 7}")
+print(said(next(specs)))
+print(said(scaler.GetMetricSpec(web, timeout=60)))
+edit("concurrency: {targetValue: 7}",
+     "concurrency: {targetValue: 7}, requestRate: {targetValue: 3, window: 1m}")
+print(said(next(specs)))
+print(said(scaler.GetMetricSpec(web, timeout=60)))
+"#;
+
 /// Writes the stubs and runs the script in the folder of the manifest.
 fn heard(reveille: &Reveille, mode: &str, script: &str) -> Vec<String> {
     let folder = reveille.path(".");
@@ -87,7 +110,8 @@ fn heard(reveille: &Reveille, mode: &str, script: &str) -> Vec<String> {
     client
         .args(["-B", "-c", &format!("{CLIENT}{script}")])
         .args([reveille.grpc().to_string(), mode.to_owned()])
-        .args([reveille.proxy().to_string(), reveille.pid().to_string()]);
+        .args([reveille.proxy().to_string(), reveille.pid().to_string()])
+        .arg("test.yaml");
     let output = run(client.current_dir(&folder));
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     text.lines().map(str::to_owned).collect()
@@ -152,6 +176,24 @@ fn the_contract_holds_over_tls() {
 #[test]
 fn the_contract_holds_with_client_certificates() {
     the_contract_holds("mtls");
+}
+
+#[test]
+fn an_edited_target_is_pushed_and_then_answered() {
+    let reveille = Reveille::of(Target::hello())
+        .arg("--manifest-reload-interval", "50ms")
+        .start();
+    assert_eq!(
+        heard(&reveille, "clear", EDIT),
+        [
+            "[('http_web_concurrency', 100, 100.0)]",
+            "[('http_web_concurrency', 7, 7.0)]",
+            "[('http_web_concurrency', 7, 7.0)]",
+            "[('http_web_concurrency', 7, 7.0), ('http_web_rate', 3, 3.0)]",
+            "[('http_web_concurrency', 7, 7.0), ('http_web_rate', 3, 3.0)]",
+        ]
+    );
+    reveille.stop();
 }
 
 #[test]

@@ -20,6 +20,7 @@ fn signal(active: bool, waits: u64) -> Signal {
         active,
         waits,
         removed: false,
+        unsure: false,
     }
 }
 

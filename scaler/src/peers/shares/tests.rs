@@ -250,6 +250,32 @@ fn who_waits_sees_the_endpoints_of_its_own_replica() {
 }
 
 #[test]
+fn more_replicas_than_are_remembered_count_all_the_same() {
+    let mut shares = Shares::default();
+    let mut senders: Vec<Sender> = (0..MAX_SHARES + 50).map(|_| Sender::born(0)).collect();
+    for (index, sender) in senders.iter_mut().enumerate() {
+        // Those that crashed give their places to others.
+        if index % 2 == 0 {
+            sender.replica.lost(SECOND, GRACE);
+        }
+        for _ in 0..=index % 3 {
+            sender.begin(SECOND);
+        }
+        tell(&mut shares, sender, SECOND);
+    }
+    let sent = |senders: &[Sender]| senders.iter().map(|sender| sender.begun).sum::<u64>();
+    assert_eq!(shares.read(2 * SECOND).begun, sent(&senders));
+    assert_eq!(shares.shares.len(), MAX_SHARES);
+    let is_connected = |share: &&Share| share.replica().counts_until_us() == u64::MAX;
+    let connected = shares.shares.iter().filter(is_connected).count();
+    assert_eq!(connected, (MAX_SHARES + 50) / 2);
+    // One that was forgotten is heard again.
+    senders[0].begin(3 * SECOND);
+    tell(&mut shares, &mut senders[0], 3 * SECOND);
+    assert_eq!(shares.read(3 * SECOND).begun, sent(&senders));
+}
+
+#[test]
 fn a_quiet_share_is_small_and_a_busy_one_bounded() {
     let (mut shares, mut a) = (Shares::default(), Sender::born(0));
     for tick in 1..2_000u64 {
