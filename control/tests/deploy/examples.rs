@@ -23,7 +23,7 @@ fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
 fn is_elsewhere(problem: &str) -> bool {
     [
         "there is no Process",
-        "is ignored in local mode",
+        "in local mode",
         "is left out because of its own errors",
     ]
     .iter()

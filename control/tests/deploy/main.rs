@@ -4,8 +4,10 @@
 //! `REVEILLE_REGENERATE=1 cargo test -p control --test deploy` and commit.
 
 mod chart;
+mod combinations;
 mod crds;
 mod examples;
+mod fit;
 mod helm;
 mod image;
 mod kept;

@@ -28,6 +28,10 @@ fn the_plain_manifests_are_those_of_the_chart() {
     let mut plain = TOP.to_owned();
     // What is applied twice must not lose its routes with the definitions.
     for line in helm::text(helm, &["crds.keep=false"]).lines() {
+        // Helm 4 puts an empty line between documents, Helm 3 none.
+        while line == "---" && plain.ends_with("\n\n") {
+            plain.pop();
+        }
         let bare = line.trim_start();
         if !OF_HELM.iter().any(|start| bare.starts_with(start)) {
             plain.push_str(line);

@@ -7,6 +7,11 @@
 - {{ printf "--watch-namespace=%s" . | quote }}
 {{- end }}
 - --wake={{ $values.wake }}
+{{- range $namespace, $hosts := $values.hostPolicy }}
+- {{ printf "--host-policy=%s=%s" $namespace (join "," $hosts) | quote }}
+{{- end }}
+- --lease-name={{ include "reveille.fullname" . }}
+- --lease-namespace={{ .Release.Namespace }}
 - --proxy-addr={{ $bind }}:{{ $values.proxy.port }}
 - --grpc-addr={{ $bind }}:{{ $values.scaler.port }}
 - --admin-addr={{ $bind }}:{{ $values.admin.port }}

@@ -1,0 +1,196 @@
+//! Whether the objects of the chart fit together, and the program to them.
+
+use crate::objects::Object;
+use clap::CommandFactory;
+use control::cli::Cli;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Flags of `reveille kubernetes` that this version does not have yet, or not
+/// with such values.
+const FLAGS_TO_COME: [&str; 7] = [
+    "watch-namespace",
+    "wake",
+    "host-policy",
+    "lease-name",
+    "lease-namespace",
+    "peers",
+    "opencensus-addr",
+];
+
+/// A flag whose file, of a Secret, is read with the command line.
+const READ_AT_ONCE: &str = "session-secret-file";
+
+pub(crate) fn deployment(objects: &[Object]) -> &Object {
+    let found = objects.iter().find(|object| object.kind == "Deployment");
+    found.expect("a Deployment")
+}
+
+const POD: &str = "/spec/template/spec";
+pub(crate) const CONTAINER: &str = "/spec/template/spec/containers/0";
+
+fn names(list: &[Value]) -> BTreeSet<&str> {
+    list.iter()
+        .map(|item| item["name"].as_str().expect("a name"))
+        .collect()
+}
+
+/// Everything that must hold of what the chart gives.
+///
+/// # Panics
+/// On the first thing that does not.
+pub(crate) fn check(objects: &[Object]) {
+    let mut seen = BTreeSet::new();
+    for object in objects {
+        let namespace = object.value.pointer("/metadata/namespace");
+        let key = format!("{} {namespace:?} {}", object.kind, object.name);
+        assert!(seen.insert(key.clone()), "{key} twice");
+    }
+    pods_are_restricted(objects);
+    names_lead_somewhere(objects);
+    services_lead_to_the_pods(objects);
+    roles_are_bound(objects);
+    args_are_taken(objects);
+    scaled_objects_are_sound(objects);
+}
+
+/// As the Pod Security Standard "restricted" wants it.
+fn pods_are_restricted(objects: &[Object]) {
+    let deployment = deployment(objects);
+    let pod = deployment.at(&format!("{POD}/securityContext"));
+    assert_eq!(pod["runAsNonRoot"], true);
+    assert_eq!(pod["runAsUser"], 65532);
+    assert_eq!(pod["seccompProfile"]["type"], "RuntimeDefault");
+    let container = deployment.at(&format!("{CONTAINER}/securityContext"));
+    let wanted = json!({
+        "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true,
+        "capabilities": {"drop": ["ALL"]},
+    });
+    assert_eq!(*container, wanted);
+    let spec = deployment.at(POD);
+    for name in ["hostNetwork", "hostPID", "hostIPC"] {
+        assert!(spec.get(name).is_none(), "{name}");
+    }
+    for volume in deployment.list(&format!("{POD}/volumes")) {
+        assert!(volume.get("hostPath").is_none(), "{volume}");
+    }
+}
+
+/// Probes, mounts and the time that a stop has.
+fn names_lead_somewhere(objects: &[Object]) {
+    let deployment = deployment(objects);
+    let ports = names(deployment.list(&format!("{CONTAINER}/ports")));
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        let port = deployment.text(&format!("{CONTAINER}/{probe}/httpGet/port"));
+        assert!(ports.contains(port), "{probe}");
+    }
+    let volumes = names(deployment.list(&format!("{POD}/volumes")));
+    let mounts = deployment.list(&format!("{CONTAINER}/volumeMounts"));
+    assert_eq!(names(mounts), volumes);
+    let paths: BTreeSet<&str> = mounts
+        .iter()
+        .filter_map(|m| m["mountPath"].as_str())
+        .collect();
+    assert_eq!(paths.len(), mounts.len(), "{mounts:?}");
+
+    let seconds = |flag: &str| -> i64 {
+        let arg = args(objects).find_map(|arg| arg.strip_prefix(flag)?.strip_prefix('='));
+        let text = arg.and_then(|value| value.strip_suffix('s'));
+        text.expect("it is set").parse().expect("whole seconds")
+    };
+    let grace = deployment.at(&format!("{POD}/terminationGracePeriodSeconds"));
+    let stop = seconds("--shutdown-delay") + seconds("--drain-timeout");
+    assert!(grace.as_i64().expect("a number") > stop);
+}
+
+fn services_lead_to_the_pods(objects: &[Object]) {
+    let deployment = deployment(objects);
+    let labels = deployment.at("/spec/template/metadata/labels");
+    let fits = |selector: &Value| {
+        let selector = selector.as_object().expect("a map");
+        !selector.is_empty() && selector.iter().all(|(name, value)| labels[name] == *value)
+    };
+    assert!(fits(deployment.at("/spec/selector/matchLabels")));
+    let ports = names(deployment.list(&format!("{CONTAINER}/ports")));
+    for object in objects {
+        match object.kind.as_str() {
+            "Service" => {
+                assert!(fits(object.at("/spec/selector")), "{}", object.name);
+                for port in object.list("/spec/ports") {
+                    let to = port["targetPort"].as_str().expect("by name");
+                    assert!(ports.contains(to), "{} {to}", object.name);
+                }
+            }
+            "PodDisruptionBudget" => assert!(fits(object.at("/spec/selector/matchLabels"))),
+            "NetworkPolicy" => {
+                assert!(fits(object.at("/spec/podSelector/matchLabels")));
+                let rules = object.list("/spec/ingress").iter();
+                let allowed = rules.filter_map(|rule| rule["ports"].as_array()).flatten();
+                let allowed: BTreeSet<&str> =
+                    allowed.filter_map(|port| port["port"].as_str()).collect();
+                assert_eq!(allowed, ports, "every port has its rule");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn roles_are_bound(objects: &[Object]) {
+    let account = deployment(objects).text(&format!("{POD}/serviceAccountName"));
+    for binding in objects.iter().filter(|o| o.kind.ends_with("RoleBinding")) {
+        let kind = binding.text("/roleRef/kind");
+        let name = binding.text("/roleRef/name");
+        assert!(objects.iter().any(|o| o.kind == kind && o.name == name));
+        assert_eq!(binding.text("/subjects/0/name"), account);
+    }
+    for role in objects.iter().filter(|o| o.kind.ends_with("Role")) {
+        for rule in role.list("/rules") {
+            let text = rule.to_string();
+            assert!(!text.contains('*'), "{}: {text}", role.name);
+            assert!(!text.contains("secrets"), "{}: {text}", role.name);
+        }
+    }
+}
+
+fn args(objects: &[Object]) -> impl Iterator<Item = &str> {
+    let args = deployment(objects).list(&format!("{CONTAINER}/args"));
+    args.iter().map(|arg| arg.as_str().expect("text"))
+}
+
+/// The program takes its command line; until there is `kubernetes`, as `local`,
+/// which shares all flags but those to come.
+fn args_are_taken(objects: &[Object]) {
+    let command = Cli::command();
+    let is_there = command.find_subcommand("kubernetes").is_some();
+    let mut args = args(objects);
+    assert_eq!(args.next(), Some("kubernetes"));
+    let is_left_out = |arg: &str| {
+        let name = arg.trim_start_matches("--").split('=').next();
+        let name = name.unwrap_or_default();
+        name == READ_AT_ONCE || (!is_there && FLAGS_TO_COME.contains(&name))
+    };
+    let mode = if is_there { "kubernetes" } else { "local" };
+    let line = ["reveille", mode]
+        .into_iter()
+        .chain(args.filter(|arg| !is_left_out(arg)));
+    if let Err(error) = command.try_get_matches_from(line) {
+        panic!("{error}");
+    }
+}
+
+/// As `reveille check` sees them; only a cluster knows the Deployment.
+fn scaled_objects_are_sound(objects: &[Object]) {
+    for object in objects.iter().filter(|o| o.kind == "ScaledObject") {
+        let yaml = object.value.to_string();
+        let read = control::manifest::parse("chart", std::path::Path::new("."), &yaml);
+        let problems = read.problems.iter().map(ToString::to_string);
+        let local = ["there is no Process", "in local mode"];
+        let mut bad = problems.filter(|said| !local.iter().any(|words| said.contains(words)));
+        assert_eq!(bad.next(), None);
+        assert_eq!(
+            object.text("/spec/scaleTargetRef/name"),
+            deployment(objects).name
+        );
+    }
+}
