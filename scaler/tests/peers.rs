@@ -357,3 +357,29 @@ async fn peers_that_are_not_named_any_more_are_not_followed() {
     b.follow(&[&a.address]);
     b.until_in_flight(1).await;
 }
+
+#[tokio::test]
+async fn work_is_divided_over_those_that_are_connected() {
+    let [a, b, c] = group().await;
+    let divided = |one: &Replica, over: usize| {
+        let division = one.peers.follow_division();
+        move || division.borrow().replicas() == over
+    };
+    for one in [&a, &b, &c] {
+        until("three share", divided(one, 3)).await;
+    }
+    // Nothing is without an owner, as soon as it is known who is there.
+    let owned = |all: &[&Replica]| {
+        let owns = |one: &&Replica, key: &str| one.peers.follow_division().borrow().owns(key);
+        (0..100).all(|key| {
+            all.iter()
+                .any(|one| owns(one, &format!("10.0.0.{key}:9090")))
+        })
+    };
+    assert!(owned(&[&a, &b, &c]));
+    c.stop().await;
+    for one in [&a, &b] {
+        until("two share", divided(one, 2)).await;
+    }
+    assert!(owned(&[&a, &b]));
+}

@@ -10,7 +10,7 @@ mod edge;
 mod sender;
 
 use crate::{
-    proc,
+    manifest, proc,
     report::{Goal, Row, Table},
     reveille::{self, Reveille},
 };
@@ -96,7 +96,9 @@ async fn start(args: &Args, dir: &Path, count: usize) -> Result<Vec<Reveille>> {
     let mut replicas = Vec::new();
     for number in 0..count {
         let own = dir.join(number.to_string());
-        std::fs::create_dir_all(own.join("manifests"))?;
+        std::fs::create_dir(&own)?;
+        // Metrics need none, but nothing starts without a manifest.
+        manifest::write_unscaled(&own, "idle", &["sleep", "600"])?;
         let started = Reveille::start_ingesting(&peers, &args.reveille, &own);
         replicas.push(started.await?);
     }

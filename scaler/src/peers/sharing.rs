@@ -64,6 +64,7 @@ pub(crate) struct Sharing {
     numbers: HashMap<SeriesRef, u32>,
     anew: bool,
     refused: bool,
+    ends: bool,
     told_at: Instant,
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -88,6 +89,7 @@ impl Sharing {
             numbers: HashMap::new(),
             anew: true,
             refused: false,
+            ends: false,
             told_at: Instant::now(),
             _place: place,
         }
@@ -105,7 +107,7 @@ impl Sharing {
     async fn next(&mut self) -> Option<Points> {
         loop {
             if *self.closing.borrow() {
-                return None;
+                return self.last();
             }
             // However much there is to say, it is heard what is needed.
             while let Some(needs) = self.asked.next().now_or_never() {
@@ -175,11 +177,26 @@ impl Sharing {
 
     /// What is to be said now, if anything.
     fn message(&mut self) -> Option<Points> {
-        let now_ms = unix_ms();
         if self.waiting.is_empty() {
             self.waiting.extend(self.history.arrived_here(MOST_POINTS));
-            self.waiting.extend(self.history.kept(MOST_POINTS, now_ms));
+            let kept = self.history.kept(MOST_POINTS, unix_ms());
+            self.waiting.extend(kept);
         }
+        self.compose()
+    }
+
+    /// What is to be said before the end: what arrived. What is kept is for
+    /// the next stream.
+    fn last(&mut self) -> Option<Points> {
+        if !std::mem::replace(&mut self.ends, true) {
+            let arrived = self.history.arrived_here(usize::MAX);
+            self.waiting.extend(arrived);
+        }
+        self.compose().filter(|points| !points.points.is_empty())
+    }
+
+    /// A message of what waits.
+    fn compose(&mut self) -> Option<Points> {
         if self.numbers.len() + self.waiting.len() > MOST_SERIES {
             self.numbers = HashMap::new();
             self.anew = true;

@@ -13,7 +13,7 @@ use crate::{
 use std::time::Duration;
 
 /// More conditions than any query has in one selector.
-const MOST_MATCHERS: usize = 256;
+const MOST_MATCHERS: usize = 64;
 
 /// Why a need cannot be met.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -12,6 +12,10 @@ use super::{
     slots::{Series, SeriesRef},
 };
 
+/// An increment is the difference of two sums: it is known only so well, as a
+/// part of the sum.
+const NOISE: f64 = 1e-14;
+
 /// What the values of a piece are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Values {
@@ -141,7 +145,11 @@ impl Writer<'_> {
                 return Ok(false);
             };
             // A zero that a count began with, and what came up to that moment.
-            let is_more = increment.value.abs() > known.abs();
+            let more = increment.value.abs() - known.abs();
+            let is_more = match known == 0.0 {
+                true => more > 0.0,
+                false => more > NOISE * there.map_or(0.0, |there| there.value.abs()),
+            };
             if is_more {
                 held.ring.raise_from(place, increment.value - known);
             }

@@ -443,3 +443,39 @@ async fn there_are_not_endlessly_many_of_them() {
     meters.of(&one_more).unwrap().unwrap();
     assert_eq!(fixture.queries(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_query_has_no_value_until_other_replicas_have_told_but_not_for_ever() {
+    let fixture = Fixture::new();
+    fixture.put("jobs", "a", 4.0);
+    let place = fixture.sources.store.expect_from_elsewhere();
+    let (code, message) = said(fixture.value(JOBS).await);
+    assert_eq!(code, Code::Unavailable);
+    assert!(message.contains("other replicas"), "{message}");
+    let mut stream = fixture.open(JOBS).await.unwrap();
+    assert!(stream.next().now_or_never().is_none(), "nothing is known");
+    // The other one has told: the stream is, without a tick.
+    place.told(fixture.sources.store.asked().all().0);
+    let asked = Instant::now();
+    assert!(stream.next().await.unwrap().unwrap().result);
+    assert!(asked.elapsed() <= LOOK_GAP);
+    assert_eq!(fixture.value(JOBS).await.unwrap(), (4, 4.0));
+    // One that is asked about something else, and never tells.
+    let mails = [("metricQuery", "mails"), ("targetValue", "1")];
+    let (code, _) = said(fixture.value(&mails).await);
+    assert_eq!(code, Code::Unavailable);
+    sleep(GATHER_WITHIN).await;
+    assert_eq!(fixture.value(&mails).await.unwrap(), (0, 0.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_has_not_heard_its_peers_says_nothing_of_metrics() {
+    let fixture = Fixture::new();
+    fixture.put("jobs", "a", 4.0);
+    fixture.ledger.set_blind(true);
+    let (code, _) = said(fixture.value(JOBS).await);
+    assert_eq!(code, Code::Unavailable);
+    assert_eq!(said(fixture.is_active(JOBS).await).0, Code::Unavailable);
+    fixture.ledger.set_blind(false);
+    assert_eq!(fixture.value(JOBS).await.unwrap(), (4, 4.0));
+}

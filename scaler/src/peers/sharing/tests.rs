@@ -242,11 +242,20 @@ async fn a_broken_link_heals_and_a_lost_peer_keeps_its_points() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_stream_ends_with_its_connection() {
+async fn the_stream_ends_with_its_connection_after_what_arrived() {
     let (a, b) = (One::new(), One::new());
+    let _of_x = b.ask("x");
     let mut link = b.gather(&a);
     link.pump().await;
+    a.arrive("x", 1, unix_ms(), 1.0);
     a.close.send_replace(true);
+    let last = link
+        .messages
+        .next()
+        .await
+        .expect("the last")
+        .expect("no error");
+    assert_eq!(last.points.len(), 1);
     assert!(link.messages.next().await.is_none());
 }
 

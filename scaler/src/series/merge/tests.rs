@@ -129,6 +129,21 @@ fn deltas_that_went_to_either_add_up_in_both() {
 }
 
 #[test]
+fn what_is_told_back_and_forth_does_not_creep() {
+    let (a, b) = (store(), store());
+    for step in 0..50_i64 {
+        let store = if step % 2 == 0 { &a } else { &b };
+        arrive(store, (step + 1) * 1_000, 0.1, delta(step * 1_000)).expect("a good point");
+        Way::new(&a, &b).tell();
+        Way::new(&b, &a).tell();
+    }
+    let (of_a, of_b) = (points(&a), points(&b));
+    assert_eq!(of_a, of_b);
+    let last = of_a.last().expect("there are some").1;
+    assert!((last - 5.0).abs() < 1e-12, "{last}");
+}
+
+#[test]
 fn what_was_heard_is_not_told_on_but_for_those_who_are_new() {
     let (a, b, c) = (store(), store(), store());
     let (mut a_to_b, mut b_to_c) = (Way::new(&a, &b), Way::new(&b, &c));
