@@ -193,16 +193,17 @@ impl App {
         let proxy = Arc::new(proxy);
         let program = std::env::current_exe().context("where this program is")?;
         let workloads = Crew::new();
+        let ingest = Ingest::new(&settings.ingest);
         let world = Arc::new(World::new(
             proxy.clone(),
             ledger.clone(),
+            ingest.scraper.clone(),
             program.to_string_lossy().into_owned(),
             workloads.handle(),
             stops.workloads.clone(),
         ));
         world.apply(Plan::new(manifests, connectors));
 
-        let ingest = Ingest::new(&settings.ingest);
         let listeners = Listeners {
             otlp_grpc,
             otlp_http,

@@ -7,6 +7,7 @@
 //! with the seed that a failure has printed.
 
 mod fuzz {
+    mod pages;
     mod queries;
 }
 

@@ -17,11 +17,13 @@ pub enum Source {
     OtlpGrpc,
     /// OTLP over HTTP.
     OtlpHttp,
+    /// Pages that we fetch.
+    Scrape,
 }
 
 impl Source {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 2] = [Self::OtlpGrpc, Self::OtlpHttp];
+    pub const ALL: [Self; 3] = [Self::OtlpGrpc, Self::OtlpHttp, Self::Scrape];
 
     /// For `/metrics`.
     #[must_use]
@@ -29,6 +31,7 @@ impl Source {
         match self {
             Self::OtlpGrpc => "otlp_grpc",
             Self::OtlpHttp => "otlp_http",
+            Self::Scrape => "scrape",
         }
     }
 }
@@ -56,15 +59,17 @@ pub struct IngestReading {
 /// The counters of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceReading {
-    /// Requests that were read, in whole or in part.
+    /// Requests that were read, in whole or in part; pages that were fetched.
     pub requests: u64,
-    /// Requests that were turned away: not readable, too large, too many.
+    /// Requests that were turned away: not readable, too large, too many; pages
+    /// that were not to be had.
     pub refused: u64,
     /// Data points that were stored.
     pub accepted: u64,
     /// Data points that were not, by reason, those that occurred.
     pub dropped: Vec<(DropReason, u64)>,
-    /// When a data point last was stored: milliseconds since the Unix epoch.
+    /// When a data point last was stored, or a page fetched: milliseconds since
+    /// the Unix epoch.
     pub last_arrival_ms: Option<i64>,
 }
 
@@ -82,6 +87,14 @@ impl IngestCounters {
         }
     }
 
+    /// `source` answered at `now_ms`, perhaps without a point that is wanted:
+    /// it is alive.
+    pub fn heard(&self, source: Source, now_ms: i64) {
+        self.0[source as usize]
+            .last_arrival_ms
+            .fetch_max(now_ms, Ordering::Relaxed);
+    }
+
     /// A request of `source` was turned away.
     pub fn refused(&self, source: Source) {
         self.0[source as usize]
@@ -89,8 +102,8 @@ impl IngestCounters {
             .fetch_add(1, Ordering::Relaxed);
     }
 
-    /// When a data point last was stored, whatever its source: milliseconds
-    /// since the Unix epoch.
+    /// When a data point last was stored or a page fetched, whatever the source:
+    /// milliseconds since the Unix epoch.
     #[must_use]
     pub fn last_arrival_ms(&self) -> Option<i64> {
         let all = self.0.iter();
@@ -154,5 +167,13 @@ mod tests {
                 last_arrival_ms: Some(7),
             }
         );
+    }
+
+    #[test]
+    fn an_answer_without_points_is_a_sign_of_life() {
+        let counters = IngestCounters::default();
+        counters.heard(Source::Scrape, 9);
+        assert_eq!(counters.last_arrival_ms(), Some(9));
+        assert_eq!(counters.read().sources[2].1.accepted, 0);
     }
 }

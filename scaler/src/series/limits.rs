@@ -84,11 +84,15 @@ pub enum DropReason {
     Malformed,
     /// A kind of metric that is not known, or a sum without temporality.
     Unsupported,
+    /// A line of text that is not of its format.
+    Syntax,
+    /// A line of text that is too long.
+    LineTooLong,
 }
 
 impl DropReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::SeriesLimit,
         Self::BytesLimit,
         Self::TooOld,
@@ -105,6 +109,8 @@ impl DropReason {
         Self::Negative,
         Self::Malformed,
         Self::Unsupported,
+        Self::Syntax,
+        Self::LineTooLong,
     ];
 
     /// For `/metrics`: one word.
@@ -127,6 +133,8 @@ impl DropReason {
             Self::Negative => "negative",
             Self::Malformed => "malformed",
             Self::Unsupported => "unsupported",
+            Self::Syntax => "syntax",
+            Self::LineTooLong => "line_too_long",
         }
     }
 
@@ -150,6 +158,8 @@ impl DropReason {
             Self::Negative => "a monotonic sum is negative or falls",
             Self::Malformed => "a histogram whose counts and bounds do not fit together",
             Self::Unsupported => "a metric without a type, or without a temporality",
+            Self::Syntax => "a line that is not of the text format",
+            Self::LineTooLong => "a line that is too long",
         }
     }
 }

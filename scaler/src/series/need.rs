@@ -3,9 +3,10 @@
 //! Each series carries the number of a set of queries, not the set: there are
 //! few different sets, however many series there are.
 
-use super::{Labels, wanted::Wanted};
+use super::{Labels, NeededNames, wanted::Wanted};
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::Arc,
     time::Duration,
 };
 use tokio::sync::watch;
@@ -32,7 +33,7 @@ impl NeedId {
 
 #[derive(Debug)]
 struct Query {
-    selectors: Vec<(Wanted, i64)>,
+    selectors: Vec<(Arc<Wanted>, i64)>,
     /// Counts batches that had points for it.
     arrivals: watch::Sender<u64>,
 }
@@ -46,6 +47,8 @@ struct NeededBy(Vec<(QueryId, i64)>);
 #[derive(Debug)]
 pub(super) struct Needs {
     next: QueryId,
+    /// Of the set of queries: counts changes.
+    version: u64,
     queries: BTreeMap<QueryId, Query>,
     /// Selectors that name their metric, by the name.
     named: HashMap<String, Vec<QueryId>>,
@@ -58,6 +61,7 @@ impl Default for Needs {
     fn default() -> Self {
         let mut needs = Self {
             next: 0,
+            version: 0,
             queries: BTreeMap::new(),
             named: HashMap::new(),
             unnamed: Vec::new(),
@@ -74,6 +78,7 @@ impl Needs {
     pub(super) fn add(&mut self, selectors: &[Selector]) -> (QueryId, watch::Receiver<u64>) {
         let id = self.next;
         self.next += 1;
+        self.version += 1;
         let mut known = Vec::with_capacity(selectors.len());
         for selector in selectors {
             let back = i64::try_from(selector.back.as_millis()).unwrap_or(i64::MAX / 4);
@@ -85,7 +90,7 @@ impl Needs {
             if list.last() != Some(&id) {
                 list.push(id);
             }
-            known.push((wanted, back));
+            known.push((Arc::new(wanted), back));
         }
         let (arrivals, changes) = watch::channel(0);
         self.queries.insert(
@@ -100,6 +105,7 @@ impl Needs {
 
     /// Lets a query go. The caller then asks [`Needs::of`] for each series.
     pub(super) fn remove(&mut self, id: QueryId) {
+        self.version += 1;
         self.queries.remove(&id);
         self.named.retain(|_, queries| {
             queries.retain(|other| *other != id);
@@ -169,6 +175,25 @@ impl Needs {
             if let Some(query) = self.queries.get(&id) {
                 query.arrivals.send_modify(|batches| *batches += 1);
             }
+        }
+    }
+
+    /// Another number after each change of what is needed.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The names of metrics that are needed.
+    pub(super) fn names(&self) -> NeededNames {
+        let unnamed = self.unnamed.iter().filter_map(|id| self.queries.get(id));
+        let unnamed = unnamed
+            .flat_map(|query| &query.selectors)
+            .filter(|(wanted, _)| wanted.metric().is_none())
+            .map(|(wanted, _)| wanted.clone());
+        NeededNames {
+            version: self.version,
+            named: self.named.keys().cloned().collect(),
+            unnamed: unnamed.collect(),
         }
     }
 

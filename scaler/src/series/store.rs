@@ -11,7 +11,7 @@
 //! of a scaler.
 
 use super::{
-    DropReason, Labels, Limits, Matcher, Point, Points, Select,
+    DropReason, Labels, Limits, Matcher, NeededNames, Point, Points, Select,
     need::{NeedId, Needs, QueryId, Selector},
     postings::Postings,
     ring::Ring,
@@ -20,7 +20,7 @@ use super::{
 };
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
-use parking_lot::{RwLock, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use std::{
     hash::BuildHasher,
     sync::Arc,
@@ -112,6 +112,8 @@ pub struct Stats {
 pub struct Store {
     limits: Limits,
     pub(super) inner: RwLock<Inner>,
+    /// Made again when it is asked for and was changed. Locked after `inner`.
+    pub(super) needed_names: Mutex<Arc<NeededNames>>,
 }
 
 #[derive(Debug)]
@@ -140,6 +142,7 @@ impl Store {
                 needs: Needs::default(),
                 stats: Stats::default(),
             }),
+            needed_names: Mutex::default(),
         }
     }
 
@@ -411,6 +414,14 @@ impl Writer<'_> {
     #[must_use]
     pub fn is_there(&self, series: SeriesRef) -> bool {
         self.inner.slots.get(series).is_some()
+    }
+
+    /// Whether a series has no point, or its last one is its end.
+    #[must_use]
+    pub fn has_ended(&self, series: SeriesRef) -> bool {
+        let held = self.inner.slots.get(series);
+        let last = held.and_then(|held| held.ring.last());
+        last.is_none_or(Point::is_stale)
     }
 
     /// How many series there are.

@@ -1,5 +1,6 @@
 //! Clients and servers that nobody here wrote, through the proxy: curl,
-//! nghttp, nginx, Python's `websockets` and gRPC's own library.
+//! nghttp, nginx, Python's `websockets`, gRPC's own library; and the pages of
+//! `prometheus_client`.
 //!
 //! They come from `.ci/tools`. A tool that is missing fails the test and says
 //! so: a test that is skipped in silence shows nothing.
@@ -8,6 +9,7 @@ mod curl;
 mod grpc;
 mod nghttp;
 mod nginx;
+mod prometheus;
 mod scaler;
 mod websockets;
 
@@ -19,7 +21,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-/// The Python that has grpcio, its tools, and websockets.
+/// The Python that has grpcio, its tools, prometheus_client and websockets.
 fn python() -> String {
     let named = env::var_os("REVEILLE_TEST_PYTHON").map(PathBuf::from);
     let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/python/bin/python");
