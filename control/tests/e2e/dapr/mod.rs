@@ -200,7 +200,7 @@ fn shared(text: &str) -> String {
 fn each_example_wakes_scales_with_its_callers_and_sleeps() {
     thread::scope(|scope| {
         for example in &EXAMPLES {
-            scope.spawn(move || example.run(By::Otlp));
+            scope.spawn(move || example.run(By::Scrape));
         }
         let meter = EXAMPLES.iter().find(|it| it.folder == "demand-meter");
         let meter = meter.expect("it is there");
