@@ -239,6 +239,7 @@ impl App {
             telemetry,
             proxy,
             ledger,
+            ingest,
             stops,
         } = base;
         let admin = Arc::new(Admin {
@@ -250,7 +251,7 @@ impl App {
             peers: scaling.peers,
             access_log: telemetry.access_log.clone(),
             traces: telemetry.traces.clone(),
-            ingest: scaling.ingest,
+            ingest,
             ready: scaling.ready,
         });
         let tasks = Tasks {

@@ -10,6 +10,7 @@ use scaler::{
         IngestCounters,
         opencensus::OpenCensus,
         otlp::{self, Otlp, OtlpGrpc, OtlpLimits, ResourceLabels},
+        prometheus::{Mine, PageLimits, Scraper},
     },
     series::{Limits, Store, unix_ms},
 };
@@ -40,6 +41,8 @@ pub struct IngestSettings {
     pub otlp: OtlpLimits,
     /// Which resource attributes become labels.
     pub labels: ResourceLabels,
+    /// What one page may be that is fetched.
+    pub pages: PageLimits,
     /// What the store may hold.
     pub series: Limits,
 }
@@ -80,6 +83,8 @@ pub struct Ingest {
     pub store: Arc<Store>,
     /// What came in, and what did not.
     pub counters: Arc<IngestCounters>,
+    /// Fetches the pages of sources.
+    pub scraper: Arc<Scraper>,
     /// Who is connected.
     pub ports: PortMetrics,
 }
@@ -88,15 +93,19 @@ impl Ingest {
     /// An empty store of these limits.
     #[must_use]
     pub fn new(settings: &IngestSettings) -> Self {
+        let store = Arc::new(Store::new(settings.series));
+        let counters = Arc::<IngestCounters>::default();
+        let scraper = Scraper::new(store.clone(), counters.clone(), settings.pages);
         Self {
-            store: Arc::new(Store::new(settings.series)),
-            counters: Arc::default(),
+            store,
+            counters,
+            scraper: Arc::new(scraper),
             ports: PortMetrics::default(),
         }
     }
 
-    /// Starts to receive, until `stop`; health follows `ready`. Must be called
-    /// within a runtime.
+    /// Starts to receive and to fetch, until `stop`; health follows `ready`. Must
+    /// be called within a runtime.
     ///
     /// # Errors
     /// A listener that the runtime does not take.
@@ -109,6 +118,13 @@ impl Ingest {
     ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
         let mut tasks = JoinSet::new();
         tasks.spawn(expire(self.store.clone(), stop.clone()));
+        let (scraper, stopped) = (self.scraper.clone(), stop.clone().cancelled_owned());
+        tasks.spawn(async move {
+            // All of them: replicas do not share the work yet.
+            let (_all, mine) = watch::channel(Mine::default());
+            scraper.run(mine, stopped).await;
+            Ok(())
+        });
         let otlp = Arc::new(Otlp::new(
             self.store.clone(),
             self.counters.clone(),

@@ -24,6 +24,7 @@ mod proc;
 mod program;
 mod report;
 mod reveille;
+mod scrape;
 mod signal;
 mod soak;
 mod stats;
@@ -61,6 +62,8 @@ enum Command {
     Instructions(instructions::Args),
     /// All kinds of traffic while backends die and the configuration changes
     Soak(soak::Args),
+    /// CPU time per page of metrics that is fetched
+    Scrape(scrape::Args),
     /// Memory per held request
     Held(held::Args),
     /// Load at a fixed rate, latency from the scheduled instant
@@ -98,6 +101,7 @@ async fn run(command: Command, started: u64) -> Result<()> {
         Command::Soak(args) => or_interrupted(soak::run(args)).await,
         Command::SoakHost(args) => soak::host(args).await,
         Command::SoakBackend(args) => soak::backend(args).await,
+        Command::Scrape(args) => scrape::run(&args),
         Command::Held(args) => or_interrupted(held::run(args)).await,
         Command::OpenLoop(args) => open_loop::run(args).await,
         Command::Passthrough(args) => passthrough::run(args).await,

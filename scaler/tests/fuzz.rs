@@ -8,6 +8,7 @@
 
 mod fuzz {
     mod ingest;
+    mod pages;
     mod queries;
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Read-only. `metrics/` renders `/metrics`, `targets.rs` answers
 //! `/api/v1/targets`, `manifests.rs` `/api/v1/manifests`, `peers.rs`
-//! `/api/v1/peers`, `series.rs` `/api/v1/series`, `query.rs` `/api/v1/query`.
+//! `/api/v1/peers`, `series.rs` `/api/v1/series`, `sources.rs`
+//! `/api/v1/sources`, `query.rs` `/api/v1/query`.
 
 mod manifests;
 mod metrics;
@@ -10,6 +11,7 @@ mod peers;
 mod query;
 mod scene;
 mod series;
+mod sources;
 mod targets;
 
 pub use manifests::{ManifestsView, RefusedView};
@@ -102,6 +104,7 @@ pub async fn serve(
         .route("/api/v1/manifests", get(manifests_json))
         .route("/api/v1/peers", get(peers_json))
         .route("/api/v1/series", get(series::list))
+        .route("/api/v1/sources", get(sources_json))
         .with_state(admin)
         .merge(query);
     let overdue = async {
@@ -140,6 +143,10 @@ async fn manifests_json(State(admin): State<Arc<Admin>>) -> Response {
         Some(view) => Json(view).into_response(),
         None => (StatusCode::NOT_FOUND, "no manifests in this mode\n").into_response(),
     }
+}
+
+async fn sources_json(State(admin): State<Arc<Admin>>) -> Json<sources::SourcesView> {
+    Json(sources::view(&admin))
 }
 
 async fn peers_json(State(admin): State<Arc<Admin>>) -> Json<peers::PeersView> {

@@ -11,7 +11,7 @@ use super::{
     scaling::ScalingPorts,
     telemetry::Telemetry,
 };
-use crate::ingest::{Port, Ports};
+use crate::ingest::{Ingest, Port, Ports};
 use anyhow::Context;
 use proxy::{
     Clock, DemandSink, Proxy, ProxyConfig,
@@ -27,6 +27,7 @@ pub(super) struct Base {
     pub(super) telemetry: Telemetry,
     pub(super) proxy: Arc<Proxy>,
     pub(super) ledger: Arc<Ledger>,
+    pub(super) ingest: Ingest,
     pub(super) stops: Stops,
 }
 
@@ -117,6 +118,7 @@ impl Base {
         let proxy = Proxy::with_tls(config, clock, sink(ledger.clone()), tls)
             .context("the proxy's workers cannot be started")?;
         let base = Self {
+            ingest: Ingest::new(&settings.ingest),
             settings,
             addresses,
             telemetry,

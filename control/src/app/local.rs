@@ -53,6 +53,7 @@ impl Workloads {
         let world = Arc::new(World::new(
             base.proxy.clone(),
             base.ledger.clone(),
+            base.ingest.scraper.clone(),
             program.to_string_lossy().into_owned(),
             crew.handle(),
             stop.clone(),

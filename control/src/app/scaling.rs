@@ -5,7 +5,7 @@
 //! KEDA is never told less than that.
 
 use super::base::Base;
-use crate::ingest::{Ingest, Ports};
+use crate::ingest::Ports;
 use proxy::tls::Listener;
 use scaler::{
     Ledger,
@@ -20,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 
 /// A serving scaler.
 pub(super) struct Scaling {
-    pub(super) ingest: Ingest,
     pub(super) ingest_tasks: JoinSet<anyhow::Result<()>>,
     pub(super) keda_tasks: JoinSet<anyhow::Result<()>>,
     pub(super) keda_metrics: Arc<KedaMetrics>,
@@ -50,10 +49,10 @@ impl Scaling {
         let Base {
             settings,
             ledger,
+            ingest,
             stops,
             ..
         } = base;
-        let ingest = Ingest::new(&settings.ingest);
         let ready = watch::Sender::new(false);
         let ingest_tasks = ingest.spawn(&settings.ingest, ports.ingest, &ready, &stops.ingest)?;
 
@@ -99,7 +98,6 @@ impl Scaling {
             follow_peers(&mut keda_tasks, peers, source, ports.to_peers, &stops.keda);
         }
         Ok(Self {
-            ingest,
             ingest_tasks,
             keda_tasks,
             keda_metrics,

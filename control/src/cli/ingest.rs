@@ -8,7 +8,10 @@ use crate::ingest::IngestSettings;
 use clap::Args;
 use proxy::tls::{ClientAuth, ServerTls, Setting, TlsProblem};
 use scaler::{
-    ingest::otlp::{OtlpLimits, ResourceLabels},
+    ingest::{
+        otlp::{OtlpLimits, ResourceLabels},
+        prometheus::PageLimits,
+    },
     series::Limits,
 };
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -96,6 +99,15 @@ pub struct IngestArgs {
     )]
     pub otlp_resource_labels: Option<Vec<(String, String)>>,
 
+    /// Most bytes of one page that is fetched (MetricSource), after decompression
+    #[arg(long, env = "REVEILLE_SCRAPE_MAX_PAGE_BYTES", default_value = "16777216",
+        value_parser = clap::value_parser!(u32).range(1024..))]
+    pub scrape_max_page_bytes: u32,
+    /// Most samples of one page that are wanted; with more it counts as failed
+    #[arg(long, env = "REVEILLE_SCRAPE_MAX_SAMPLES", default_value = "50000",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub scrape_max_samples: u32,
+
     /// Most series; beyond, those go that no trigger needs, the longest silent first
     #[arg(long, env = "REVEILLE_MAX_SERIES", default_value = "100000",
         value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
@@ -136,6 +148,11 @@ impl IngestArgs {
                 .otlp_resource_labels
                 .clone()
                 .map_or_else(ResourceLabels::default, ResourceLabels::new),
+            pages: PageLimits {
+                bytes: size(self.scrape_max_page_bytes.into()),
+                samples: size(self.scrape_max_samples.into()),
+                ..PageLimits::default()
+            },
             series: Limits {
                 series: size(self.max_series.into()),
                 bytes: size(self.max_series_bytes),
@@ -214,6 +231,8 @@ mod tests {
             ("--ingest-tls-client-auth", "maybe"),
             ("--otlp-max-message-bytes", "1"),
             ("--otlp-max-requests", "0"),
+            ("--scrape-max-page-bytes", "1"),
+            ("--scrape-max-samples", "0"),
             ("--max-series", "0"),
             ("--max-series-bytes", "1"),
             ("--series-retention", "0s"),

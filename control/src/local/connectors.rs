@@ -1,13 +1,17 @@
-//! TLS towards the endpoints of Processes and Backends: loaded before anything
+//! TLS towards the endpoints of Processes and Backends, and the targets of
+//! MetricSources: loaded before anything
 //! is started or changed, so that all problems show at once.
 
 use crate::manifest::{AppProtocol, Manifests, ObjectMeta};
-use proxy::tls::{Connector, Setting, Tls, TlsProblem};
+use proxy::tls::{Connector, Setting, Tls, TlsProblem, UpstreamTls};
 use std::{collections::HashMap, sync::Arc};
 
-/// The connectors of services, by namespace and name.
+/// The connectors of services and of sources, by namespace and name.
 #[derive(Debug, Default)]
-pub struct Connectors(HashMap<(String, String), Loaded>);
+pub struct Connectors {
+    services: HashMap<(String, String), Loaded>,
+    sources: HashMap<(String, String), (UpstreamTls, Arc<Connector>)>,
+}
 
 /// A connector and what it was loaded for.
 #[derive(Debug)]
@@ -17,7 +21,7 @@ struct Loaded {
 }
 
 impl Connectors {
-    /// Loads those of all services that speak TLS. Those of `known` whose
+    /// Loads those of all services and sources that speak TLS. Those of `known` whose
     /// settings are the same are used on, with what they have agreed on;
     /// whether their files have changed is looked at elsewhere.
     ///
@@ -38,7 +42,10 @@ impl Connectors {
                 continue;
             };
             let key = (meta.namespace.clone(), meta.name.clone());
-            let same = known.0.get(&key).filter(|one| one.protocol == *protocol);
+            let same = known
+                .services
+                .get(&key)
+                .filter(|one| one.protocol == *protocol);
             // As the HTTP add-on names it in its URLs.
             let service = format!("{}.{}", meta.name, meta.namespace);
             let loaded = match same {
@@ -61,15 +68,41 @@ impl Connectors {
                 }
             }
         }
+        let mut sources = HashMap::new();
+        for object in &manifests.metric_sources {
+            let Some(settings) = &object.spec.tls else {
+                continue;
+            };
+            let key = (object.meta.namespace.clone(), object.meta.name.clone());
+            let same = known.sources.get(&key).filter(|(of, _)| of == settings);
+            let loaded = match same {
+                Some((_, connector)) => Ok(connector.clone()),
+                None => tls.client(settings),
+            };
+            match loaded {
+                Ok(connector) => drop(sources.insert(key, (settings.clone(), connector))),
+                Err(found) => {
+                    let found = found.iter();
+                    problems.extend(found.map(|one| describe("MetricSource", &object.meta, one)));
+                }
+            }
+        }
         if problems.is_empty() {
-            Ok(Self(connectors))
+            Ok(Self {
+                services: connectors,
+                sources,
+            })
         } else {
             Err(problems)
         }
     }
 
     pub(super) fn get(&self, key: &(String, String)) -> Option<&Arc<Connector>> {
-        self.0.get(key).map(|loaded| &loaded.connector)
+        self.services.get(key).map(|loaded| &loaded.connector)
+    }
+
+    pub(super) fn of_source(&self, key: &(String, String)) -> Option<&Arc<Connector>> {
+        self.sources.get(key).map(|(_, connector)| connector)
     }
 }
 

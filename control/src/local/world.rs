@@ -11,6 +11,7 @@ use super::{
     full_name, key,
     scaled::scaled_object,
     services::{Ground, Services},
+    sources::sources,
 };
 use crate::{
     autoscaler::{ScaledObject, Workload},
@@ -26,7 +27,7 @@ use proxy::{
     Proxy, Target, TargetId,
     route::{Fallback, RouteTable},
 };
-use scaler::Ledger;
+use scaler::{Ledger, ingest::prometheus::Scraper};
 use std::{
     collections::{HashMap, HashSet},
     fmt,
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 pub struct World {
     ground: Ground,
     ledger: Arc<Ledger>,
+    scraper: Arc<Scraper>,
     /// Taken while the world changes, and never by who looks at it.
     state: Mutex<State>,
     shown: ArcSwap<Shown>,
@@ -119,6 +121,7 @@ impl World {
     pub fn new(
         proxy: Arc<Proxy>,
         ledger: Arc<Ledger>,
+        scraper: Arc<Scraper>,
         program: String,
         crew: CrewHandle,
         stop: CancellationToken,
@@ -131,6 +134,7 @@ impl World {
                 stop,
             },
             ledger,
+            scraper,
             state: Mutex::default(),
             shown: ArcSwap::default(),
         }
@@ -223,6 +227,8 @@ impl World {
             replaced,
         };
         self.ledger.set_targets(entries);
+        let sources = sources(manifests.metric_sources, &state.connectors);
+        self.scraper.set_sources(sources);
         proxy.set_routes(RouteTable::build(specs));
         self.shown.store(Arc::new(Shown {
             wired: wired.into(),

@@ -35,6 +35,7 @@ mod replicas;
 mod routes;
 mod scaling;
 mod shutdown;
+mod sources;
 mod startup;
 mod stop_order;
 mod targets_api;

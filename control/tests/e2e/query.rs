@@ -3,7 +3,7 @@
 use crate::support::{Marker, Reveille, Target, command};
 use std::process::Output;
 
-fn query(reveille: &Reveille, args: &[&str]) -> Output {
+pub(crate) fn query(reveille: &Reveille, args: &[&str]) -> Output {
     let admin = reveille.admin().to_string();
     command(&Marker::new())
         .args(["query", "--admin", &admin])

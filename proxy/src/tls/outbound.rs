@@ -147,19 +147,34 @@ impl Connector {
     ///
     /// Cancel safe: the connection is closed.
     pub async fn connect_h2(&self, host: &str, stream: TcpStream) -> io::Result<UpstreamStream> {
-        let name = if self.is_named {
-            self.name.clone()
-        } else {
-            ServerName::try_from(host.to_owned()).map_err(|_invalid| {
-                let message = format!("{host:?} is neither a DNS name nor an IP address");
-                io::Error::new(io::ErrorKind::InvalidInput, message)
-            })?
-        };
         let connector = self.configs.load().any.clone();
-        match self.shake(&connector, name, stream).await? {
+        match self.shake(&connector, self.name_of(host)?, stream).await? {
             (stream, Spoken::H2) => Ok(stream),
             _ => Err(io::Error::other("the server does not speak HTTP/2 (ALPN)")),
         }
+    }
+
+    /// The same, but offers HTTP/1.1 alone: for small questions now and then.
+    ///
+    /// # Errors
+    /// As [`Connector::connect_h2`].
+    ///
+    /// Cancel safe: the connection is closed.
+    pub async fn connect_http1(&self, host: &str, stream: TcpStream) -> io::Result<UpstreamStream> {
+        let connector = self.configs.load().http1.clone();
+        let (stream, _) = self.shake(&connector, self.name_of(host)?, stream).await?;
+        Ok(stream)
+    }
+
+    /// Whom the server at `host` must prove to be.
+    fn name_of(&self, host: &str) -> io::Result<ServerName<'static>> {
+        if self.is_named {
+            return Ok(self.name.clone());
+        }
+        ServerName::try_from(host.to_owned()).map_err(|_invalid| {
+            let message = format!("{host:?} is neither a DNS name nor an IP address");
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        })
     }
 
     async fn shake(

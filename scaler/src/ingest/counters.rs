@@ -19,16 +19,19 @@ pub enum Source {
     OtlpHttp,
     /// The OpenCensus agent's protocol.
     OpenCensus,
+    /// Pages that we fetch.
+    Scrape,
     /// Other replicas, which tell what arrived there.
     Peer,
 }
 
 impl Source {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::OtlpGrpc,
         Self::OtlpHttp,
         Self::OpenCensus,
+        Self::Scrape,
         Self::Peer,
     ];
 
@@ -39,6 +42,7 @@ impl Source {
             Self::OtlpGrpc => "otlp_grpc",
             Self::OtlpHttp => "otlp_http",
             Self::OpenCensus => "opencensus",
+            Self::Scrape => "scrape",
             Self::Peer => "peer",
         }
     }
@@ -68,9 +72,10 @@ pub struct IngestReading {
 /// The counters of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceReading {
-    /// Requests that were read, in whole or in part.
+    /// Requests that were read, in whole or in part; pages that were fetched.
     pub requests: u64,
-    /// Requests that were turned away: not readable, too large, too many.
+    /// Requests that were turned away: not readable, too large, too many; pages
+    /// that were not to be had.
     pub refused: u64,
     /// Messages that are no metrics: taken, and thrown away.
     pub discarded: u64,
@@ -78,7 +83,8 @@ pub struct SourceReading {
     pub accepted: u64,
     /// Data points that were not, by reason, those that occurred.
     pub dropped: Vec<(DropReason, u64)>,
-    /// When a data point last was stored: milliseconds since the Unix epoch.
+    /// When a data point last was stored, or a page fetched: milliseconds since
+    /// the Unix epoch.
     pub last_arrival_ms: Option<i64>,
 }
 
@@ -97,10 +103,12 @@ impl IngestCounters {
         }
     }
 
-    /// Another replica says that points arrived there at `at_ms` of our clock.
-    pub(crate) fn heard(&self, at_ms: i64) {
-        let of = &self.0[Source::Peer as usize];
-        of.last_arrival_ms.fetch_max(at_ms, Ordering::Relaxed);
+    /// `source` answered at `now_ms`, perhaps without a point that is wanted, or
+    /// another replica says so: it is alive.
+    pub fn heard(&self, source: Source, now_ms: i64) {
+        self.0[source as usize]
+            .last_arrival_ms
+            .fetch_max(now_ms, Ordering::Relaxed);
     }
 
     /// A request of `source` was turned away.
@@ -117,8 +125,8 @@ impl IngestCounters {
             .fetch_add(1, Ordering::Relaxed);
     }
 
-    /// When a data point last was stored, whatever its source: milliseconds
-    /// since the Unix epoch.
+    /// When a data point last was stored or a page fetched, whatever the source:
+    /// milliseconds since the Unix epoch.
     #[must_use]
     pub fn last_arrival_ms(&self) -> Option<i64> {
         let all = self.0.iter();
@@ -193,5 +201,13 @@ mod tests {
                 last_arrival_ms: Some(7),
             }
         );
+    }
+
+    #[test]
+    fn an_answer_without_points_is_a_sign_of_life() {
+        let counters = IngestCounters::default();
+        counters.heard(Source::Scrape, 9);
+        assert_eq!(counters.last_arrival_ms(), Some(9));
+        assert_eq!(counters.read().sources[2].1.accepted, 0);
     }
 }

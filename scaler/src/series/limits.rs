@@ -87,11 +87,15 @@ pub enum DropReason {
     /// Another number of label values than of label keys, and no single way to
     /// put them together.
     Misaligned,
+    /// A line of text that is not of its format.
+    Syntax,
+    /// A line of text that is too long.
+    LineTooLong,
 }
 
 impl DropReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::SeriesLimit,
         Self::BytesLimit,
         Self::TooOld,
@@ -109,6 +113,8 @@ impl DropReason {
         Self::Malformed,
         Self::Unsupported,
         Self::Misaligned,
+        Self::Syntax,
+        Self::LineTooLong,
     ];
 
     /// For `/metrics`: one word.
@@ -132,6 +138,8 @@ impl DropReason {
             Self::Malformed => "malformed",
             Self::Unsupported => "unsupported",
             Self::Misaligned => "misaligned",
+            Self::Syntax => "syntax",
+            Self::LineTooLong => "line_too_long",
         }
     }
 
@@ -156,6 +164,8 @@ impl DropReason {
             Self::Malformed => "a histogram whose counts and bounds do not fit together",
             Self::Unsupported => "a metric without a type, or without a temporality",
             Self::Misaligned => "label values and label keys do not fit together",
+            Self::Syntax => "a line that is not of the text format",
+            Self::LineTooLong => "a line that is too long",
         }
     }
 }

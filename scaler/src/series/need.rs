@@ -5,9 +5,10 @@
 //! the series that it needs to other sets ([`super::register`] does, bit by
 //! bit); one that goes leaves its sets, and no series is touched.
 
-use super::{Labels, wanted::Wanted};
+use super::{Labels, NeededNames, wanted::Wanted};
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::Arc,
     time::Duration,
 };
 use tokio::sync::watch;
@@ -49,7 +50,7 @@ pub(super) enum For {
 
 #[derive(Debug)]
 struct Query {
-    selectors: Vec<(Wanted, i64)>,
+    selectors: Vec<(Arc<Wanted>, i64)>,
     whose: For,
     /// Counts batches that had points for it.
     arrivals: watch::Sender<u64>,
@@ -74,6 +75,8 @@ struct Set {
 #[derive(Debug)]
 pub(super) struct Needs {
     next: QueryId,
+    /// Of the set of queries: counts changes.
+    version: u64,
     queries: BTreeMap<QueryId, Query>,
     /// Selectors that name their metric, by the name.
     named: HashMap<String, Vec<QueryId>>,
@@ -92,6 +95,7 @@ impl Default for Needs {
     fn default() -> Self {
         Self {
             next: 0,
+            version: 0,
             queries: BTreeMap::new(),
             named: HashMap::new(),
             unnamed: Vec::new(),
@@ -113,6 +117,7 @@ impl Needs {
     ) -> (QueryId, watch::Receiver<u64>) {
         let id = self.next;
         self.next += 1;
+        self.version += 1;
         let mut known = Vec::with_capacity(selectors.len());
         for selector in selectors {
             let wanted = Wanted::new(&selector.matchers);
@@ -123,7 +128,7 @@ impl Needs {
             if list.last() != Some(&id) {
                 list.push(id);
             }
-            known.push((wanted, selector.back_ms()));
+            known.push((Arc::new(wanted), selector.back_ms()));
         }
         self.of_others += usize::from(whose == For::Another);
         let (arrivals, changes) = watch::channel(0);
@@ -140,6 +145,7 @@ impl Needs {
 
     /// Lets a query go, out of all sets.
     pub(super) fn remove(&mut self, id: QueryId) {
+        self.version += 1;
         let gone = self.queries.remove(&id);
         let was_of_another = gone.is_some_and(|query| query.whose == For::Another);
         self.of_others -= usize::from(was_of_another);
@@ -297,6 +303,25 @@ impl Needs {
             if let Some(query) = self.queries.get(&id) {
                 query.arrivals.send_modify(|batches| *batches += 1);
             }
+        }
+    }
+
+    /// Another number after each change of what is needed.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The names of metrics that are needed.
+    pub(super) fn names(&self) -> NeededNames {
+        let unnamed = self.unnamed.iter().filter_map(|id| self.queries.get(id));
+        let unnamed = unnamed
+            .flat_map(|query| &query.selectors)
+            .filter(|(wanted, _)| wanted.metric().is_none())
+            .map(|(wanted, _)| wanted.clone());
+        NeededNames {
+            version: self.version,
+            named: self.named.keys().cloned().collect(),
+            unnamed: unnamed.collect(),
         }
     }
 

@@ -11,7 +11,7 @@
 //! of a scaler.
 
 use super::{
-    DropReason, Labels, Limits, Matcher, Point, Points, Select,
+    DropReason, Labels, Limits, Matcher, NeededNames, Point, Points, Select,
     asked::AskedOfOthers,
     elsewhere::Elsewhere,
     need::{NeedId, Needs},
@@ -120,6 +120,8 @@ pub struct Store {
     pub(super) elsewhere: Elsewhere,
     /// What other replicas need, by what they say.
     pub(super) others: Mutex<HashMap<String, Weak<Registration>>>,
+    /// Made again when it is asked for and was changed. Locked after `inner`.
+    pub(super) needed_names: Mutex<Arc<NeededNames>>,
 }
 
 #[derive(Debug)]
@@ -153,6 +155,7 @@ impl Store {
             asked: AskedOfOthers::default(),
             elsewhere: Elsewhere::default(),
             others: Mutex::default(),
+            needed_names: Mutex::default(),
         }
     }
 
@@ -410,6 +413,14 @@ impl Writer<'_> {
     #[must_use]
     pub fn is_there(&self, series: SeriesRef) -> bool {
         self.inner.slots.get(series).is_some()
+    }
+
+    /// Whether a series has no point, or its last one is its end.
+    #[must_use]
+    pub fn has_ended(&self, series: SeriesRef) -> bool {
+        let held = self.inner.slots.get(series);
+        let last = held.and_then(|held| held.ring.last());
+        last.is_none_or(Point::is_stale)
     }
 
     /// How many series there are.

@@ -31,6 +31,25 @@ impl Wanted {
             .map(|matcher| (matcher.name(), matcher.value()))
     }
 
+    /// Whether a metric of that name, in stored spelling, may be asked for.
+    pub(super) fn may_be(&self, metric: &str) -> bool {
+        let about_name = self
+            .0
+            .iter()
+            .filter(|matcher| matcher.name() == METRIC_NAME);
+        let mut about_name = about_name.map(|matcher| {
+            let (alone, with_dapr) = (matcher.matches(metric), || {
+                matcher.matches(&name::with_dapr(metric))
+            });
+            match matcher.op() {
+                MatchOp::Regex => alone || with_dapr(),
+                MatchOp::NotRegex => alone && with_dapr(),
+                MatchOp::Equal | MatchOp::NotEqual => alone,
+            }
+        });
+        about_name.all(|passes| passes)
+    }
+
     pub(super) fn matches(&self, labels: &Labels) -> bool {
         self.0.iter().all(|matcher| {
             if matcher.matches_series(labels) {

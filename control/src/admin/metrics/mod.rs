@@ -15,6 +15,7 @@ mod page;
 mod peers;
 mod program;
 mod requests;
+mod scrape;
 mod tls;
 mod upstream;
 mod workloads;
@@ -57,6 +58,7 @@ impl prometheus_client::collector::Collector for Collector {
         keda::keda(admin, &mut page)?;
         peers::peers(admin, &mut page)?;
         ingest::ingest(admin, &mut page)?;
+        scrape::scrape(admin, &mut page)?;
         manifests::manifests(admin, &mut page)?;
         program::program(admin, &mut page)
     }

@@ -4,10 +4,13 @@
 //! Called for API objects and by `reveille check`. Pure. It must never say anything else than
 //! `convert.rs` does: a test decodes these documents and compares.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::super::interceptor_route::{PortRef, ServicePort};
-use super::super::meta::{DEFAULT_NAMESPACE, Object};
+use super::super::meta::{DEFAULT_NAMESPACE, Object, ObjectMeta};
 use super::super::rule::RoutingRule;
 use super::super::scaling_metric::ScalingMetric;
 use super::convert::{POLLING_INTERVAL, TRIGGER_KEY};
@@ -24,22 +27,21 @@ impl Object<HttpScaledObjectSpec> {
     /// owner; what the HTTPScaledObject leaves to KEDA's defaults is left out.
     #[must_use]
     pub fn scaled_object_document(&self, scaler_address: &str) -> Option<Value> {
-        self.scaled_object_with(TRIGGER_KEY, scaler_address)
+        let metadata = self.metadata(self.derived_meta());
+        self.scaled_object_with(&metadata, TRIGGER_KEY, scaler_address)
     }
 
     /// What to write instead, as YAML: an InterceptorRoute and, where the operator would make one,
     /// a ScaledObject whose trigger names that route.
     #[must_use]
     pub fn equivalent(&self) -> String {
-        let route = Some(self.route_document());
-        let mut scaled_object = self.scaled_object_with("interceptorRoute", SCALER_ADDRESS);
-        if let Some(Value::Object(annotations)) = scaled_object
-            .as_mut()
-            .and_then(|document| document.pointer_mut("/metadata/annotations"))
-        {
-            annotations.retain(|name, _| !name.starts_with(TO_THE_OPERATOR));
-        }
-        let documents = route.into_iter().chain(scaled_object);
+        let mut meta = self.derived_meta();
+        let annotations = &mut meta.annotations;
+        annotations.retain(|name, _| !name.starts_with(TO_THE_OPERATOR));
+        let metadata = self.metadata(meta);
+        let route = self.route_document(&metadata);
+        let scaled_object = self.scaled_object_with(&metadata, "interceptorRoute", SCALER_ADDRESS);
+        let documents = std::iter::once(route).chain(scaled_object);
         documents
             .map(|document| {
                 let yaml = serde_saphyr::to_string(&document);
@@ -49,7 +51,12 @@ impl Object<HttpScaledObjectSpec> {
             .collect()
     }
 
-    fn scaled_object_with(&self, key: &str, scaler_address: &str) -> Option<Value> {
+    fn scaled_object_with(
+        &self,
+        metadata: &Value,
+        key: &str,
+        scaler_address: &str,
+    ) -> Option<Value> {
         if self.skips_scaled_object() {
             return None;
         }
@@ -62,8 +69,7 @@ impl Object<HttpScaledObjectSpec> {
             ("kind", spec.workload_kind.clone().map(Value::from)),
             ("name", Some(Value::from(spec.workload.clone()?))),
         ]);
-        let seconds =
-            |time: Option<std::time::Duration>| time.map(|time| Value::from(time.as_secs()));
+        let seconds = |time: Option<Duration>| time.map(|time| Value::from(time.as_secs()));
         let trigger = json!({
             "type": "external-push",
             "metadata": {"scalerAddress": scaler_address, key: self.meta.name},
@@ -71,7 +77,7 @@ impl Object<HttpScaledObjectSpec> {
         Some(json!({
             "apiVersion": "keda.sh/v1alpha1",
             "kind": "ScaledObject",
-            "metadata": self.metadata(),
+            "metadata": metadata,
             "spec": entries([
                 ("scaleTargetRef", Some(workload)),
                 ("pollingInterval", Some(Value::from(POLLING_INTERVAL.as_secs()))),
@@ -85,21 +91,16 @@ impl Object<HttpScaledObjectSpec> {
         }))
     }
 
-    fn route_document(&self) -> Value {
+    fn route_document(&self, metadata: &Value) -> Value {
         let route = self.interceptor_route().spec;
         let fallback = route.cold_start.and_then(|cold| cold.fallback);
         let fallback = fallback.map(|to| json!({"fallback": {"service": service("name", &to)}}));
-        let limit =
-            |limit: Option<std::time::Duration>| Some(Value::from(duration::format(limit?)));
+        let limit = |limit: Option<Duration>| Some(Value::from(duration::format(limit?)));
         let timeouts = entries([
             ("readiness", limit(route.timeouts.readiness)),
             ("responseHeader", limit(route.timeouts.response_header)),
         ]);
         let rules: Vec<Value> = route.rules.iter().map(rule).collect();
-        let mut metadata = self.metadata();
-        if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
-            annotations.retain(|name, _| !name.starts_with(TO_THE_OPERATOR));
-        }
         json!({
             "apiVersion": "http.keda.sh/v1beta1",
             "kind": "InterceptorRoute",
@@ -114,11 +115,9 @@ impl Object<HttpScaledObjectSpec> {
         })
     }
 
-    fn metadata(&self) -> Value {
-        let meta = self.derived_meta();
+    fn metadata(&self, meta: ObjectMeta) -> Value {
         let is_default = meta.namespace == DEFAULT_NAMESPACE && self.source.line > 0;
-        let strings =
-            |map: std::collections::BTreeMap<String, String>| (!map.is_empty()).then(|| json!(map));
+        let strings = |map: BTreeMap<String, String>| (!map.is_empty()).then(|| json!(map));
         entries([
             ("name", Some(Value::from(meta.name))),
             // A file that names none means the same without.

@@ -20,9 +20,8 @@ fn reference() -> ScaledObjectRef {
 
 async fn keda(reveille: &Reveille) -> ExternalScalerClient<Channel> {
     let address = format!("http://{}", reveille.grpc());
-    ExternalScalerClient::connect(address)
-        .await
-        .expect("it listens")
+    let channel = Channel::from_shared(address).expect("an address");
+    ExternalScalerClient::new(channel.connect().await.expect("it listens"))
 }
 
 async fn next<T>(stream: &mut Streaming<T>) -> T {

@@ -1,6 +1,7 @@
 //! Clients and servers that nobody here wrote, through the proxy: curl,
-//! nghttp, nginx, Python's `websockets` and gRPC's own library; and senders of
-//! metrics: OpenTelemetry's SDK, OpenCensus' agent exporter.
+//! nghttp, nginx, Python's `websockets` and gRPC's own library; senders of
+//! metrics: OpenTelemetry's SDK, OpenCensus' agent exporter; and the pages of
+//! `prometheus_client`.
 //!
 //! They come from `.ci/tools`. A tool that is missing fails the test and says
 //! so: a test that is skipped in silence shows nothing.
@@ -12,6 +13,7 @@ mod nghttp;
 mod nginx;
 mod opencensus;
 mod opentelemetry;
+mod prometheus;
 mod scaler;
 mod websockets;
 

@@ -4,24 +4,17 @@
 //! The examples take seconds by themselves (windows, cooldowns), and most of that is waiting: they
 //! run beside each other in one test.
 
-use crate::{
-    ingest::post,
-    support::{Client, Reveille, Starter},
-};
-use serde::Deserialize;
-use serde_json::{Value, json};
+mod collector;
+mod sidecars;
+
+use crate::support::{Reveille, Starter};
+use collector::Collector;
+use sidecars::Sidecars;
 use std::{
     fs,
-    io::{self, BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    thread,
+    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -39,8 +32,6 @@ struct Example {
 /// Longer than a window, a cooldown and a poll of the examples together, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EACH: Duration = Duration::from_millis(100);
-/// How often the collector fetches pages.
-const COLLECT_EACH: Duration = Duration::from_millis(500);
 
 const EXAMPLES: [Example; 6] = [
     Example {
@@ -179,16 +170,19 @@ impl Example {
         });
 
         self.until(&reveille, by, self.idle);
-        sidecars.calls(1, 1);
+        // A call now, and the next one when the test is over.
+        sidecars.calls(1, 0.01);
         self.until(&reveille, by, 1);
-        sidecars.calls(4, 1);
+        let made = sidecars.state().made;
+        assert!(made <= 1, "{}: {made} calls to wake it", self.folder);
+        sidecars.calls(4, 1.0);
         self.until(&reveille, by, 2);
         self.restore(&reveille);
         self.until(&reveille, by, 4);
         let now = sidecars.state();
         assert_eq!(now.failed > 0, self.loses, "{}: {now:?}", self.folder);
         assert!(now.served > 0, "{}: {now:?}", self.folder);
-        sidecars.calls(4, 0);
+        sidecars.calls(4, 0.0);
         self.until(&reveille, by, self.idle);
         drop(collector);
         reveille.stop();
@@ -202,159 +196,11 @@ fn shared(text: &str) -> String {
         .replacen("{targetValue: 1,", "{targetValue: 2,", 1)
 }
 
-/// What `sidecars.py` says of its calls, as far as it matters.
-#[derive(Debug, Deserialize)]
-struct State {
-    served: u64,
-    failed: u64,
-}
-
-/// A running `sidecars.py`, which ends with the test.
-struct Sidecars {
-    child: Child,
-    control: SocketAddr,
-}
-
-impl Sidecars {
-    fn start(admin: SocketAddr, targets: &Path, more: &[&str]) -> Self {
-        let mut child = Command::new("python3")
-            .arg("-B")
-            .arg(examples().join("local/sidecars.py"))
-            .args(["--control", "127.0.0.1:0", "--rate", "0"])
-            .args(["--admin", &admin.to_string(), "--targets"])
-            .arg(targets)
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3 runs");
-        let mut line = String::new();
-        let output = child.stdout.take().expect("piped");
-        BufReader::new(output).read_line(&mut line).expect("a line");
-        let control = line.trim().strip_prefix("control: http://");
-        let control = control.and_then(|rest| rest.strip_suffix('/')?.parse().ok());
-        Self {
-            child,
-            control: control.unwrap_or_else(|| panic!("no address: {line:?}")),
-        }
-    }
-
-    /// From now on there are so many callers with so many calls a second each.
-    fn calls(&self, callers: u32, rate: u32) {
-        let path = format!("/?callers={callers}&rate={rate}");
-        let answer = Client::new(self.control, "sidecars")
-            .begin("POST", &path)
-            .answer();
-        assert_eq!(answer.status, 200, "{answer:?}");
-    }
-
-    fn state(&self) -> State {
-        let answer = Client::new(self.control, "sidecars").get("/");
-        serde_json::from_str(&answer.body).unwrap_or_else(|e| panic!("{e}: {answer:?}"))
-    }
-}
-
-impl Drop for Sidecars {
-    fn drop(&mut self) {
-        let _gone = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
-/// A collector: fetches the pages of all sidecars and sends them on over OTLP, under Dapr's own
-/// names. It ends with the test.
-struct Collector {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Collector {
-    fn start(targets: PathBuf, otlp: SocketAddr) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let thread = thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                let addresses = fs::read_to_string(&targets).unwrap_or_default();
-                for address in addresses.lines() {
-                    // It may be gone already.
-                    let Ok(page) = page(address.parse().expect("an address")) else {
-                        continue;
-                    };
-                    let answer = post(otlp, &otlp_json(address, &page));
-                    assert_eq!((answer.status, &*answer.body), (200, "{}"));
-                }
-                thread::sleep(COLLECT_EACH);
-            }
-        });
-        Self {
-            stop,
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let ended = self.thread.take().map(JoinHandle::join);
-        assert!(
-            thread::panicking() || matches!(ended, Some(Ok(()))),
-            "the collector failed"
-        );
-    }
-}
-
-fn page(sidecar: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect(sidecar)?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: sidecar\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (_, page) = answer
-        .split_once("\r\n\r\n")
-        .ok_or(io::ErrorKind::UnexpectedEof)?;
-    Ok(page.to_owned())
-}
-
-/// The counters of a page as cumulative sums.
-fn otlp_json(instance: &str, page: &str) -> String {
-    let nanos = |seconds: f64| ((seconds * 1e9) as u64).to_string();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = nanos(now.expect("after 1970").as_secs_f64());
-    let started = page
-        .lines()
-        .find_map(|line| line.strip_prefix("process_start_time_seconds "));
-    let started: f64 = started.and_then(|text| text.parse().ok()).expect("a start");
-    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
-    let sums = page.lines().filter_map(|line| {
-        let (row, value) = line.strip_prefix("dapr_")?.rsplit_once(' ')?;
-        let (name, labels) = row.strip_suffix('}')?.split_once('{')?;
-        // No value of these pages has a comma or a quotation mark in it.
-        let labels = labels.split(',').filter_map(|pair| {
-            let (key, value) = pair.split_once('=')?;
-            Some(text(key, value.trim_matches('"')))
-        });
-        Some(json!({
-            "name": name,
-            "sum": {"isMonotonic": true, "aggregationTemporality": 2, "dataPoints": [{
-                "attributes": labels.collect::<Vec<Value>>(),
-                "startTimeUnixNano": nanos(started),
-                "timeUnixNano": now,
-                "asDouble": value.parse::<f64>().expect("a number"),
-            }]},
-        }))
-    });
-    json!({"resourceMetrics": [{
-        "resource": {"attributes": [text("service.instance.id", instance)]},
-        "scopeMetrics": [{"metrics": sums.collect::<Vec<Value>>()}],
-    }]})
-    .to_string()
-}
-
 #[test]
 fn each_example_wakes_scales_with_its_callers_and_sleeps() {
     thread::scope(|scope| {
         for example in &EXAMPLES {
-            scope.spawn(move || example.run(By::Otlp));
+            scope.spawn(move || example.run(By::Scrape));
         }
         let meter = EXAMPLES.iter().find(|it| it.folder == "demand-meter");
         let meter = meter.expect("it is there");
