@@ -232,7 +232,12 @@ fn only_the_namespaces_that_are_watched_count() {
 #[test]
 fn what_a_scaled_object_says_is_shown() {
     let (api, pod) = (ApiServer::start(), Pod::start("pod"));
-    let not_there = in_state("web", 0, &pod, json!({"ready": false, "terminating": true}));
+    let not_there = in_state(
+        "web",
+        0,
+        &pod,
+        &json!({"ready": false, "terminating": true}),
+    );
     api.put_all([
         route("web"),
         service("web"),
