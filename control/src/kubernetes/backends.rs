@@ -147,7 +147,12 @@ impl Backends {
         let resolved = resolved.and_then(|resolved| {
             let (Resolved::Slices { protocol, .. } | Resolved::External { protocol, .. }) =
                 &resolved;
-            if backend.protocol().as_ref() != Some(protocol) {
+            // The name that a certificate must have goes with it.
+            let has_moved = match &resolved {
+                Resolved::External { host, port, .. } => !backend.follows(host, *port),
+                Resolved::Slices { .. } => false,
+            };
+            if has_moved || backend.protocol().as_ref() != Some(protocol) {
                 let speaks = speaks(protocol, &resolved, service, self.proxy.tls())?;
                 backend.set_speaks(protocol.clone(), speaks);
             }

@@ -1,7 +1,7 @@
 //! Which API server, and as whom: a kubeconfig, or the Pod's own account.
 
 use super::api::Api;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -61,9 +61,13 @@ async fn config(settings: &ConnectSettings) -> anyhow::Result<Config> {
         context,
     } = settings;
     if kubeconfig.is_none() && context.is_none() {
-        return Config::infer().await.context(
-            "no Kubernetes API server: give --kubeconfig FILE, or run in a Pod with a service account",
-        );
+        // Its text names its causes already.
+        return Config::infer().await.map_err(|error| {
+            anyhow!(
+                "no Kubernetes API server: give --kubeconfig FILE, or run in a Pod with a service \
+                 account ({error})"
+            )
+        });
     }
     let file = match kubeconfig {
         Some(path) => Kubeconfig::read_from(path)

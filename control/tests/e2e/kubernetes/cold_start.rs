@@ -53,7 +53,7 @@ impl Keda {
     fn metrics(&mut self) -> Vec<MetricValue> {
         let request = GetMetricsRequest {
             scaled_object_ref: Some(reference()),
-            metric_name: String::new(),
+            metric_name: "http_web_concurrency".to_owned(),
         };
         let answer = self.runtime.block_on(self.client.get_metrics(request));
         answer.expect("answered").into_inner().metric_values
@@ -110,12 +110,7 @@ fn a_request_wakes_its_workload_and_is_served_by_a_pod_that_is_not_ready_yet() {
         listener.local_addr().expect("bound")
     };
     let announced = super::objects::endpoint("web-1", addr, &json!({"ready": false}));
-    api.put(super::objects::slice(
-        "web",
-        0,
-        addr.port(),
-        vec![announced],
-    ));
+    api.put(super::objects::slice("web", 0, addr.port(), &[announced]));
     let pod = Pod::start_at("web-1", addr);
     let answer = held.answer();
     assert_eq!((answer.status, answer.body.as_str()), (200, "web-1"));

@@ -176,7 +176,7 @@ fn a_new_slice_leaves_other_targets_and_kept_pods_alone() {
             nobody,
             &json!({"ready": false, "serving": false, "terminating": true}),
         );
-        api.put(slice("web", 1, 1, vec![gone]));
+        api.put(slice("web", 1, 1, &[gone]));
     }
     api.put(serving("web", 2, &pods[1]));
     until_names(&reveille, "web", &["a", "b"]);

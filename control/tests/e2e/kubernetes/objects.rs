@@ -45,7 +45,7 @@ pub(crate) fn endpoint(name: &str, addr: SocketAddr, conditions: &Value) -> Valu
 }
 
 /// The slice `SERVICE-INDEX`, of one port.
-pub(crate) fn slice(service: &str, index: usize, port: u16, endpoints: Vec<Value>) -> Value {
+pub(crate) fn slice(service: &str, index: usize, port: u16, endpoints: &[Value]) -> Value {
     json!({
         "kind": "EndpointSlice",
         "metadata": {"name": format!("{service}-{index}"),
@@ -64,7 +64,7 @@ pub(crate) fn serving(service: &str, index: usize, pod: &Pod) -> Value {
 /// The slice with that Pod alone, in that state.
 pub(crate) fn in_state(service: &str, index: usize, pod: &Pod, conditions: &Value) -> Value {
     let endpoint = endpoint(&pod.name, pod.addr(), conditions);
-    slice(service, index, pod.addr().port(), vec![endpoint])
+    slice(service, index, pod.addr().port(), &[endpoint])
 }
 
 /// A route, its Service and one ready Pod.

@@ -7,9 +7,9 @@ use serde_json::json;
 #[test]
 fn replicas_find_each_other_in_the_slices_of_their_service() {
     let api = ApiServer::start();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    // One port, an address each, as Pods have it. Nobody else is at these.
+    let port = std::net::TcpListener::bind("127.77.0.1:0").expect("a port");
     let port = port.local_addr().expect("bound").port();
-    // One port, an address each, as Pods have it.
     let start = |ip: &str| {
         Reveille::in_cluster(&api)
             .set("--grpc-addr", &format!("{ip}:{port}"))
@@ -19,12 +19,12 @@ fn replicas_find_each_other_in_the_slices_of_their_service() {
             )
             .start()
     };
-    let (a, b) = (start("127.0.0.1"), start("127.0.0.2"));
+    let (a, b) = (start("127.77.0.1"), start("127.77.0.2"));
     let mut known = slice(
         "reveille-scaler",
         0,
         port,
-        vec![
+        &[
             endpoint("a", a.grpc(), &json!({"ready": true})),
             endpoint("b", b.grpc(), &json!({"ready": false})),
         ],
