@@ -209,15 +209,15 @@ impl App {
             scaling,
             admin,
         } = listeners;
-        let scaling = Scaling::start(&base, scaling)?;
-        let kubernetes = Kubernetes::start(&base, &waiting, cluster).await?;
-        let synced = kubernetes.synced();
+        let mut scaling = Scaling::start(&base, scaling)?;
+        let kubernetes = Kubernetes::start(&base, &mut scaling, &waiting, cluster).await?;
+        let served = kubernetes.served();
         let doors = Doors { proxy, proxy_tls };
         let mut app = Self::serve(base, scaling, Mode::Kubernetes(kubernetes), admin)?;
         let (proxy, admin) = (app.proxy.clone(), app.admin.clone());
         let stop = app.stops.opening.clone();
         app.tasks.opening.spawn(async move {
-            if stop.run_until_cancelled(synced).await.is_some() {
+            if stop.run_until_cancelled(served).await.is_some() {
                 doors.open(&proxy)?;
                 admin.set_ready(true);
             }

@@ -26,7 +26,7 @@ pub use ingest::IngestArgs;
 pub use keda_env::Notes;
 pub use kubernetes::KubernetesArgs;
 pub use observe::ObserveArgs;
-pub use peers::{PeerArgs, PeerSettings};
+pub use peers::{PeerArgs, PeerSettings, PeersFrom};
 pub use query::QueryArgs;
 pub use reload::ReloadArgs;
 pub use run::{RunArgs, RuntimeArg};
@@ -140,6 +140,16 @@ impl Cli {
             (Some(Command::Local(_) | Command::Kubernetes(_)), false) => Err(problems),
             _ => Ok((cli, notes)),
         }
+    }
+}
+
+impl LocalArgs {
+    /// What cannot be as it is given, flag by flag.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = self.run.problems();
+        problems.extend(self.run.peers.problem_without_cluster());
+        problems
     }
 }
 

@@ -62,7 +62,7 @@ fn cannot_start(problems: &[String]) -> anyhow::Error {
 }
 
 fn local(args: &LocalArgs, notes: &Notes) -> anyhow::Result<()> {
-    begin(&args.run, &args.run.problems(), notes)?;
+    begin(&args.run, &args.problems(), notes)?;
     let mut files = (!args.file.is_empty()).then(|| Files::new(args.file.clone()));
     let manifests = manifests(files.as_mut())?;
     control_runtime()?.block_on(async {

@@ -1,10 +1,11 @@
 //! The admin server: health, metrics, and what the targets are doing.
 //!
 //! Read-only. `metrics/` renders `/metrics`, `targets.rs` answers
-//! `/api/v1/targets`, `manifests.rs` `/api/v1/manifests`, `peers.rs`
-//! `/api/v1/peers`, `series.rs` `/api/v1/series`, `sources.rs`
-//! `/api/v1/sources`, `query.rs` `/api/v1/query`.
+//! `/api/v1/targets`, `manifests.rs` `/api/v1/manifests`, `cluster.rs`
+//! `/api/v1/cluster`, `peers.rs` `/api/v1/peers`, `series.rs` `/api/v1/series`,
+//! `sources.rs` `/api/v1/sources`, `query.rs` `/api/v1/query`.
 
+mod cluster;
 mod manifests;
 mod metrics;
 mod peers;
@@ -14,6 +15,7 @@ mod series;
 mod sources;
 mod targets;
 
+pub use cluster::WatchView;
 pub use manifests::{ManifestsView, RefusedView};
 pub use scene::Scene;
 pub use targets::{TargetState, TargetView};
@@ -102,6 +104,7 @@ pub async fn serve(
         .route("/metrics", get(metrics_text))
         .route("/api/v1/targets", get(targets_json))
         .route("/api/v1/manifests", get(manifests_json))
+        .route("/api/v1/cluster", get(cluster_json))
         .route("/api/v1/peers", get(peers_json))
         .route("/api/v1/series", get(series::list))
         .route("/api/v1/sources", get(sources_json))
@@ -147,6 +150,13 @@ async fn manifests_json(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn sources_json(State(admin): State<Arc<Admin>>) -> Json<sources::SourcesView> {
     Json(sources::view(&admin))
+}
+
+async fn cluster_json(State(admin): State<Arc<Admin>>) -> Response {
+    match cluster::view(&admin) {
+        Some(view) => Json(view).into_response(),
+        None => (StatusCode::NOT_FOUND, "no cluster in this mode\n").into_response(),
+    }
 }
 
 async fn peers_json(State(admin): State<Arc<Admin>>) -> Json<peers::PeersView> {

@@ -57,4 +57,12 @@ impl Scene {
             Self::Kubernetes(_) => None,
         }
     }
+
+    /// The cluster, if there is one.
+    pub(super) fn cluster(&self) -> Option<&Cluster> {
+        match self {
+            Self::Local { .. } => None,
+            Self::Kubernetes(cluster) => Some(cluster),
+        }
+    }
 }

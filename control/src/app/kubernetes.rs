@@ -2,7 +2,7 @@
 //!
 //! Started and stopped by the composition root, stage by stage.
 
-use super::base::Base;
+use super::{base::Base, scaling::Scaling};
 use crate::{
     admin::Scene,
     kubernetes::{Cluster, ClusterSettings, Followed, Waiting},
@@ -25,11 +25,15 @@ impl Kubernetes {
     /// No API server is configured, or it cannot be spoken to.
     pub(super) async fn start(
         base: &Base,
+        scaling: &mut Scaling,
         waiting: &Waiting,
         settings: &ClusterSettings,
     ) -> anyhow::Result<Self> {
         let (proxy, ledger) = (base.proxy.clone(), base.ledger.clone());
-        let followed = Followed::start(settings, proxy, ledger, waiting).await?;
+        let mut followed = Followed::start(settings, proxy, ledger, waiting).await?;
+        if let Some((service, found)) = scaling.peers_found.take() {
+            followed.find_peers(service, found);
+        }
         Ok(Self {
             cluster: followed.cluster().clone(),
             followed: Some(followed),
@@ -41,10 +45,10 @@ impl Kubernetes {
         Scene::Kubernetes(self.cluster.clone())
     }
 
-    /// Resolves when all objects were read once. Cancel safe.
-    pub(super) fn synced(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// Resolves when what the objects say is served. Cancel safe.
+    pub(super) fn served(&self) -> impl Future<Output = ()> + Send + use<> {
         let cluster = self.cluster.clone();
-        async move { cluster.contact().synced_all().await }
+        async move { cluster.served().await }
     }
 
     /// Resolves when a part has crashed. Cancel safe.
@@ -56,7 +60,9 @@ impl Kubernetes {
     }
 
     /// Follows no longer: what was last seen stays.
-    pub(super) fn stop(&mut self) {
-        self.followed = None;
+    pub(super) async fn stop(&mut self) {
+        if let Some(followed) = self.followed.take() {
+            followed.stop().await;
+        }
     }
 }

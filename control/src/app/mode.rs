@@ -66,7 +66,7 @@ impl Mode {
     pub(super) async fn stop(&mut self) {
         match self {
             Self::Local(local) => local.stop().await,
-            Self::Kubernetes(kubernetes) => kubernetes.stop(),
+            Self::Kubernetes(kubernetes) => kubernetes.stop().await,
         }
     }
 }

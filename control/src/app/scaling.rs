@@ -5,7 +5,7 @@
 //! KEDA is never told less than that.
 
 use super::base::Base;
-use crate::ingest::Ports;
+use crate::{cli::PeersFrom, ingest::Ports, kubernetes::PeerService};
 use proxy::tls::Listener;
 use scaler::{
     Ledger,
@@ -25,6 +25,9 @@ pub(super) struct Scaling {
     pub(super) keda_metrics: Arc<KedaMetrics>,
     pub(super) grpc_metrics: Arc<GrpcMetrics>,
     pub(super) peers: Option<Arc<Peers>>,
+    /// Who follows the cluster says here where other replicas are, if that is
+    /// to be found out there.
+    pub(super) peers_found: Option<(PeerService, watch::Sender<peers::Addresses>)>,
     /// Connects to the gRPC service within the process.
     pub(super) in_process: grpc::InProcess,
     /// Whether traffic should be sent here; the gRPC health service says so.
@@ -93,9 +96,26 @@ impl Scaling {
         .tls(ports.grpc_tls)
         .in_process(from_process);
         let mut keda_tasks = serve_grpc(server, ledger, &stops.keda);
+        let mut peers_found = None;
         if let (Some(peers), Some(settings)) = (&peers, &settings.peers) {
-            let source = settings.source.clone();
-            follow_peers(&mut keda_tasks, peers, source, ports.to_peers, &stops.keda);
+            let (found, addresses) = watch::channel(None);
+            let stopped = stops.keda.clone();
+            match settings.source.clone() {
+                PeersFrom::Source(source) => {
+                    let discovering = peers::discover(source, found, stopped.cancelled_owned());
+                    keda_tasks.spawn(async move {
+                        discovering.await;
+                        Ok(())
+                    });
+                }
+                PeersFrom::Service(service) => peers_found = Some((service, found)),
+            }
+            let stopped = stops.keda.clone().cancelled_owned();
+            let following = peers.clone().run(addresses, ports.to_peers, stopped);
+            keda_tasks.spawn(async move {
+                following.await;
+                Ok(())
+            });
         }
         Ok(Self {
             ingest_tasks,
@@ -103,6 +123,7 @@ impl Scaling {
             keda_metrics,
             grpc_metrics,
             peers,
+            peers_found,
             in_process,
             ready,
         })
@@ -130,27 +151,4 @@ fn serve_grpc(
         Ok(())
     });
     tasks
-}
-
-/// Other replicas are heard until KEDA's streams end.
-fn follow_peers(
-    tasks: &mut JoinSet<anyhow::Result<()>>,
-    peers: &Arc<Peers>,
-    source: peers::PeerSource,
-    connect: grpc::Connect,
-    stop: &CancellationToken,
-) {
-    let (found, addresses) = tokio::sync::watch::channel(None);
-    let discovering = peers::discover(source, found, stop.clone().cancelled_owned());
-    let following = peers
-        .clone()
-        .run(addresses, connect, stop.clone().cancelled_owned());
-    tasks.spawn(async move {
-        discovering.await;
-        Ok(())
-    });
-    tasks.spawn(async move {
-        following.await;
-        Ok(())
-    });
 }

@@ -108,12 +108,10 @@ async fn a_pool_that_panics_takes_its_replicas_with_it_and_ends_the_run() {
     // Both pools become part of a task that panics: unwinding drops them just
     // as a panic of their own would.
     let pools = std::mem::take(crew(&mut app));
-    crew(&mut app)
-        .handle()
-        .spawn("default/a", async move {
-            let _pools = pools;
-            panic!("a bug in a pool");
-        });
+    crew(&mut app).handle().spawn("default/a", async move {
+        let _pools = pools;
+        panic!("a bug in a pool");
+    });
     let error = format!("{:#}", app.failed().await);
     assert!(error.starts_with("a process pool crashed: "), "{error}");
     assert!(error.contains("a bug in a pool"), "{error}");

@@ -1,7 +1,7 @@
 //! `reveille kubernetes`: which cluster, and what of it.
 
 use super::{RunArgs, keda_env};
-use crate::kubernetes::{ClusterSettings, ConnectSettings};
+use crate::kubernetes::{ClusterSettings, ConnectSettings, HostGrant, LeaseName, Wake};
 use clap::{Args, Command};
 use std::path::PathBuf;
 
@@ -25,6 +25,32 @@ pub struct KubernetesArgs {
     /// Context of the kubeconfig [default: its current one]
     #[arg(long, env = "REVEILLE_CONTEXT", value_name = "NAME")]
     pub context: Option<String>,
+    /// Who scales a workload from zero when somebody waits; `both` needs the
+    /// permissions to get and patch its subresource `scale`
+    #[arg(long, env = "REVEILLE_WAKE", value_enum, default_value = "keda")]
+    pub wake: Wake,
+
+    /// Hosts that a namespace may claim: NAMESPACE=HOST,HOST; may be given
+    /// several times (in the variable: separated by ;). A HOST is exact, *.SUFFIX
+    /// or *; the namespace * is all of them [default: all may claim all]
+    #[arg(
+        long,
+        env = "REVEILLE_HOST_POLICY",
+        value_name = "NAMESPACE=HOSTS",
+        value_delimiter = ';'
+    )]
+    pub host_policy: Vec<HostGrant>,
+    /// Name of the Lease of the replica that writes statuses
+    #[arg(
+        long,
+        env = "REVEILLE_LEASE_NAME",
+        value_name = "NAME",
+        default_value = "reveille"
+    )]
+    pub lease_name: String,
+    /// Its namespace [default: that of this Pod, or of the kubeconfig's context]
+    #[arg(long, env = "REVEILLE_LEASE_NAMESPACE", value_name = "NAMESPACE")]
+    pub lease_namespace: Option<String>,
 
     /// What both modes have
     #[command(flatten)]
@@ -74,6 +100,12 @@ impl KubernetesArgs {
                 context: self.context.clone(),
             },
             namespaces: self.watch_namespace.clone(),
+            wake: self.wake,
+            hosts: self.host_policy.clone(),
+            lease: LeaseName {
+                namespace: self.lease_namespace.clone(),
+                name: self.lease_name.clone(),
+            },
         }
     }
 }

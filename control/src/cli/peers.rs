@@ -1,21 +1,23 @@
 //! Flags about other replicas.
 
 use super::{positive, time};
+use crate::kubernetes::PeerService;
 use clap::Args;
 use proxy::tls::{Setting, TlsProblem, UpstreamTls};
 use scaler::peers::{PeerSource, PeersConfig};
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 /// Other replicas, which share their demand with this one.
 #[derive(Debug, Args)]
 pub struct PeerArgs {
     /// Other replicas, by the addresses that KEDA reaches them at:
     /// HOST:PORT,HOST:PORT or dns://NAME:PORT (all addresses of the name) or
-    /// file:PATH (one address per line, read again when it changes). This
-    /// replica may be among them. While one of them gives no sign, no target is
-    /// called idle
+    /// file:PATH (one address per line, read again when it changes) or, in
+    /// Kubernetes mode, kubernetes:NAMESPACE/SERVICE:PORT (the Pods of a
+    /// Service). This replica may be among them. While one of them gives no
+    /// sign, no target is called idle
     #[arg(long, env = "REVEILLE_PEERS", value_name = "PEERS")]
-    pub peers: Option<PeerSource>,
+    pub peers: Option<PeersFrom>,
     /// After the start, KEDA is refused until every peer was heard, but at most
     /// for this long
     #[arg(long, env = "REVEILLE_PEERS_TIMEOUT", default_value = "5s", value_parser = positive)]
@@ -42,11 +44,34 @@ pub struct PeerArgs {
     pub peers_tls_server_name: Option<String>,
 }
 
+/// Where other replicas are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeersFrom {
+    /// A list, a DNS name, a file.
+    Source(PeerSource),
+    /// The EndpointSlices of a Service.
+    Service(PeerService),
+}
+
+impl FromStr for PeersFrom {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim().strip_prefix("kubernetes:") {
+            Some(service) => service.parse().map(Self::Service),
+            None => match text.parse() {
+                Ok(source) => Ok(Self::Source(source)),
+                Err(bad) => Err(bad.to_string()),
+            },
+        }
+    }
+}
+
 /// Where the peers are, and how they are treated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerSettings {
     /// Where they are.
-    pub source: PeerSource,
+    pub source: PeersFrom,
     /// How they are treated. Without a name: it is made of the address.
     pub config: PeersConfig,
     /// TLS towards them; `None`: in the clear.
@@ -54,6 +79,16 @@ pub struct PeerSettings {
 }
 
 impl PeerArgs {
+    /// What cannot be without a cluster.
+    pub(super) fn problem_without_cluster(&self) -> Option<String> {
+        let is_service = matches!(self.peers, Some(PeersFrom::Service(_)));
+        is_service.then(|| {
+            "--peers kubernetes:...: there is no cluster in local mode: give addresses, \
+             dns://NAME:PORT or file:PATH"
+                .to_owned()
+        })
+    }
+
     pub(super) fn settings(&self) -> Option<PeerSettings> {
         Some(PeerSettings {
             source: self.peers.clone()?,

@@ -1,4 +1,4 @@
-//! Calls to the API server: pages of lists and lines of watches.
+//! Calls to the API server: pages of lists, lines of watches, and writes.
 //!
 //! Over the connection, credentials and TLS of `kube`'s client. Every answer is
 //! read here, so that one object that cannot be understood costs only itself,
@@ -6,7 +6,7 @@
 
 use super::failure::Failure;
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, header};
+use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Limited};
 use kube::{Client, client::Body};
 use serde::Deserialize;
@@ -42,9 +42,9 @@ pub(super) struct Page {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct PageMeta {
     pub(super) resource_version: String,
-    /// Where the next page begins; empty: there is none.
+    /// Where the next page begins; nothing: there is none.
     #[serde(rename = "continue")]
-    pub(super) next: String,
+    pub(super) next: Option<String>,
 }
 
 /// The lines of a watch.
@@ -103,6 +103,31 @@ impl Api {
             buffer: BytesMut::new(),
             searched: 0,
         })
+    }
+
+    /// Sends `body` to `path` and gives the object that is answered.
+    pub(super) async fn write(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &'static str,
+        body: &Value,
+    ) -> Result<Value, Failure> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, content_type)
+            .body(Body::from(body.to_string().into_bytes()))
+            .map_err(|error| Failure::Garbled(error.to_string()))?;
+        let answer = within(WITHIN, self.call(request)).await?;
+        serde_json::from_slice(&answer).map_err(|error| Failure::Garbled(error.to_string()))
+    }
+
+    /// The object at `path`.
+    pub(super) async fn read(&self, path: &str) -> Result<Value, Failure> {
+        let answer = within(WITHIN, self.call(get(path, "")?)).await?;
+        serde_json::from_slice(&answer).map_err(|error| Failure::Garbled(error.to_string()))
     }
 
     async fn call(&self, request: Request<Body>) -> Result<Bytes, Failure> {

@@ -38,6 +38,8 @@ pub(super) struct Backends {
     backends_of: HashMap<Key, Vec<Arc<Backend>>>,
     /// Services of which something has changed.
     dirty: HashSet<Key>,
+    /// A port may lead elsewhere than before.
+    has_new_ports: bool,
 }
 
 impl Backends {
@@ -51,6 +53,7 @@ impl Backends {
             backends: HashMap::new(),
             backends_of: HashMap::new(),
             dirty: HashSet::new(),
+            has_new_ports: false,
         }
     }
 
@@ -59,7 +62,10 @@ impl Backends {
         let changed = self.services.apply(change).into_iter();
         let differs = |(key, before): &(Key, Option<_>)| before.as_ref() != self.services.get(key);
         let changed = changed.filter(differs).map(|(key, _)| key);
-        self.dirty.extend(changed);
+        for key in changed.collect::<Vec<_>>() {
+            self.dirty.insert(key);
+            self.has_new_ports = true;
+        }
     }
 
     /// Likewise of EndpointSlices.
@@ -89,16 +95,15 @@ impl Backends {
         }
     }
 
-    /// Brings the backends of changed Services up to date; gives these
-    /// Services.
-    pub(super) fn settle(&mut self) -> HashSet<Key> {
-        let dirty = std::mem::take(&mut self.dirty);
-        for service in &dirty {
-            for backend in self.backends_of.get(service).into_iter().flatten() {
+    /// Brings the backends of changed Services up to date; true if a port may
+    /// lead elsewhere than before.
+    pub(super) fn settle(&mut self) -> bool {
+        for service in std::mem::take(&mut self.dirty) {
+            for backend in self.backends_of.get(&service).into_iter().flatten() {
                 self.refresh(backend);
             }
         }
-        dirty
+        std::mem::take(&mut self.has_new_ports)
     }
 
     /// The backend of that key, up to date.
@@ -142,7 +147,12 @@ impl Backends {
         let resolved = resolved.and_then(|resolved| {
             let (Resolved::Slices { protocol, .. } | Resolved::External { protocol, .. }) =
                 &resolved;
-            if backend.protocol().as_ref() != Some(protocol) {
+            // The name that a certificate must have goes with it.
+            let has_moved = match &resolved {
+                Resolved::External { host, port, .. } => !backend.follows(host, *port),
+                Resolved::Slices { .. } => false,
+            };
+            if has_moved || backend.protocol().as_ref() != Some(protocol) {
                 let speaks = speaks(protocol, &resolved, service, self.proxy.tls())?;
                 backend.set_speaks(protocol.clone(), speaks);
             }

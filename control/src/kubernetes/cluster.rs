@@ -5,12 +5,12 @@
 //! serves nothing; after that, whatever happens to the API server, what was
 //! last seen is served on.
 
-use super::{contact::Contact, news::News, reconcile::Reconciler, wakes::Wakes};
+use super::{contact::Contact, news::News, reconcile::Reconciler, status::Board, wakes::Wakes};
 use crate::discovery::Wired;
 use arc_swap::ArcSwap;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, sleep_until},
 };
 
@@ -26,6 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub struct Cluster {
     contact: Arc<Contact>,
     wired: ArcSwap<Shown>,
+    is_served: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -44,6 +45,7 @@ impl Cluster {
         Self {
             contact,
             wired: ArcSwap::default(),
+            is_served: watch::Sender::new(false),
         }
     }
 
@@ -53,25 +55,35 @@ impl Cluster {
         &self.contact
     }
 
+    /// Resolves when all objects were read once, and what they say is served.
+    /// Cancel safe.
+    pub async fn served(&self) {
+        let mut served = self.is_served.subscribe();
+        // The sender is ours.
+        let _open = served.wait_for(|served| *served).await;
+    }
+
     /// Every route with what stands behind it, in the order of their names.
     #[must_use]
     pub fn wired(&self) -> Arc<[Wired]> {
         self.wired.load().wired.clone()
     }
 
-    /// Keeps what is served the same as what `news` says, until nobody tells
-    /// any more.
+    /// Keeps what is served the same as what `news` says, and what should be
+    /// written on `board`, until nobody tells any more.
     pub(super) async fn run(
         self: Arc<Self>,
         mut reconciler: Reconciler,
         mut news: mpsc::Receiver<News>,
         wakes: Arc<Wakes>,
+        board: Arc<Board>,
     ) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut is_synced = false;
         let mut routes_due = Instant::now();
         loop {
-            let routes_wait = is_synced && reconciler.has_dirty_routes();
+            let has_work = reconciler.has_dirty_routes() || reconciler.has_stale_statuses();
+            let routes_wait = is_synced && has_work;
             tokio::select! {
                 taken = news.recv_many(&mut batch, BATCH) => {
                     if taken == 0 {
@@ -93,18 +105,27 @@ impl Cluster {
                 continue;
             }
             reconciler.settle_endpoints();
-            if reconciler.has_dirty_routes() && Instant::now() >= routes_due {
-                let began = Instant::now();
-                let was_loaded = !self.wired().is_empty();
-                reconciler.settle_routes();
-                let wired = reconciler.wired();
-                if !was_loaded {
-                    tracing::info!(routes = wired.len(), "the cluster's routes are served");
-                }
-                self.wired.store(Arc::new(Shown { wired }));
-                let took = began.elapsed();
-                routes_due = Instant::now() + (took * PAUSE_FACTOR).min(LONGEST_PAUSE);
+            if Instant::now() < routes_due {
+                continue;
             }
+            let began = Instant::now();
+            if reconciler.has_dirty_routes() {
+                self.settle_routes(&mut reconciler);
+            }
+            if reconciler.has_stale_statuses() {
+                board.show(reconciler.statuses());
+            }
+            routes_due = Instant::now() + (began.elapsed() * PAUSE_FACTOR).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn settle_routes(&self, reconciler: &mut Reconciler) {
+        reconciler.settle_routes();
+        let wired = reconciler.wired();
+        let routes = wired.len();
+        self.wired.store(Arc::new(Shown { wired }));
+        if !self.is_served.send_replace(true) {
+            tracing::info!(routes, "the cluster's routes are served");
         }
     }
 }

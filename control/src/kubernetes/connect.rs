@@ -1,7 +1,7 @@
 //! Which API server, and as whom: a kubeconfig, or the Pod's own account.
 
 use super::api::Api;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -24,11 +24,20 @@ pub struct ConnectSettings {
     pub context: Option<String>,
 }
 
+/// An API server that can be spoken to.
+pub(super) struct Connected {
+    pub(super) api: Api,
+    /// Its address, for people.
+    pub(super) server: String,
+    /// The namespace of this Pod, or of the kubeconfig's context.
+    pub(super) namespace: String,
+}
+
 /// A client of that API server; does not connect yet.
 ///
 /// # Errors
 /// No configuration, or one that cannot be used.
-pub(super) async fn connect(settings: &ConnectSettings) -> anyhow::Result<(Api, String)> {
+pub(super) async fn connect(settings: &ConnectSettings) -> anyhow::Result<Connected> {
     let mut config = config(settings).await?;
     config.connect_timeout = Some(CONNECT_WITHIN);
     config.read_timeout = Some(READ_WITHIN);
@@ -36,9 +45,14 @@ pub(super) async fn connect(settings: &ConnectSettings) -> anyhow::Result<(Api, 
     // Whoever calls knows better when to come again, and says so in the log.
     config.default_retry = false;
     let server = config.cluster_url.to_string();
+    let namespace = config.default_namespace.clone();
     let client = Client::try_from(config)
         .with_context(|| format!("the API server {server} cannot be spoken to"))?;
-    Ok((Api::new(client), server))
+    Ok(Connected {
+        api: Api::new(client),
+        server,
+        namespace,
+    })
 }
 
 async fn config(settings: &ConnectSettings) -> anyhow::Result<Config> {
@@ -47,9 +61,13 @@ async fn config(settings: &ConnectSettings) -> anyhow::Result<Config> {
         context,
     } = settings;
     if kubeconfig.is_none() && context.is_none() {
-        return Config::infer().await.context(
-            "no Kubernetes API server: give --kubeconfig FILE, or run in a Pod with a service account",
-        );
+        // Its text names its causes already.
+        return Config::infer().await.map_err(|error| {
+            anyhow!(
+                "no Kubernetes API server: give --kubeconfig FILE, or run in a Pod with a service \
+                 account ({error})"
+            )
+        });
     }
     let file = match kubeconfig {
         Some(path) => Kubeconfig::read_from(path)

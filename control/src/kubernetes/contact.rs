@@ -62,7 +62,7 @@ impl Contact {
     }
 
     /// Resolves when all objects of all kinds were listed once. Cancel safe.
-    pub async fn synced_all(&self) {
+    pub(super) async fn synced_all(&self) {
         let mut synced = self.all_synced.subscribe();
         // The sender is ours.
         let _open = synced.wait_for(|synced| *synced).await;

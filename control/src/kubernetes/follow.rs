@@ -5,17 +5,21 @@
 use super::{
     ConnectSettings,
     api::Api,
-    backends::Backends,
     cluster::Cluster,
-    connect::connect,
+    connect::{Connected, connect},
     contact::Contact,
+    host_policy::{HostGrant, HostPolicy},
+    lease::{self, LeaseSettings},
     news::News,
+    peers::{self, PeerService},
     reconcile::Reconciler,
     route::RouteObject,
     scaled::ScaledObject,
     service::ServiceObject,
     slice::Slice,
+    status::{self, Board},
     store::Scope,
+    waker::Waker,
     wakes::Wakes,
     watch::{Watch, Watched},
 };
@@ -23,21 +27,55 @@ use crate::{
     crew::{Crash, Crew},
     manifest::ConfigMapSpec,
 };
+use clap::ValueEnum;
 use proxy::{DemandSink, Proxy};
-use scaler::Ledger;
-use std::sync::Arc;
-use tokio::sync::mpsc;
+use scaler::{Ledger, peers::Addresses};
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
 
 /// Changes that wait for the loop: more make the watches wait.
 const QUEUE: usize = 1024;
 
+/// At the stop, so long for the Lease to be given back.
+const GIVE_BACK_WITHIN: Duration = Duration::from_secs(2);
+
 /// What can be set about a cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterSettings {
     /// Which API server.
     pub connect: ConnectSettings,
     /// Only what is in these namespaces; none: all.
     pub namespaces: Vec<String>,
+    /// Who scales a workload from zero.
+    pub wake: Wake,
+    /// Which namespace may claim which hosts; none: all may claim all.
+    pub hosts: Vec<HostGrant>,
+    /// The Lease of the replica that writes statuses.
+    pub lease: LeaseName,
+}
+
+/// The Lease of the replica that writes statuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseName {
+    /// Its namespace; `None`: that of this Pod.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+/// Who scales a workload from zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Wake {
+    /// KEDA alone
+    #[default]
+    Keda,
+    /// KEDA, and this program itself as soon as somebody waits
+    #[value(alias = "direct")]
+    Both,
 }
 
 /// Who waits for what, told by the proxy.
@@ -53,10 +91,19 @@ impl Waiting {
 }
 
 /// A cluster that is followed. Dropping it ends that where it is.
-#[derive(Debug)]
 pub struct Followed {
+    api: Api,
     cluster: Arc<Cluster>,
     crew: Crew,
+    /// Statuses, and the Lease that says whose they are to write.
+    writers: Crew,
+    stop: CancellationToken,
+}
+
+impl fmt::Debug for Followed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Followed")
+    }
 }
 
 impl Followed {
@@ -72,7 +119,11 @@ impl Followed {
         ledger: Arc<Ledger>,
         waiting: &Waiting,
     ) -> anyhow::Result<Self> {
-        let (api, server) = connect(&settings.connect).await?;
+        let Connected {
+            api,
+            server,
+            namespace,
+        } = connect(&settings.connect).await?;
         tracing::info!(server, namespaces = ?settings.namespaces, "following the cluster");
         let mut scopes: Vec<Scope> = settings
             .namespaces
@@ -99,7 +150,7 @@ impl Followed {
         let crew = Crew::new();
         let (sender, news) = mpsc::channel(QUEUE);
         let watches = Watches {
-            api,
+            api: api.clone(),
             contact,
             news: sender,
             crew: &crew,
@@ -111,11 +162,39 @@ impl Followed {
             watches.start::<Slice>(&scope);
             watches.start::<Arc<ConfigMapSpec>>(&scope);
         }
-        let backends = Backends::new(proxy.clone(), crew.handle());
-        let reconciler = Reconciler::new(proxy, ledger, backends);
-        let run = cluster.clone().run(reconciler, news, waiting.0.clone());
+        let waker = match settings.wake {
+            Wake::Keda => None,
+            Wake::Both => Some(Arc::new(Waker::new(api.clone()))),
+        };
+        let policy = HostPolicy::new(&settings.hosts);
+        let reconciler = Reconciler::new(proxy, ledger, crew.handle(), waker, policy);
+        let board = Arc::new(Board::default());
+        let run = cluster.clone();
+        let run = run.run(reconciler, news, waiting.0.clone(), board.clone());
         crew.handle().spawn("the cluster's loop", run);
-        Ok(Self { cluster, crew })
+        let lease = LeaseSettings {
+            namespace: settings.lease.namespace.clone().unwrap_or(namespace),
+            name: settings.lease.name.clone(),
+            identity: identity(),
+        };
+        let (writers, stop) = (Crew::new(), CancellationToken::new());
+        let (holds, held) = watch::channel(false);
+        let writing = status::write(api.clone(), board, held, lease.identity.clone());
+        let stopped = stop.clone();
+        writers
+            .handle()
+            .spawn("the writer of statuses", async move {
+                stopped.run_until_cancelled(writing).await;
+            });
+        let holding = lease::hold(api.clone(), lease, holds, stop.clone());
+        writers.handle().spawn("the Lease", holding);
+        Ok(Self {
+            api,
+            cluster,
+            crew,
+            writers,
+            stop,
+        })
     }
 
     /// What others see of it.
@@ -124,10 +203,34 @@ impl Followed {
         &self.cluster
     }
 
+    /// Keeps `found` the addresses of the Pods of `service`.
+    pub fn find_peers(&mut self, service: PeerService, found: watch::Sender<Addresses>) {
+        let finding = peers::find(self.api.clone(), service, found);
+        self.crew.handle().spawn("the search for peers", finding);
+    }
+
     /// Resolves when a task has panicked; never if none does. Cancel safe.
     pub async fn crashed(&mut self) -> Crash {
-        self.crew.crashed().await
+        tokio::select! {
+            crash = self.crew.crashed() => crash,
+            crash = self.writers.crashed() => crash,
+        }
     }
+
+    /// Writes no more, and gives the Lease back.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        let finished = timeout(GIVE_BACK_WITHIN, self.writers.finish()).await;
+        if let Ok(Err(crash)) = finished {
+            tracing::error!(%crash, "a writer of statuses crashed");
+        }
+    }
+}
+
+/// Like client-go's: the host's name, and something that no other start has.
+fn identity() -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "reveille".to_owned());
+    format!("{host}_{:016x}", fastrand::u64(..))
 }
 
 struct Watches<'a> {
@@ -142,6 +245,7 @@ impl Watches<'_> {
         let watch = Watch {
             api: self.api.clone(),
             scope: scope.clone(),
+            labels: None,
             news: self.news.clone(),
             contact: self.contact.clone(),
         };

@@ -8,7 +8,10 @@
 //! `slice.rs`, `scaled.rs` say what of an object concerns us; `backend.rs` is
 //! one port of a Service, `dns.rs` the addresses of an ExternalName, `wakes.rs`
 //! who began to wait, `contact.rs` how we stand with the API server,
-//! `failure.rs` what it refuses.
+//! `failure.rs` what it refuses, `peers.rs` where other replicas are,
+//! `waker.rs` wakes workloads beside KEDA, `host_policy.rs`
+//! says which namespace may have which hosts. `condition.rs` is
+//! what a status says, `status.rs` writes it, if `lease.rs` lets it.
 //!
 //! Nothing here is on the way of a request. Whatever becomes of the API server,
 //! what was last seen is served on.
@@ -17,23 +20,31 @@ mod api;
 mod backend;
 mod backends;
 mod cluster;
+mod condition;
 mod connect;
 mod contact;
 mod dns;
 mod failure;
 mod follow;
+mod host_policy;
 mod kind;
+mod lease;
 mod news;
+mod peers;
 mod reconcile;
 mod route;
 mod scaled;
 mod service;
 mod slice;
+mod status;
 mod store;
+mod waker;
 mod wakes;
 mod watch;
 
 pub use cluster::Cluster;
 pub use connect::ConnectSettings;
 pub use contact::{Contact, LineView};
-pub use follow::{ClusterSettings, Followed, Waiting};
+pub use follow::{ClusterSettings, Followed, LeaseName, Waiting, Wake};
+pub use host_policy::HostGrant;
+pub use peers::PeerService;

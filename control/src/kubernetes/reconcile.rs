@@ -5,15 +5,20 @@
 //! nothing else. A route that stays is the same target: its demand, its queue
 //! and its endpoints survive whatever changes around it.
 
+mod statuses;
+
 use super::{
     backend::{Backend, BackendKey},
     backends::Backends,
+    host_policy::HostPolicy,
     news::News,
     route::RouteObject,
     scaled::ScaledObject,
     store::{Change, Key, Store},
+    waker::{Sleeper, Waker},
 };
 use crate::{
+    crew::CrewHandle,
     discovery::{Bounds, Wired},
     manifest::{ConfigMapSpec, InterceptorRouteSpec, Object},
     routes::{self, ConfigMaps},
@@ -33,7 +38,11 @@ use std::{
 pub(super) struct Reconciler {
     proxy: Arc<Proxy>,
     ledger: Arc<Ledger>,
-    pub(super) backends: Backends,
+    crew: CrewHandle,
+    /// `None`: KEDA wakes.
+    waker: Option<Arc<Waker>>,
+    policy: HostPolicy,
+    backends: Backends,
     routes: Store<Box<RouteObject>>,
     scaled: Store<ScaledObject>,
     config_maps: Store<Arc<ConfigMapSpec>>,
@@ -44,6 +53,7 @@ pub(super) struct Reconciler {
     /// Routes to be looked at.
     dirty: HashSet<Key>,
     is_filled: bool,
+    has_stale_statuses: bool,
 }
 
 /// A route that is served.
@@ -58,11 +68,22 @@ struct Placed {
 }
 
 impl Reconciler {
-    pub(super) fn new(proxy: Arc<Proxy>, ledger: Arc<Ledger>, backends: Backends) -> Self {
+    /// Serves nothing yet. Tasks run in `crew`; with a `waker`, workloads are
+    /// woken by us as well; `policy` says which namespace may have which hosts.
+    pub(super) fn new(
+        proxy: Arc<Proxy>,
+        ledger: Arc<Ledger>,
+        crew: CrewHandle,
+        waker: Option<Arc<Waker>>,
+        policy: HostPolicy,
+    ) -> Self {
         Self {
+            backends: Backends::new(proxy.clone(), crew.clone()),
             proxy,
             ledger,
-            backends,
+            crew,
+            waker,
+            policy,
             routes: Store::default(),
             scaled: Store::default(),
             config_maps: Store::default(),
@@ -71,6 +92,7 @@ impl Reconciler {
             placed: HashMap::new(),
             dirty: HashSet::new(),
             is_filled: false,
+            has_stale_statuses: false,
         }
     }
 
@@ -92,6 +114,9 @@ impl Reconciler {
                 let is_known = before
                     .as_ref()
                     .is_some_and(|one| one.problems == now.problems);
+                if let Some(served) = &mut now.served {
+                    now.refused = self.policy.restrict(&key.namespace, &mut served.spec.rules);
+                }
                 now.take_over(before.map(|before| *before));
                 if !is_known && now.is_broken() {
                     for problem in &now.problems {
@@ -100,6 +125,7 @@ impl Reconciler {
                 }
                 now.served.as_ref()
             });
+            self.has_stale_statuses = true;
             // Its status changes more often than itself.
             if served != was_served.as_ref() {
                 self.dirty.insert(key);
@@ -147,26 +173,55 @@ impl Reconciler {
     /// Somebody began to wait for these.
     pub(super) fn woken(&self, targets: HashSet<TargetId>) {
         for id in targets {
-            if let Some(placed) = self.placed.get(&Key::new(id.namespace(), id.name())) {
+            let key = Key::new(id.namespace(), id.name());
+            if let Some(placed) = self.placed.get(&key) {
                 self.backends.woken(&placed.backend);
+                self.wake(&key, placed);
             }
+        }
+    }
+
+    /// Wakes the workload behind a route, if that is for us to do.
+    fn wake(&self, route: &Key, placed: &Placed) {
+        let (Some(waker), Some((key, object))) = (&self.waker, self.scaled_object(route)) else {
+            return;
+        };
+        if object.paused.is_some() {
+            return;
+        }
+        let sleeper = Sleeper {
+            namespace: key.namespace.clone(),
+            workload: object.workload.clone(),
+            replicas: object.min_replicas.max(1),
+        };
+        if waker.begins(&sleeper) {
+            let target = placed.target.clone();
+            let name = format!("the wake of {}", sleeper.workload);
+            let waking = waker.clone().wake(sleeper, move || target.held() > 0);
+            self.crew.spawn(&name, waking);
         }
     }
 
     /// Brings endpoints up to date. Requests that wait are released at once.
     pub(super) fn settle_endpoints(&mut self) {
-        self.backends.settle();
+        self.has_stale_statuses |= self.backends.settle();
     }
 
-    /// Is there anything for [`Reconciler::settle_routes`]?
+    /// Is there anything for [`Reconciler::settle_routes`] to do?
     pub(super) fn has_dirty_routes(&self) -> bool {
         !self.dirty.is_empty() || !self.is_filled
+    }
+
+    /// May a status be another than the last [`Reconciler::statuses`] had it?
+    pub(super) fn has_stale_statuses(&self) -> bool {
+        self.has_stale_statuses
     }
 
     /// Brings routes up to date. For clients it happens in one step, from one
     /// route table to the next; who waits for a route that goes gets 404.
     pub(super) fn settle_routes(&mut self) {
         self.is_filled = true;
+        self.has_stale_statuses = true;
         let mut gone = Vec::new();
         for key in std::mem::take(&mut self.dirty) {
             let object = self.routes.get(&key).and_then(|route| route.served.clone());
@@ -227,6 +282,8 @@ impl Reconciler {
                 target
             }
         };
+        // Whoever waits came along.
+        self.backends.woken(&backend);
         let limit = object.meta.max_concurrency_per_replica();
         if target.max_concurrency() != limit.map(NonZeroUsize::get) {
             target.set_max_concurrency(limit);

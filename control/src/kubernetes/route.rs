@@ -14,21 +14,45 @@ use serde_json::Value;
 pub(super) struct RouteObject {
     /// The API server's identity of the object.
     pub(super) uid: String,
+    /// Its resourceVersion.
+    pub(super) version: String,
+    /// Counted up with each change of its spec.
+    pub(super) generation: i64,
     /// What is served of it: its spec, or its last sound one.
     pub(super) served: Option<Object<InterceptorRouteSpec>>,
+    /// Hosts that it claims, and its namespace may not have.
+    pub(super) refused: Vec<String>,
     /// What is wrong with it as it is.
     pub(super) problems: Vec<Problem>,
+    /// What stands in its status.
+    pub(super) conditions: Vec<Value>,
 }
 
 impl RouteObject {
-    pub(super) fn read(json: Value) -> Self {
-        let uid = json.pointer("/metadata/uid").and_then(Value::as_str);
-        let uid = uid.unwrap_or_default().to_owned();
+    pub(super) fn read(mut json: Value) -> Self {
+        let meta = |field: &str| {
+            let text = json
+                .get("metadata")
+                .and_then(|meta| meta.get(field)?.as_str());
+            text.unwrap_or_default().to_owned()
+        };
+        let (uid, version) = (meta("uid"), meta("resourceVersion"));
+        let generation = json.pointer("/metadata/generation");
+        let generation = generation.and_then(Value::as_i64).unwrap_or(0);
+        let conditions = json.pointer_mut("/status/conditions").map(Value::take);
+        let conditions = match conditions {
+            Some(Value::Array(conditions)) => conditions,
+            _ => Vec::new(),
+        };
         let FromApi { object, problems } = api::interceptor_route(json);
         Self {
             uid,
+            version,
+            generation,
             served: object,
+            refused: Vec::new(),
             problems,
+            conditions,
         }
     }
 
@@ -45,6 +69,7 @@ impl RouteObject {
             && self.served.is_none()
         {
             self.served = before.served;
+            self.refused = before.refused;
         }
     }
 }
@@ -54,7 +79,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn route(uid: &str, host: Value) -> RouteObject {
+    fn route(uid: &str, host: &Value) -> RouteObject {
         RouteObject::read(json!({
             "metadata": {"name": "web", "namespace": "shop", "uid": uid},
             "spec": {
@@ -67,14 +92,14 @@ mod tests {
 
     #[test]
     fn a_route_that_breaks_is_served_as_it_was() {
-        let good = route("1", json!("a.test"));
+        let good = route("1", &json!("a.test"));
         assert!(!good.is_broken());
-        let mut broken = route("1", json!(5));
+        let mut broken = route("1", &json!(5));
         assert!(broken.is_broken() && broken.served.is_none());
         broken.take_over(Some(good));
         let served = broken.served.as_ref().expect("taken over");
         assert_eq!(served.spec.rules[0].hosts, ["a.test"]);
-        let mut recreated = route("2", json!(5));
+        let mut recreated = route("2", &json!(5));
         recreated.take_over(Some(broken));
         assert!(recreated.served.is_none(), "it is another object");
     }

@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// What of a ScaledObject concerns us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +22,17 @@ pub(super) struct ScaledObject {
 }
 
 /// What a ScaledObject scales.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Workload {
     pub(super) api_version: String,
     pub(super) kind: String,
     pub(super) name: String,
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -112,7 +118,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn object(annotations: Value) -> ScaledObject {
+    fn object(annotations: &Value) -> ScaledObject {
         let json = json!({
             "metadata": {"annotations": annotations},
             "spec": {
@@ -130,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_has_kedas_defaults() {
-        let object = object(json!({}));
+        let object = object(&json!({}));
         assert_eq!(object.workload.kind, "Deployment");
         assert_eq!(object.workload.api_version, "apps/v1");
         assert_eq!((object.min_replicas, object.max_replicas), (0, 7));
@@ -141,7 +147,7 @@ mod tests {
     #[test]
     fn annotations_that_keep_it_asleep() {
         let paused = |name: &str, value: &str| {
-            object(json!({ format!("autoscaling.keda.sh/{name}"): value }))
+            object(&json!({ format!("autoscaling.keda.sh/{name}"): value }))
                 .paused
                 .is_some()
         };

@@ -111,7 +111,7 @@ mod tests {
     use proxy::Protocol;
     use serde_json::json;
 
-    fn service(spec: Value) -> ServiceObject {
+    fn service(spec: &Value) -> ServiceObject {
         ServiceObject::read(json!({ "spec": spec })).expect("readable")
     }
 
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_port_by_number_and_by_name() {
-        let service = service(json!({"type": "ClusterIP", "ports": [
+        let service = service(&json!({"type": "ClusterIP", "ports": [
             {"name": "http", "port": 80, "targetPort": 8080},
             {"name": "grpc", "port": 81, "appProtocol": "kubernetes.io/h2c"},
             {"name": "dns", "port": 53, "protocol": "UDP"},
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn an_unnamed_port_and_an_unknown_protocol() {
-        let service = service(json!({"ports": [{"port": 80, "appProtocol": "mysql"}]}));
+        let service = service(&json!({"ports": [{"port": 80, "appProtocol": "mysql"}]}));
         let resolved = service.resolve(&PortRef::Number(80));
         assert_eq!(resolved, slices("", Protocol::Http1));
         let none = ServiceObject::default().resolve(&PortRef::Number(80));
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn an_external_name_needs_no_port_in_its_list() {
         let spec = json!({"type": "ExternalName", "externalName": "db.example.com"});
-        let resolved = service(spec).resolve(&PortRef::Number(8080));
+        let resolved = service(&spec).resolve(&PortRef::Number(8080));
         let wanted = Resolved::External {
             host: "db.example.com".into(),
             port: 8080,

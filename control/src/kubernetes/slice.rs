@@ -158,6 +158,15 @@ fn listed(raw: RawEndpoint) -> Option<Listed> {
     })
 }
 
+impl Slice {
+    /// Hosts of all endpoints that run, ready or not.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = IpAddr> {
+        let running = self.endpoints.iter();
+        let running = running.filter(|endpoint| endpoint.state != State::Gone);
+        running.map(|endpoint| endpoint.ip)
+    }
+}
+
 /// The addresses that `slices`, all of one Service, give for its port
 /// `port_name`. A Pod with addresses of both families counts once.
 pub(super) fn addresses<'a>(
@@ -207,7 +216,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn slice(ports: Value, endpoints: Value) -> Slice {
+    fn slice(ports: &Value, endpoints: &Value) -> Slice {
         let json = json!({
             "metadata": {"labels": {SERVICE_NAME: "web"}},
             "addressType": "IPv4", "ports": ports, "endpoints": endpoints,
@@ -215,7 +224,7 @@ mod tests {
         Slice::read(&Key::new("default", "web-1"), json).expect("readable")
     }
 
-    fn pod(name: &str, ip: &str, conditions: Value) -> Value {
+    fn pod(name: &str, ip: &str, conditions: &Value) -> Value {
         json!({"addresses": [ip], "conditions": conditions, "targetRef": {"kind": "Pod", "name": name}})
     }
 
@@ -228,23 +237,23 @@ mod tests {
     #[test]
     fn conditions_say_who_is_used() {
         let endpoints = json!([
-            pod("a", "10.0.0.1", json!(null)),
-            pod("b", "10.0.0.2", json!({"ready": true})),
-            pod("c", "10.0.0.3", json!({"ready": false, "serving": false})),
+            pod("a", "10.0.0.1", &json!(null)),
+            pod("b", "10.0.0.2", &json!({"ready": true})),
+            pod("c", "10.0.0.3", &json!({"ready": false, "serving": false})),
             pod(
                 "d",
                 "10.0.0.4",
-                json!({"ready": false, "serving": true, "terminating": true})
+                &json!({"ready": false, "serving": true, "terminating": true})
             ),
             pod(
                 "e",
                 "10.0.0.5",
-                json!({"ready": false, "serving": false, "terminating": true})
+                &json!({"ready": false, "serving": false, "terminating": true})
             ),
             // As a Service says it that publishes not-ready addresses.
-            pod("f", "10.0.0.6", json!({"ready": true, "serving": false})),
+            pod("f", "10.0.0.6", &json!({"ready": true, "serving": false})),
         ]);
-        let slice = slice(json!([{"name": "http", "port": 8080}]), endpoints);
+        let slice = slice(&json!([{"name": "http", "port": 8080}]), &endpoints);
         assert_eq!(&*slice.service.name, "web");
         let found = addresses([&slice].into_iter(), "http", false);
         let ready = ["a=10.0.0.1:8080", "b=10.0.0.2:8080", "f=10.0.0.6:8080"];
@@ -256,12 +265,12 @@ mod tests {
     #[test]
     fn several_slices_with_ports_of_their_own_are_one() {
         let one = slice(
-            json!([{"name": "http", "port": 8080}, {"name": "metrics", "port": 9000}]),
-            json!([pod("a", "10.0.0.1", json!({}))]),
+            &json!([{"name": "http", "port": 8080}, {"name": "metrics", "port": 9000}]),
+            &json!([pod("a", "10.0.0.1", &json!({}))]),
         );
         let two = slice(
-            json!([{"name": "http", "port": 3000, "protocol": "TCP"}, {"name": "http", "port": 1, "protocol": "UDP"}]),
-            json!([pod("b", "10.0.0.2", json!({})), {"addresses": ["10.0.0.9"]}, {"addresses": []}]),
+            &json!([{"name": "http", "port": 3000, "protocol": "TCP"}, {"name": "http", "port": 1, "protocol": "UDP"}]),
+            &json!([pod("b", "10.0.0.2", &json!({})), {"addresses": ["10.0.0.9"]}, {"addresses": []}]),
         );
         let found = addresses([&one, &two].into_iter(), "http", false);
         let all = [
@@ -281,12 +290,12 @@ mod tests {
     #[test]
     fn a_pod_of_two_families_counts_once() {
         let ports = json!([{"name": null, "port": 80}]);
-        let v4 = slice(ports.clone(), json!([pod("a", "10.0.0.1", json!({}))]));
+        let v4 = slice(&ports, &json!([pod("a", "10.0.0.1", &json!({}))]));
         let v6 = slice(
-            ports,
-            json!([
-                pod("a", "fd00::1", json!({})),
-                pod("b", "fd00::2", json!({}))
+            &ports,
+            &json!([
+                pod("a", "fd00::1", &json!({})),
+                pod("b", "fd00::2", &json!({}))
             ]),
         );
         for slices in [[&v4, &v6], [&v6, &v4]] {

@@ -52,6 +52,8 @@ pub(super) trait Watched: Sized + Send + 'static {
 pub(super) struct Watch {
     pub(super) api: Api,
     pub(super) scope: Scope,
+    /// Only objects with these labels; `None`: those of the kind.
+    pub(super) labels: Option<String>,
     pub(super) news: mpsc::Sender<News>,
     pub(super) contact: Arc<Contact>,
 }
@@ -123,6 +125,10 @@ impl Watch {
         self.contact.is_synced(T::KIND, &self.scope)
     }
 
+    fn labels<T: Watched>(&self) -> Option<&str> {
+        self.labels.as_deref().or(T::KIND.labels)
+    }
+
     fn none<T>(&self) -> Change<T> {
         Change::All(self.scope.clone(), Vec::new())
     }
@@ -138,11 +144,11 @@ impl Watch {
         let mut all = Vec::new();
         let mut from = String::new();
         let version = loop {
-            let page = self.api.page(&path, T::KIND.labels, &from).await?;
+            let page = self.api.page(&path, self.labels::<T>(), &from).await?;
             for item in page.items {
                 all.extend(self.seen::<T>(item));
             }
-            from = page.metadata.next;
+            from = page.metadata.next.unwrap_or_default();
             if from.is_empty() {
                 break page.metadata.resource_version;
             }
@@ -166,7 +172,8 @@ impl Watch {
         let mut pause = FIRST_PAUSE;
         loop {
             let opened = Instant::now();
-            let watched = self.api.watch(&path, T::KIND.labels, &version, WATCH_FOR);
+            let labels = self.labels::<T>();
+            let watched = self.api.watch(&path, labels, &version, WATCH_FOR);
             let ended = match watched.await {
                 Ok(lines) => self.events::<T>(lines, &mut version).await?,
                 Err(failure) => Err(failure),
@@ -195,10 +202,16 @@ impl Watch {
             let line = match timeout(SILENT_AFTER, lines.next()).await {
                 Ok(Ok(Some(line))) => line,
                 Ok(Ok(None)) => return Ok(Ok(Ended::Here)),
+                // Connections break every day. If the next one fails, that is told.
+                Ok(Err(Failure::Unreachable(why))) => {
+                    tracing::debug!(kind = T::KIND.name, why, "a watch broke off");
+                    return Ok(Ok(Ended::Here));
+                }
                 Ok(Err(failure)) => return Ok(Err(failure)),
                 Err(_) => {
-                    let why = format!("nothing came for {SILENT_AFTER:?}");
-                    return Ok(Err(Failure::Unreachable(why)));
+                    let kind = T::KIND.name;
+                    tracing::info!(kind, after = ?SILENT_AFTER, "a watch went silent; opened anew");
+                    return Ok(Ok(Ended::Here));
                 }
             };
             self.contact.heard(T::KIND, &self.scope);
@@ -284,3 +297,6 @@ async fn wait(pause: &mut Duration, failure: &Failure) {
     sleep(jittered.max(asked)).await;
     *pause = (*pause * 2).min(LONGEST_PAUSE);
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn route(spec: Value) -> Value {
+    fn route(spec: &Value) -> Value {
         json!({
             "apiVersion": "http.keda.sh/v1beta1", "kind": "InterceptorRoute",
             "metadata": {
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_route_is_decoded_as_in_a_file() {
-        let read = interceptor_route(route(json!({
+        let read = interceptor_route(route(&json!({
             "target": {"service": "web", "port": 80},
             "rules": [{"hosts": ["web.test"]}],
             "scalingMetric": {"concurrency": {"targetValue": 10}},
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_broken_one_says_what_is_wrong_with_it() {
-        let read = interceptor_route(route(json!({
+        let read = interceptor_route(route(&json!({
             "target": {"service": "web", "port": 80, "portName": "http"},
             "scalingMetric": {"requestRate": {"targetValue": 1, "window": "soon"}},
         })));
@@ -138,10 +138,10 @@ mod tests {
 
     #[test]
     fn a_config_map_needs_its_label() {
-        let map = |labels: Value| json!({"metadata": {"name": "a", "namespace": "b", "labels": labels}, "data": {"k": "v"}});
-        let read = config_map(map(json!({"http.keda.sh/response-body": "true"})));
+        let map = |labels: &Value| json!({"metadata": {"name": "a", "namespace": "b", "labels": labels}, "data": {"k": "v"}});
+        let read = config_map(map(&json!({"http.keda.sh/response-body": "true"})));
         let object = read.object.expect("sound");
         assert_eq!(object.spec.bodies["k"], b"v");
-        assert_eq!(config_map(map(json!({}))).object, None);
+        assert_eq!(config_map(map(&json!({}))).object, None);
     }
 }

@@ -9,7 +9,7 @@ use std::net::Ipv6Addr;
 use super::names::MAX_SUBDOMAIN;
 
 /// Checks a rule host and gives it back as written.
-pub(super) fn check(host: &str) -> Result<String, String> {
+pub(crate) fn check(host: &str) -> Result<String, String> {
     if host.len() > MAX_SUBDOMAIN {
         return Err(format!(
             "must be at most {MAX_SUBDOMAIN} characters long, not {}",
@@ -27,7 +27,7 @@ pub(super) fn check(host: &str) -> Result<String, String> {
 
 /// The host as it is compared: without port, brackets and one trailing dot, in lower case; empty
 /// for any host.
-pub(super) fn normalize(host: &str) -> String {
+pub(crate) fn normalize(host: &str) -> String {
     let name = without_port(host);
     let name = name.strip_suffix('.').unwrap_or(name);
     if name == "*" {

@@ -9,6 +9,7 @@ mod grpc;
 mod holds;
 mod ingest;
 mod keda;
+mod kubernetes;
 mod manifests;
 mod observe;
 mod page;
@@ -60,6 +61,7 @@ impl prometheus_client::collector::Collector for Collector {
         ingest::ingest(admin, &mut page)?;
         scrape::scrape(admin, &mut page)?;
         manifests::manifests(admin, &mut page)?;
+        kubernetes::kubernetes(admin, &mut page)?;
         program::program(admin, &mut page)
     }
 }

@@ -3,12 +3,17 @@
 //! the end KEDA is told that it is quiet again.
 
 use super::objects::{in_state, route, scaled_object, service, serving};
-use crate::support::{ApiServer, PATIENCE, Pod, Reveille};
+use crate::support::{ApiServer, PATIENCE, Pod, Reveille, wait_until};
 use scaler::externalscaler::{
-    GetMetricsRequest, ScaledObjectRef, external_scaler_client::ExternalScalerClient,
+    GetMetricsRequest, IsActiveResponse, MetricValue, ScaledObjectRef,
+    external_scaler_client::ExternalScalerClient,
 };
 use serde_json::json;
-use tonic::{Streaming, transport::Channel};
+use tokio::runtime::Runtime;
+use tonic::{
+    Code, Status, Streaming,
+    transport::{Channel, Endpoint},
+};
 
 fn reference() -> ScaledObjectRef {
     ScaledObjectRef {
@@ -18,21 +23,66 @@ fn reference() -> ScaledObjectRef {
     }
 }
 
-async fn keda(reveille: &Reveille) -> ExternalScalerClient<Channel> {
-    let address = format!("http://{}", reveille.grpc());
-    let channel = Channel::from_shared(address).expect("an address");
-    ExternalScalerClient::new(channel.connect().await.expect("it listens"))
+/// A client like KEDA, which waits for each answer.
+struct Keda {
+    runtime: Runtime,
+    client: ExternalScalerClient<Channel>,
 }
 
-async fn next<T>(stream: &mut Streaming<T>) -> T {
-    let next = tokio::time::timeout(PATIENCE, stream.message()).await;
-    next.expect("in time")
-        .expect("no error")
-        .expect("a message")
+impl Keda {
+    fn of(reveille: &Reveille) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let address = format!("http://{}", reveille.grpc());
+        let endpoint = Endpoint::from_shared(address).expect("an address");
+        let channel = runtime.block_on(endpoint.connect());
+        Self {
+            runtime,
+            client: ExternalScalerClient::new(channel.expect("it listens")),
+        }
+    }
+
+    fn is_active(&mut self) -> Result<bool, Status> {
+        let answer = self.runtime.block_on(self.client.is_active(reference()))?;
+        Ok(answer.into_inner().result)
+    }
+
+    fn metrics(&mut self) -> Vec<MetricValue> {
+        let request = GetMetricsRequest {
+            scaled_object_ref: Some(reference()),
+            metric_name: "http_web_concurrency".to_owned(),
+        };
+        let answer = self.runtime.block_on(self.client.get_metrics(request));
+        answer.expect("answered").into_inner().metric_values
+    }
+
+    fn stream(&mut self) -> Streaming<IsActiveResponse> {
+        let opened = self.client.stream_is_active(reference());
+        self.runtime.block_on(opened).expect("opened").into_inner()
+    }
+
+    fn until_active(&self, stream: &mut Streaming<IsActiveResponse>) {
+        let active = async {
+            while !stream
+                .message()
+                .await
+                .expect("no error")
+                .expect("a message")
+                .result
+            {}
+        };
+        let active = self
+            .runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, active).await });
+        active.expect("in time");
+    }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_wakes_its_workload_and_is_served_by_a_pod_that_is_not_ready_yet() {
+#[test]
+fn a_request_wakes_its_workload_and_is_served_by_a_pod_that_is_not_ready_yet() {
     let api = ApiServer::start();
     let deployment =
         json!({"kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 0}});
@@ -44,26 +94,14 @@ async fn a_request_wakes_its_workload_and_is_served_by_a_pod_that_is_not_ready_y
     ]);
     let reveille = Reveille::in_cluster(&api).start();
     reveille.until_ready();
-    let mut keda = keda(&reveille).await;
-    let stream = keda.stream_is_active(reference()).await.expect("opened");
-    let mut stream = stream.into_inner();
+    let mut keda = Keda::of(&reveille);
+    let mut stream = keda.stream();
 
     let mut held = reveille.client("web").begin("GET", "/");
-    while !next(&mut stream).await.result {}
+    keda.until_active(&mut stream);
     reveille.until_held("web", 1);
-    let metric = GetMetricsRequest {
-        scaled_object_ref: Some(reference()),
-        metric_name: String::new(),
-    };
-    let values = keda
-        .get_metrics(metric)
-        .await
-        .expect("answered")
-        .into_inner();
-    assert!(
-        values.metric_values[0].metric_value_float >= 1.0,
-        "{values:?}"
-    );
+    let values = keda.metrics();
+    assert!(values[0].metric_value_float >= 1.0, "{values:?}");
 
     // KEDA scales; the kubelet starts the Pod, whose address is published
     // before it listens.
@@ -71,13 +109,8 @@ async fn a_request_wakes_its_workload_and_is_served_by_a_pod_that_is_not_ready_y
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.local_addr().expect("bound")
     };
-    let announced = super::objects::endpoint("web-1", addr, json!({"ready": false}));
-    api.put(super::objects::slice(
-        "web",
-        0,
-        addr.port(),
-        vec![announced],
-    ));
+    let announced = super::objects::endpoint("web-1", addr, &json!({"ready": false}));
+    api.put(super::objects::slice("web", 0, addr.port(), &[announced]));
     let pod = Pod::start_at("web-1", addr);
     let answer = held.answer();
     assert_eq!((answer.status, answer.body.as_str()), (200, "web-1"));
@@ -86,49 +119,59 @@ async fn a_request_wakes_its_workload_and_is_served_by_a_pod_that_is_not_ready_y
     // The cluster sees it too; then it is quiet, and the Pod goes.
     api.put(serving("web", 0, &pod));
     reveille.until_warm("web");
-    let is_quiet = async {
-        loop {
-            let answer = keda.is_active(reference()).await.expect("answered");
-            if !answer.into_inner().result {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, is_quiet)
-        .await
-        .expect("in time");
+    wait_until("it is quiet", || !keda.is_active().expect("answered"));
     api.put(in_state(
         "web",
         0,
         &pod,
-        json!({"ready": false, "serving": false, "terminating": true}),
+        &json!({"ready": false, "serving": false, "terminating": true}),
     ));
     reveille.until("web", "it is cold", |now| now.state == "cold");
     reveille.stop();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn before_the_first_sync_keda_gets_errors_and_not_zeros() {
+#[test]
+fn it_wakes_a_workload_itself_if_it_is_told_to() {
+    let api = ApiServer::start();
+    let deployment =
+        json!({"kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 0}});
+    api.put_all([
+        route("web"),
+        service("web"),
+        scaled_object("web"),
+        deployment,
+    ]);
+    api.permit("patch", "Deployment", false);
+    let reveille = Reveille::in_cluster(&api).arg("--wake", "both").start();
+    reveille.until_ready();
+    let mut held = reveille.client("web").begin("GET", "/");
+    reveille.until_logged(
+        "Deployment web in namespace default cannot be woken: the permissions to get and patch",
+    );
+    api.permit("patch", "Deployment", true);
+    let replicas = || {
+        let deployment = api.get("Deployment", "default", "web").expect("there");
+        deployment["spec"]["replicas"].as_u64()
+    };
+    wait_until("it is scaled", || replicas() == Some(1));
+    let pod = Pod::start("web-1");
+    api.put(serving("web", 0, &pod));
+    assert_eq!(held.answer().body, "web-1");
+    reveille.stop();
+}
+
+#[test]
+fn before_the_first_sync_keda_gets_errors_and_not_zeros() {
     let api = ApiServer::start();
     api.put_all([route("web"), service("web")]);
     api.permit("list", "Service", false);
     let reveille = Reveille::in_cluster(&api).start();
     reveille.until_logged("the permission to list services");
-    let mut keda = keda(&reveille).await;
-    let answer = keda.is_active(reference()).await;
-    assert_eq!(
-        answer.expect_err("not known").code(),
-        tonic::Code::Unavailable
-    );
+    let mut keda = Keda::of(&reveille);
+    let refused = keda.is_active().expect_err("not known");
+    assert_eq!(refused.code(), Code::Unavailable);
     api.permit("list", "Service", true);
     reveille.until_ready();
-    assert!(
-        !keda
-            .is_active(reference())
-            .await
-            .expect("known")
-            .into_inner()
-            .result
-    );
+    assert!(!keda.is_active().expect("known"));
     reveille.stop();
 }

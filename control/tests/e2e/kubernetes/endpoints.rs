@@ -47,12 +47,12 @@ fn who_is_leaving_serves_only_where_nobody_else_does() {
     let reveille = Reveille::in_cluster(&api).start();
     reveille.until_ready();
     let leaving = json!({"ready": false, "serving": true, "terminating": true});
-    api.put(in_state("web", 0, &pods[0], leaving.clone()));
+    api.put(in_state("web", 0, &pods[0], &leaving));
     until_names(&reveille, "web", &["b"]);
-    api.put(in_state("web", 1, &pods[1], leaving));
+    api.put(in_state("web", 1, &pods[1], &leaving));
     until_names(&reveille, "web", &["a", "b"]);
     let gone = json!({"ready": false, "serving": false, "terminating": true});
-    api.put(in_state("web", 0, &pods[0], gone));
+    api.put(in_state("web", 0, &pods[0], &gone));
     until_names(&reveille, "web", &["b"]);
     reveille.stop();
 }
@@ -64,7 +64,7 @@ fn an_address_that_is_not_ready_yet_serves_whoever_waits() {
     api.put_all([
         route("web"),
         service("web"),
-        in_state("web", 0, &pod, not_ready),
+        in_state("web", 0, &pod, &not_ready),
     ]);
     let reveille = Reveille::in_cluster(&api).start();
     reveille.until_ready();
@@ -78,7 +78,7 @@ fn an_address_that_is_not_ready_yet_serves_whoever_waits() {
     api.put(serving("web", 0, &pod));
     assert_eq!(reveille.client("web").get("/").cold_start(), Some("false"));
     // But the cluster's word counts once it was ready.
-    api.put(in_state("web", 0, &pod, json!({"ready": false})));
+    api.put(in_state("web", 0, &pod, &json!({"ready": false})));
     until_names(&reveille, "web", &[]);
     let mut held = reveille.client("web").begin("GET", "/");
     reveille.until_held("web", 1);
@@ -94,7 +94,7 @@ fn a_route_may_have_only_the_clusters_word() {
     let (api, pod) = (ApiServer::start(), Pod::start("pod"));
     let mut careful = route("web");
     careful["metadata"]["annotations"] = json!({"reveille.dev/probe-not-ready": "false"});
-    let not_ready = in_state("web", 0, &pod, json!({"ready": false}));
+    let not_ready = in_state("web", 0, &pod, &json!({"ready": false}));
     api.put_all([careful, service("web"), not_ready]);
     // Another route to the same Service may look itself.
     let mut eager = route("eager");
@@ -174,9 +174,9 @@ fn a_new_slice_leaves_other_targets_and_kept_pods_alone() {
         let gone = endpoint(
             &format!("p{round}"),
             nobody,
-            json!({"ready": false, "serving": false, "terminating": true}),
+            &json!({"ready": false, "serving": false, "terminating": true}),
         );
-        api.put(slice("web", 1, 1, vec![gone]));
+        api.put(slice("web", 1, 1, &[gone]));
     }
     api.put(serving("web", 2, &pods[1]));
     until_names(&reveille, "web", &["a", "b"]);

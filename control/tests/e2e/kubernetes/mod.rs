@@ -3,5 +3,7 @@
 mod cold_start;
 mod endpoints;
 mod objects;
+mod peers;
 mod routes;
+mod status;
 mod watches;

@@ -39,13 +39,13 @@ pub(crate) fn scaled_object(name: &str) -> Value {
 }
 
 /// An endpoint of a slice.
-pub(crate) fn endpoint(name: &str, addr: SocketAddr, conditions: Value) -> Value {
+pub(crate) fn endpoint(name: &str, addr: SocketAddr, conditions: &Value) -> Value {
     json!({"addresses": [addr.ip().to_string()], "conditions": conditions,
         "targetRef": {"kind": "Pod", "name": name}})
 }
 
 /// The slice `SERVICE-INDEX`, of one port.
-pub(crate) fn slice(service: &str, index: usize, port: u16, endpoints: Vec<Value>) -> Value {
+pub(crate) fn slice(service: &str, index: usize, port: u16, endpoints: &[Value]) -> Value {
     json!({
         "kind": "EndpointSlice",
         "metadata": {"name": format!("{service}-{index}"),
@@ -58,13 +58,13 @@ pub(crate) fn slice(service: &str, index: usize, port: u16, endpoints: Vec<Value
 
 /// The slice with that Pod alone, ready.
 pub(crate) fn serving(service: &str, index: usize, pod: &Pod) -> Value {
-    in_state(service, index, pod, json!({"ready": true}))
+    in_state(service, index, pod, &json!({"ready": true}))
 }
 
 /// The slice with that Pod alone, in that state.
-pub(crate) fn in_state(service: &str, index: usize, pod: &Pod, conditions: Value) -> Value {
+pub(crate) fn in_state(service: &str, index: usize, pod: &Pod, conditions: &Value) -> Value {
     let endpoint = endpoint(&pod.name, pod.addr(), conditions);
-    slice(service, index, pod.addr().port(), vec![endpoint])
+    slice(service, index, pod.addr().port(), &[endpoint])
 }
 
 /// A route, its Service and one ready Pod.

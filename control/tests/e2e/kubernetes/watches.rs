@@ -3,7 +3,7 @@
 
 use super::objects::{all_of, in_state, route, scaled_object, service, serving};
 use crate::support::{ApiServer, Pod, Reveille, wait_until};
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn answers(reveille: &Reveille, target: &str, with: &str) -> bool {
     let answer = reveille.client(target).get("/");
@@ -134,6 +134,16 @@ fn a_missing_permission_is_named() {
         "the permission to list endpointslices.discovery.k8s.io in all namespaces is missing",
     );
     assert_eq!(reveille.ask("/readyz").status, 503);
+    let view = reveille.ask("/api/v1/cluster").body;
+    assert!(
+        view.contains("the permission to list endpointslices"),
+        "{view}"
+    );
+    let page = reveille.ask("/metrics").body;
+    assert!(
+        page.contains("kind=\"EndpointSlice\",namespace=\"\",reason=\"denied\""),
+        "{page}"
+    );
     api.permit("list", "EndpointSlice", true);
     reveille.until_ready();
     assert!(answers(&reveille, "web", "pod"));
@@ -160,6 +170,23 @@ fn a_cluster_without_keda_serves_all_the_same() {
         .matches("the cluster has no scaledobjects.keda.sh")
         .count();
     assert_eq!(said, 1);
+    let view: Value = serde_json::from_str(&reveille.ask("/api/v1/cluster").body).expect("JSON");
+    let watch = |kind: &str| {
+        let mut watches = view.as_array().expect("a list").iter();
+        watches
+            .find(|watch| watch["kind"] == kind)
+            .expect("it is followed")
+    };
+    assert_eq!(watch("ScaledObject")["absent"], true);
+    assert_eq!(
+        (&watch("Service")["synced"], &watch("Service")["absent"]),
+        (&json!(true), &json!(false))
+    );
+    let page = reveille.ask("/metrics").body;
+    assert!(
+        page.contains("reveille_kubernetes_synced{kind=\"Service\",namespace=\"\"} 1\n"),
+        "{page}"
+    );
     reveille.stop();
 }
 
@@ -187,7 +214,7 @@ fn malformed_objects_harm_nobody_else() {
     // Also when they come later.
     for object in broken {
         let (kind, name) = (object["kind"].clone(), object["metadata"]["name"].clone());
-        let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
         api.delete(&text(&kind), "default", &text(&name));
         api.put(object);
     }
@@ -232,7 +259,12 @@ fn only_the_namespaces_that_are_watched_count() {
 #[test]
 fn what_a_scaled_object_says_is_shown() {
     let (api, pod) = (ApiServer::start(), Pod::start("pod"));
-    let not_there = in_state("web", 0, &pod, json!({"ready": false, "terminating": true}));
+    let not_there = in_state(
+        "web",
+        0,
+        &pod,
+        &json!({"ready": false, "terminating": true}),
+    );
     api.put_all([
         route("web"),
         service("web"),
@@ -254,5 +286,60 @@ fn what_a_scaled_object_says_is_shown() {
     let answer = waiting.answer();
     assert_eq!(answer.status, 503, "{answer:?}");
     assert!(answer.body.contains("paused-replicas is 0"), "{answer:?}");
+    reveille.stop();
+}
+
+#[test]
+fn after_much_churn_exactly_what_the_objects_say_is_served() {
+    let (api, pods) = (ApiServer::start(), ["a", "b"].map(Pod::start));
+    api.put_all(all_of("steady", &pods[0]));
+    let reveille = Reveille::in_cluster(&api).start();
+    reveille.until_ready();
+    let mut there = std::collections::BTreeSet::from(["default/steady".to_owned()]);
+    for step in 0..2000 {
+        // The same each time, and without a pattern that a cache would like.
+        let name = format!("r{}", step * 7 % 50);
+        let full_name = format!("default/{name}");
+        match step % 5 {
+            0 | 1 => {
+                api.put_all(all_of(&name, &pods[step % 2]));
+                there.insert(full_name);
+            }
+            2 => api.put(serving(&name, 0, &pods[step % 2])),
+            3 if there.remove(&full_name) => api.delete("InterceptorRoute", "default", &name),
+            3 => {}
+            _ => {
+                let gone = json!({"ready": false, "serving": false, "terminating": true});
+                api.put(in_state("steady", 1, &pods[1], &gone));
+            }
+        }
+        match step {
+            500 => api.cut_watches(),
+            1000 => api.forget_history(),
+            1500 => {
+                api.forget_history();
+                api.cut_watches();
+            }
+            _ => {}
+        }
+        if step % 200 == 0 {
+            assert!(answers(&reveille, "steady", "a"), "at step {step}");
+        }
+    }
+    wait_until("it has caught up", || {
+        let now = reveille.targets().into_iter().map(|target| target.name);
+        now.eq(there.iter().cloned())
+    });
+    for full_name in there.iter().filter(|name| *name != "default/steady") {
+        let name = full_name.trim_start_matches("default/");
+        let slice = api
+            .get("EndpointSlice", "default", &format!("{name}-0"))
+            .expect("there");
+        let pod = slice["endpoints"][0]["targetRef"]["name"]
+            .as_str()
+            .expect("named");
+        until_answers(&reveille, name, pod);
+    }
+    assert!(answers(&reveille, "steady", "a"));
     reveille.stop();
 }

@@ -35,7 +35,6 @@ pub(super) async fn answer(
     let path = head.uri.path().to_owned();
     let throttled = shared.change(|state| {
         state.asked.push(Asked {
-            method: head.method.to_string(),
             path: path.clone(),
             query: query.clone(),
         });

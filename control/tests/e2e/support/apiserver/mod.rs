@@ -31,7 +31,6 @@ pub(crate) struct ApiServer {
 /// A request that it got.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
-    pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: String,
 }
@@ -137,11 +136,6 @@ impl ApiServer {
         self.shared.cut();
     }
 
-    /// From now on open watches say nothing any more, and do not end.
-    pub(crate) fn silence_watches(&self) {
-        self.shared.silence();
-    }
-
     /// Is gone: connections break, new ones are refused.
     pub(crate) fn leave(&mut self) {
         self.server.leave();
@@ -155,11 +149,6 @@ impl ApiServer {
     /// What it was asked so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.shared.look(|state| state.asked.clone())
-    }
-
-    /// Open watches of a kind.
-    pub(crate) fn watches(&self, kind: &str) -> usize {
-        self.shared.watches(named(kind).plural)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Asked;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use tokio::sync::watch;
 
 /// A kind of objects that the double knows.
@@ -83,9 +83,6 @@ pub(super) struct Shared {
     pub(super) version: watch::Sender<u64>,
     /// Counted up to break all watches.
     pub(super) cuts: watch::Sender<u64>,
-    /// Counted up to silence all watches.
-    pub(super) silences: watch::Sender<u64>,
-    watches: Mutex<HashMap<&'static str, usize>>,
 }
 
 impl Default for Shared {
@@ -94,8 +91,6 @@ impl Default for Shared {
             state: Mutex::default(),
             version: watch::Sender::new(0),
             cuts: watch::Sender::new(0),
-            silences: watch::Sender::new(0),
-            watches: Mutex::default(),
         }
     }
 }
@@ -114,20 +109,6 @@ impl Shared {
 
     pub(super) fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
-    }
-
-    pub(super) fn silence(&self) {
-        self.silences.send_modify(|silences| *silences += 1);
-    }
-
-    pub(super) fn watches(&self, plural: &str) -> usize {
-        self.watches.lock().get(plural).copied().unwrap_or(0)
-    }
-
-    pub(super) fn count_watch(&self, plural: &'static str, by: isize) {
-        let mut watches = self.watches.lock();
-        let count = watches.entry(plural).or_default();
-        *count = count.saturating_add_signed(by);
     }
 }
 

@@ -21,22 +21,21 @@ pub(super) struct Wanted {
     pub(super) limit: Duration,
 }
 
-/// Streams until the limit, or until it is cut or silenced.
+/// Streams until the limit, or until it is cut.
 pub(super) fn stream(shared: Arc<Shared>, wanted: Wanted) -> Body {
     let (lines, body) = mpsc::channel(64);
     tokio::spawn(async move {
-        shared.count_watch(wanted.kind.plural, 1);
-        tell(&shared, wanted.kind, &wanted, lines).await;
-        shared.count_watch(wanted.kind.plural, -1);
+        tell(&shared, &wanted, lines).await;
     });
     StreamBody::new(ReceiverStream::new(body)).boxed_unsync()
 }
 
 type Lines = mpsc::Sender<Result<Frame<Bytes>, io::Error>>;
 
-async fn tell(shared: &Shared, kind: &Kind, wanted: &Wanted, lines: Lines) {
+async fn tell(shared: &Shared, wanted: &Wanted, lines: Lines) {
+    let kind = wanted.kind;
     let mut version = shared.version.subscribe();
-    let (mut cuts, mut silences) = (shared.cuts.subscribe(), shared.silences.subscribe());
+    let mut cuts = shared.cuts.subscribe();
     let end = tokio::time::sleep(wanted.limit);
     tokio::pin!(end);
     let mut from = wanted.from;
@@ -67,10 +66,6 @@ async fn tell(shared: &Shared, kind: &Kind, wanted: &Wanted, lines: Lines) {
             _ = version.changed() => {}
             _ = cuts.changed() => {
                 let _left = lines.send(Err(io::Error::other("cut"))).await;
-                return;
-            }
-            _ = silences.changed() => {
-                lines.closed().await;
                 return;
             }
             () = lines.closed() => return,

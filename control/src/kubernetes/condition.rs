@@ -1,0 +1,230 @@
+//! What the status of an InterceptorRoute says: conditions as Kubernetes has
+//! them, each with a reason for machines and a message for people.
+//!
+//! Pure: from what is known of a route to what should stand in its status.
+
+use super::{route::RouteObject, store::Key};
+use crate::manifest::api;
+use serde_json::{Value, json};
+
+/// One condition, without its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Condition {
+    pub(super) kind: &'static str,
+    pub(super) is_true: bool,
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+}
+
+/// What is known of a route.
+pub(super) struct Facts<'a> {
+    pub(super) route: &'a RouteObject,
+    /// Why its target leads nowhere.
+    pub(super) unresolved: Option<&'a str>,
+    /// Which requests other routes have taken, and which routes.
+    pub(super) lost: &'a [String],
+    /// The ScaledObject that it is a trigger of.
+    pub(super) scaled_object: Option<&'a Key>,
+}
+
+/// The conditions of a route, always in the same order.
+pub(super) fn of_route(key: &Key, facts: &Facts<'_>) -> Vec<Condition> {
+    let resolved = resolved(facts);
+    let accepted = accepted(facts);
+    let scaled = scaled(key, facts);
+    let ready = if facts.route.is_broken() {
+        let what = api::in_one_line(&facts.route.problems);
+        let still = match facts.route.served {
+            Some(_) => " (it is served as it was before)",
+            None => "",
+        };
+        condition("Ready", false, "Invalid", format!("{what}{still}"))
+    } else if let Some(cause) = [&resolved, &accepted].into_iter().find(|one| !one.is_true) {
+        condition("Ready", false, cause.reason, cause.message.clone())
+    } else {
+        // What is odd about it, and no error.
+        let warnings = api::in_one_line(&facts.route.problems);
+        condition("Ready", true, "Reconciled", warnings)
+    };
+    vec![ready, resolved, accepted, scaled]
+}
+
+fn resolved(facts: &Facts<'_>) -> Condition {
+    let kind = "TargetResolved";
+    match (facts.unresolved, &facts.route.served) {
+        (Some(why), _) => condition(kind, false, "TargetNotFound", why.to_owned()),
+        (None, Some(_)) => condition(kind, true, "Resolved", String::new()),
+        (None, None) => {
+            let message = "the route cannot be understood".to_owned();
+            condition(kind, false, "Invalid", message)
+        }
+    }
+}
+
+fn accepted(facts: &Facts<'_>) -> Condition {
+    let kind = "HostsAccepted";
+    let Some(served) = &facts.route.served else {
+        let message = "the route cannot be understood".to_owned();
+        return condition(kind, false, "Invalid", message);
+    };
+    if !facts.route.refused.is_empty() {
+        let message = format!(
+            "this namespace may not claim {} (--host-policy)",
+            facts.route.refused.join(", ")
+        );
+        return condition(kind, false, "HostPolicy", message);
+    }
+    if served.spec.rules.is_empty() {
+        let message = "no rules: this route receives no traffic".to_owned();
+        return condition(kind, false, "NoRules", message);
+    }
+    match facts.lost {
+        [] => condition(kind, true, "Accepted", String::new()),
+        lost => condition(kind, false, "Conflict", lost.join("; ")),
+    }
+}
+
+fn scaled(key: &Key, facts: &Facts<'_>) -> Condition {
+    let kind = "ScaledObjectFound";
+    match facts.scaled_object {
+        Some(object) => condition(kind, true, "Found", format!("ScaledObject {object}")),
+        None => {
+            let message = format!(
+                "no ScaledObject in namespace {} has a trigger with interceptorRoute: {}; \
+                 requests wake nothing",
+                key.namespace, key.name
+            );
+            condition(kind, false, "NotFound", message)
+        }
+    }
+}
+
+fn condition(
+    kind: &'static str,
+    is_true: bool,
+    reason: &'static str,
+    message: String,
+) -> Condition {
+    Condition {
+        kind,
+        is_true,
+        reason,
+        message,
+    }
+}
+
+impl Condition {
+    fn status(&self) -> &'static str {
+        if self.is_true { "True" } else { "False" }
+    }
+
+    /// Is it what stands in a status, for that generation of the object?
+    pub(super) fn stands_in(&self, present: &[Value], generation: i64) -> bool {
+        self.find(present).is_some_and(|known| {
+            known["status"] == self.status()
+                && known["reason"] == self.reason
+                && known["message"] == self.message
+                && known["observedGeneration"] == generation
+        })
+    }
+
+    /// As it is written; where its state is the same as in `present`, it keeps
+    /// the time of its last change, else that is `now`.
+    pub(super) fn json(&self, present: &[Value], generation: i64, now: &str) -> Value {
+        let same = self.find(present);
+        let same = same.filter(|known| known["status"] == self.status());
+        let since = same.and_then(|known| known["lastTransitionTime"].as_str());
+        json!({
+            "type": self.kind,
+            "status": self.status(),
+            "reason": self.reason,
+            "message": self.message,
+            "observedGeneration": generation,
+            "lastTransitionTime": since.unwrap_or(now),
+        })
+    }
+
+    fn find<'a>(&self, present: &'a [Value]) -> Option<&'a Value> {
+        present.iter().find(|known| known["type"] == self.kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(rules: &Value) -> RouteObject {
+        RouteObject::read(json!({
+            "metadata": {"name": "web", "namespace": "shop", "uid": "1"},
+            "spec": {
+                "target": {"service": "web", "port": 80},
+                "rules": rules,
+                "scalingMetric": {"concurrency": {"targetValue": 10}},
+            },
+        }))
+    }
+
+    fn of(facts: &Facts<'_>) -> Vec<(&'static str, bool, &'static str)> {
+        let conditions = of_route(&Key::new("shop", "web"), facts).into_iter();
+        conditions
+            .map(|one| (one.kind, one.is_true, one.reason))
+            .collect()
+    }
+
+    fn facts(route: &RouteObject) -> Facts<'_> {
+        Facts {
+            route,
+            unresolved: None,
+            lost: &[],
+            scaled_object: None,
+        }
+    }
+
+    #[test]
+    fn a_sound_route_is_ready_with_or_without_a_scaled_object() {
+        let route = route(&json!([{"hosts": ["a.test"]}]));
+        let conditions = of(&facts(&route));
+        assert_eq!(conditions[0], ("Ready", true, "Reconciled"));
+        assert_eq!(conditions[3], ("ScaledObjectFound", false, "NotFound"));
+        let scaled = Key::new("shop", "web");
+        let found = Facts {
+            scaled_object: Some(&scaled),
+            ..facts(&route)
+        };
+        assert_eq!(of(&found)[3], ("ScaledObjectFound", true, "Found"));
+    }
+
+    #[test]
+    fn ready_says_what_is_wrong() {
+        let sound = route(&json!([{"hosts": ["a.test"]}]));
+        let nowhere = Facts {
+            unresolved: Some("Service shop/web does not exist"),
+            ..facts(&sound)
+        };
+        let conditions = of_route(&Key::new("shop", "web"), &nowhere);
+        assert_eq!(conditions[0].message, "Service shop/web does not exist");
+        assert_eq!(of(&nowhere)[0], ("Ready", false, "TargetNotFound"));
+        let lost = ["a.test / is claimed by others".to_owned()];
+        let taken = Facts {
+            lost: &lost,
+            ..facts(&sound)
+        };
+        assert_eq!(of(&taken)[0], ("Ready", false, "Conflict"));
+        let idle = route(&json!([]));
+        assert_eq!(of(&facts(&idle))[2], ("HostsAccepted", false, "NoRules"));
+        let broken = route(&json!(7));
+        assert_eq!(of(&facts(&broken))[0], ("Ready", false, "Invalid"));
+    }
+
+    #[test]
+    fn the_time_of_a_change_stays_until_the_next() {
+        let one = condition("Ready", true, "Reconciled", String::new());
+        let written = one.json(&[], 3, "then");
+        let present = [written];
+        assert!(one.stands_in(&present, 3));
+        assert!(!one.stands_in(&present, 4));
+        assert_eq!(one.json(&present, 4, "now")["lastTransitionTime"], "then");
+        let other = condition("Ready", false, "Invalid", String::new());
+        assert_eq!(other.json(&present, 4, "now")["lastTransitionTime"], "now");
+    }
+}
