@@ -1,11 +1,12 @@
 //! Pages that are fetched scale a process: no collector, no sender.
 
 use crate::support::{Reveille, Target, wait_until};
+use parking_lot::Mutex;
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -47,7 +48,7 @@ impl Sidecar {
             ),
         };
         let other = "# TYPE go_goroutines gauge\ngo_goroutines 7\n";
-        *self.page.lock().expect("no panic") = format!("{row}{other}");
+        *self.page.lock() = format!("{row}{other}");
     }
 
     /// Waits until it has served so many pages more.
@@ -69,7 +70,7 @@ fn serve(mut stream: TcpStream, page: &Mutex<String>, served: &AtomicUsize) {
                 _ => return,
             }
         }
-        let body = page.lock().expect("no panic").clone();
+        let body = page.lock().clone();
         let answer = format!(
             "HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\n\
              content-length: {}\r\n\r\n{body}",

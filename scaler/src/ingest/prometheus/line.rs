@@ -201,8 +201,11 @@ impl<'l> Walk<'l> {
     }
 }
 
-/// What is between two quotes, and what follows; `None` where none is.
-fn quoted(text: &[u8]) -> Result<Option<(&[u8], &[u8])>, BadLine> {
+/// A text in quotes, and what follows it.
+type Quoted<'l> = (&'l [u8], &'l [u8]);
+
+/// What is between two quotes; `None` where none is.
+fn quoted(text: &[u8]) -> Result<Option<Quoted<'_>>, BadLine> {
     let Some(inside) = text.strip_prefix(b"\"") else {
         return Ok(None);
     };

@@ -40,7 +40,9 @@ const READ_EACH: Duration = Duration::from_secs(1);
 /// let go of without an end of its series, and one that comes is no new target:
 /// nothing of it counts from zero but what its own times say.
 #[derive(Clone, Default)]
-pub struct Mine(Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>);
+pub struct Mine(Option<Arc<Decide>>);
+
+type Decide = dyn Fn(&str) -> bool + Send + Sync;
 
 impl Mine {
     /// Decides by a target's key, which is the same on all replicas.

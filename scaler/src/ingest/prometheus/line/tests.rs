@@ -5,6 +5,9 @@ use Format::{OpenMetrics, Text};
 
 type Labels = &'static [(&'static str, &'static str)];
 
+/// A format, a line, and what it says: name, labels, value and time.
+type Good = (Format, &'static str, &'static str, Labels, f64, Option<i64>);
+
 /// Name, labels, value and time of a line.
 type Read = (String, Vec<(String, String)>, f64, Option<i64>);
 
@@ -22,7 +25,7 @@ fn all(line: &[u8], format: Format) -> Result<Read, BadLine> {
 #[test]
 fn good_lines() {
     let inf = f64::INFINITY;
-    let cases: &[(Format, &str, &str, Labels, f64, Option<i64>)] = &[
+    let cases: &[Good] = &[
         (Text, "up 1", "up", &[], 1.0, None),
         (Text, "up\t1", "up", &[], 1.0, None),
         (Text, "up{} 1", "up", &[], 1.0, None),
