@@ -12,6 +12,7 @@ use scaler::{
         otlp::{self, Otlp, OtlpGrpc, OtlpLimits, ResourceLabels},
         prometheus::{Mine, PageLimits, Scraper},
     },
+    peers::Division,
     series::{Limits, Store, unix_ms},
 };
 use std::{
@@ -19,7 +20,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
+use tokio::{pin, sync::watch, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -104,8 +105,9 @@ impl Ingest {
         }
     }
 
-    /// Starts to receive and to fetch, until `stop`; health follows `ready`. Must
-    /// be called within a runtime.
+    /// Starts to receive and to fetch, until `stop`; health follows `ready`.
+    /// With `division`, pages are divided among replicas. Must be called within a
+    /// runtime.
     ///
     /// # Errors
     /// A listener that the runtime does not take.
@@ -114,15 +116,20 @@ impl Ingest {
         settings: &IngestSettings,
         ports: Ports,
         ready: &watch::Sender<bool>,
+        division: Option<watch::Receiver<Division>>,
         stop: &CancellationToken,
     ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
         let mut tasks = JoinSet::new();
         tasks.spawn(expire(self.store.clone(), stop.clone()));
         let (scraper, stopped) = (self.scraper.clone(), stop.clone().cancelled_owned());
         tasks.spawn(async move {
-            // All of them: replicas do not share the work yet.
-            let (_all, mine) = watch::channel(Mine::default());
-            scraper.run(mine, stopped).await;
+            let (tell, mine) = watch::channel(mine(division.as_ref()));
+            let fetching = scraper.run(mine, stopped);
+            pin!(fetching);
+            tokio::select! {
+                () = &mut fetching => {}
+                () = divide(division, tell) => fetching.await,
+            }
             Ok(())
         });
         let otlp = Arc::new(Otlp::new(
@@ -166,6 +173,24 @@ impl Ingest {
             });
         }
         Ok(tasks)
+    }
+}
+
+/// Which pages this replica fetches now.
+fn mine(division: Option<&watch::Receiver<Division>>) -> Mine {
+    division.map_or_else(Mine::default, |division| {
+        let division = division.borrow().clone();
+        Mine::new(move |key| division.owns(key))
+    })
+}
+
+/// Tells the scraper of each change, until there are none any more.
+async fn divide(division: Option<watch::Receiver<Division>>, tell: watch::Sender<Mine>) {
+    let Some(mut division) = division else {
+        return;
+    };
+    while division.changed().await.is_ok() {
+        tell.send_replace(mine(Some(&division)));
     }
 }
 

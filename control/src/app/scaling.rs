@@ -57,7 +57,6 @@ impl Scaling {
             ..
         } = base;
         let ready = watch::Sender::new(false);
-        let ingest_tasks = ingest.spawn(&settings.ingest, ports.ingest, &ready, &stops.ingest)?;
 
         let keda_metrics = Arc::new(KedaMetrics::default());
         let sources = keda::MetricSources {
@@ -72,6 +71,14 @@ impl Scaling {
             }
             Peers::new(ledger.clone(), sources.clone(), config)
         });
+        let division = peers.as_ref().map(|peers| peers.follow_division());
+        let ingest_tasks = ingest.spawn(
+            &settings.ingest,
+            ports.ingest,
+            &ready,
+            division,
+            &stops.ingest,
+        )?;
         let grpc_metrics = Arc::new(GrpcMetrics::default());
         let (in_process, from_process) = grpc::in_process();
         let keda = keda::Keda::new(ledger.clone(), keda_metrics.clone(), sources.clone());

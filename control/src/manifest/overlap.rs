@@ -1,7 +1,7 @@
 //! Routes that claim the very same requests: only one of them can have them.
 //!
-//! Called by `cross`, and by Kubernetes mode for the status of routes. Who wins is decided as the router decides it (the add-on's precedence): the
-//! oldest `creationTimestamp`, then the higher namespace, then the higher name. Objects without a
+//! Called by `cross`, and by Kubernetes mode for the status of routes. Who wins is decided as the
+//! router decides it (the add-on's precedence): the oldest `creationTimestamp`, then the higher namespace, then the higher name. Objects without a
 //! timestamp, as in files, count as the oldest: that is where the add-on sorts a missing time.
 
 use std::cmp::Reverse;
@@ -95,7 +95,7 @@ pub fn lost(routes: &[&Object<InterceptorRouteSpec>]) -> Vec<Lost> {
 pub(super) fn find(routes: &[Route]) -> Vec<Problem> {
     let objects: Vec<_> = routes.iter().map(|route| &route.object).collect();
     let warning = |lost: Lost| {
-        let winner = &routes[lost.winner];
+        let (route, winner) = (&routes[lost.route], &routes[lost.winner]);
         let message = format!(
             "{} is claimed by {} of {} ({}) too, which wins: {WHO_WINS}",
             lost.requests,
@@ -103,10 +103,7 @@ pub(super) fn find(routes: &[Route]) -> Vec<Problem> {
             winner.label(),
             winner.place()
         );
-        {
-            let route = &routes[lost.route];
-            route.warning(&rule_path(route, lost.rule), message)
-        }
+        route.warning(&rule_path(route, lost.rule), message)
     };
     lost(&objects).into_iter().map(warning).collect()
 }

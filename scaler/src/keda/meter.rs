@@ -33,7 +33,8 @@ const MOST: usize = 5_000;
 /// An open stream looks at least this often, so that values fall without
 /// points: a rate whose points grow old.
 const LOOK_EACH: Duration = Duration::from_secs(1);
-/// An open stream looks at most this often, however many batches arrive.
+/// An open stream looks at most this often because of points, however many
+/// batches arrive.
 const LOOK_GAP: Duration = Duration::from_millis(20);
 
 /// A query that is new has no value until the other replicas have told what
@@ -94,6 +95,7 @@ impl Meter {
             ticks,
             looked: None,
             has_news: false,
+            looked_for_news: None,
         }
     }
 }
@@ -108,6 +110,9 @@ pub(crate) struct Watch {
     looked: Option<(Instant, Option<bool>)>,
     /// Points have come since then.
     has_news: bool,
+    /// When it looked last because of points. A look for another reason must
+    /// not hold up the points that come right after it.
+    looked_for_news: Option<Instant>,
 }
 
 impl Watch {
@@ -115,12 +120,15 @@ impl Watch {
     /// [`LOOK_GAP`] ago: a route's stream asks for each wait.
     pub(crate) fn active(&mut self) -> Option<bool> {
         let now = Instant::now();
-        if let Some((at, seen)) = self.looked
-            && now.duration_since(at) < LOOK_GAP
+        if let Some((_, seen)) = self.looked
+            && self.rests_until().is_some_and(|until| now < until)
         {
             return seen;
         }
         let seen = self.meter.demand().ok().map(|demand| demand.active);
+        if self.has_news {
+            self.looked_for_news = Some(now);
+        }
         (self.looked, self.has_news) = (Some((now, seen)), false);
         seen
     }
@@ -135,9 +143,19 @@ impl Watch {
                 _ = self.ticks.tick() => {}
             }
         }
-        if let Some((at, _)) = self.looked {
-            sleep_until(at + LOOK_GAP).await;
+        if let Some(until) = self.rests_until() {
+            sleep_until(until).await;
         }
+    }
+
+    /// Until when what was seen is good enough.
+    fn rests_until(&self) -> Option<Instant> {
+        let looked = if self.has_news {
+            self.looked_for_news
+        } else {
+            self.looked.map(|(at, _)| at)
+        };
+        looked.map(|at| at + LOOK_GAP)
     }
 }
 

@@ -55,7 +55,9 @@ impl Gathered {
     pub(crate) fn take(&mut self, points: &Points, now_ms: i64) -> Result<(), BadPoints> {
         if let Some(ago) = points.arrived_ms_ago {
             let ago = i64::try_from(ago).unwrap_or(i64::MAX);
-            self.sources.counters.heard(Source::Peer, now_ms.saturating_sub(ago));
+            self.sources
+                .counters
+                .heard(Source::Peer, now_ms.saturating_sub(ago));
         }
         if points.anew {
             self.series = Vec::new();

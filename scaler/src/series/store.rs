@@ -28,7 +28,7 @@ use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use std::{
     collections::HashMap,
     hash::BuildHasher,
-    sync::Weak,
+    sync::{Arc, Weak},
     time::{SystemTime, UNIX_EPOCH},
 };
 

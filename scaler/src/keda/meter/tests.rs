@@ -18,7 +18,10 @@ use crate::{
 use futures_util::{FutureExt, StreamExt};
 use proxy::{Clock, DemandSink, TargetId};
 use std::cell::Cell;
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tonic::{Code, Request, Status};
 
 thread_local! {
@@ -478,4 +481,19 @@ async fn a_replica_that_has_not_heard_its_peers_says_nothing_of_metrics() {
     assert_eq!(said(fixture.is_active(JOBS).await).0, Code::Unavailable);
     fixture.ledger.set_blind(false);
     assert_eq!(fixture.value(JOBS).await.unwrap(), (4, 4.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn points_that_come_right_after_a_look_do_not_wait_for_the_next() {
+    let fixture = Fixture::new();
+    fixture.put("jobs", "a", 0.0);
+    let mut stream = fixture.open(JOBS).await.unwrap();
+    assert!(!stream.next().await.unwrap().unwrap().result);
+    // It has looked at the tick just now.
+    assert!(timeout(LOOK_EACH, stream.next()).await.is_err());
+    pass(1);
+    let asked = Instant::now();
+    fixture.put("jobs", "a", 3.0);
+    assert!(stream.next().await.unwrap().unwrap().result);
+    assert_eq!(asked.elapsed(), Duration::ZERO);
 }
