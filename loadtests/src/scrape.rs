@@ -11,7 +11,7 @@ use scaler::{
     ingest::prometheus::{Format, Intake, PageLimits},
     series::{Limits, METRIC_NAME, MatchOp, Matcher, Selector, Store, unix_ms},
 };
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// As large as the buffer that a connection reads into.
 const CHUNK: usize = 16 << 10;
@@ -104,8 +104,7 @@ fn cpu_us() -> f64 {
 /// are its own.
 fn page(bytes: usize) -> String {
     let mut page = String::with_capacity(bytes + 8192);
-    // Writing to a string does not fail.
-    let mut line = |text: std::fmt::Arguments<'_>| drop(page.write_fmt(text));
+    let mut line = |text: std::fmt::Arguments<'_>| page.push_str(&text.to_string());
     for name in [
         "dapr_runtime_service_invocation_req_recv_total",
         "dapr_runtime_service_invocation_req_sent_total",
