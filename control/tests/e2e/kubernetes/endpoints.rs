@@ -162,10 +162,11 @@ fn an_external_name_is_resolved() {
 fn a_new_slice_leaves_other_targets_and_kept_pods_alone() {
     let (api, pods) = (ApiServer::start(), ["a", "b"].map(Pod::start));
     api.put_all(all_of("web", &pods[0]));
+    api.put(service("cold"));
     let reveille = Reveille::in_cluster(&api).start();
     reveille.until_ready();
     // A request that waits for another target is not disturbed.
-    api.put_all([route("cold"), service("cold")]);
+    api.put(route("cold"));
     wait_until("it is known", || reveille.targets().len() == 2);
     let mut held = reveille.client("cold").begin("GET", "/");
     reveille.until_held("cold", 1);

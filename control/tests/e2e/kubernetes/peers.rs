@@ -8,8 +8,10 @@ use serde_json::json;
 fn replicas_find_each_other_in_the_slices_of_their_service() {
     let api = ApiServer::start();
     // One port, an address each, as Pods have it. Nobody else is at these.
-    let port = std::net::TcpListener::bind("127.77.0.1:0").expect("a port");
-    let port = port.local_addr().expect("bound").port();
+    let port = {
+        let listener = std::net::TcpListener::bind("127.77.0.1:0").expect("a port");
+        listener.local_addr().expect("bound").port()
+    };
     let start = |ip: &str| {
         Reveille::in_cluster(&api)
             .set("--grpc-addr", &format!("{ip}:{port}"))
