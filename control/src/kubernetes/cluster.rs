@@ -16,11 +16,12 @@ use tokio::{
 
 /// So many changes are taken in at once.
 const BATCH: usize = 1024;
-/// A new route table is built at most every so many times the time that one
-/// takes, so that churn costs a part of one core.
+/// A new route table is built, and statuses are thought over, at most every so
+/// many times the time that it takes, so that churn costs a part of one core.
 const PAUSE_FACTOR: u32 = 10;
-/// And the longest pause that follows from that.
+/// And the longest pauses that follow from that.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_STATUS_PAUSE: Duration = Duration::from_secs(10);
 
 /// What others see of the cluster.
 pub struct Cluster {
@@ -80,10 +81,10 @@ impl Cluster {
     ) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut is_synced = false;
-        let mut routes_due = Instant::now();
+        let (mut routes_due, mut statuses_due) = (Instant::now(), Instant::now());
         loop {
-            let has_work = reconciler.has_dirty_routes() || reconciler.has_stale_statuses();
-            let routes_wait = is_synced && has_work;
+            let routes_wait = is_synced && reconciler.has_dirty_routes();
+            let statuses_wait = is_synced && reconciler.has_stale_statuses();
             tokio::select! {
                 taken = news.recv_many(&mut batch, BATCH) => {
                     if taken == 0 {
@@ -99,23 +100,23 @@ impl Cluster {
                     }
                 }
                 () = sleep_until(routes_due), if routes_wait => {}
+                () = sleep_until(statuses_due), if statuses_wait => {}
             }
             batch.drain(..).for_each(|one| reconciler.take(one));
             if !is_synced {
                 continue;
             }
             reconciler.settle_endpoints();
-            if Instant::now() < routes_due {
-                continue;
+            let began = Instant::now();
+            if reconciler.has_dirty_routes() && began >= routes_due {
+                self.settle_routes(&mut reconciler);
+                routes_due = after(began, LONGEST_PAUSE);
             }
             let began = Instant::now();
-            if reconciler.has_dirty_routes() {
-                self.settle_routes(&mut reconciler);
-            }
-            if reconciler.has_stale_statuses() {
+            if reconciler.has_stale_statuses() && began >= statuses_due {
                 board.show(reconciler.statuses());
+                statuses_due = after(began, LONGEST_STATUS_PAUSE);
             }
-            routes_due = Instant::now() + (began.elapsed() * PAUSE_FACTOR).min(LONGEST_PAUSE);
         }
     }
 
@@ -128,4 +129,9 @@ impl Cluster {
             tracing::info!(routes, "the cluster's routes are served");
         }
     }
+}
+
+/// When what was begun then may be done again.
+fn after(began: Instant, longest: Duration) -> Instant {
+    Instant::now() + (began.elapsed() * PAUSE_FACTOR).min(longest)
 }

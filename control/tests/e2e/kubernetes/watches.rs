@@ -343,3 +343,13 @@ fn after_much_churn_exactly_what_the_objects_say_is_served() {
     assert!(answers(&reveille, "steady", "a"));
     reveille.stop();
 }
+
+#[test]
+fn it_stops_in_order_before_it_was_ever_ready() {
+    let mut api = ApiServer::start();
+    api.leave();
+    let reveille = Reveille::in_cluster(&api).start();
+    reveille.until_logged("the API server cannot be reached");
+    let _at_the_door = reveille.client("web").begin("GET", "/");
+    reveille.stop();
+}
