@@ -25,6 +25,8 @@ fn is_elsewhere(problem: &str) -> bool {
         "there is no Process",
         "in local mode",
         "is left out because of its own errors",
+        // The example of a migration has both, old and new.
+        "warning: HTTPScaledObject",
     ]
     .iter()
     .any(|words| problem.contains(words))

@@ -6,18 +6,6 @@ use control::cli::Cli;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Flags of `reveille kubernetes` that this version does not have yet, or not
-/// with such values.
-const FLAGS_TO_COME: [&str; 7] = [
-    "watch-namespace",
-    "wake",
-    "host-policy",
-    "lease-name",
-    "lease-namespace",
-    "peers",
-    "opencensus-addr",
-];
-
 /// A flag whose file, of a Secret, is read with the command line.
 const READ_AT_ONCE: &str = "session-secret-file";
 
@@ -158,23 +146,16 @@ fn args(objects: &[Object]) -> impl Iterator<Item = &str> {
     args.iter().map(|arg| arg.as_str().expect("text"))
 }
 
-/// The program takes its command line; until there is `kubernetes`, as `local`,
-/// which shares all flags but those to come.
+/// The program takes its command line.
 fn args_are_taken(objects: &[Object]) {
-    let command = Cli::command();
-    let is_there = command.find_subcommand("kubernetes").is_some();
     let mut args = args(objects);
     assert_eq!(args.next(), Some("kubernetes"));
-    let is_left_out = |arg: &str| {
+    let read_later = args.filter(|arg| {
         let name = arg.trim_start_matches("--").split('=').next();
-        let name = name.unwrap_or_default();
-        name == READ_AT_ONCE || (!is_there && FLAGS_TO_COME.contains(&name))
-    };
-    let mode = if is_there { "kubernetes" } else { "local" };
-    let line = ["reveille", mode]
-        .into_iter()
-        .chain(args.filter(|arg| !is_left_out(arg)));
-    if let Err(error) = command.try_get_matches_from(line) {
+        name != Some(READ_AT_ONCE)
+    });
+    let line = ["reveille", "kubernetes"].into_iter().chain(read_later);
+    if let Err(error) = Cli::command().try_get_matches_from(line) {
         panic!("{error}");
     }
 }

@@ -136,14 +136,10 @@ impl Asked {
             None => Ok(false),
         };
         match &self.meter {
-            Some(meter) if http != Ok(true) => {
-                if meter.demand()?.active {
-                    return Ok(true);
-                }
-                see(memory)?;
-                sure(memory, false)?;
-                http
-            }
+            Some(meter) if http != Ok(true) => match measured(memory, meter)?.active {
+                true => Ok(true),
+                false => http,
+            },
             _ => http,
         }
     }

@@ -328,7 +328,12 @@ async fn a_flood_of_batches_is_looked_at_in_turns() {
     assert_eq!(now(&mut stream), Some(false));
     assert_eq!(now(&mut stream), None);
     fixture.put("jobs", "a", 1.0);
+    assert_eq!(now(&mut stream), Some(true), "no points came before these");
+    fixture.put("jobs", "a", 0.0);
     assert_eq!(now(&mut stream), None, "it looked a moment ago");
+    sleep(LOOK_GAP).await;
+    assert_eq!(now(&mut stream), Some(false));
+    fixture.put("jobs", "a", 2.0);
     sleep(LOOK_GAP).await;
     assert_eq!(now(&mut stream), Some(true));
     assert_eq!(now(&mut stream), None);
