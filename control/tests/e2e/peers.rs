@@ -2,6 +2,7 @@
 //! answers for all.
 
 mod metrics;
+mod pages;
 
 use crate::{
     support::{Connection, PATIENCE, Reveille, Starter, Target, wait_until},

@@ -13,14 +13,14 @@ use std::{
 };
 
 /// A sidecar: serves the same page to all until the test gives it another.
-struct Sidecar {
-    addr: SocketAddr,
+pub(crate) struct Sidecar {
+    pub(crate) addr: SocketAddr,
     page: Arc<Mutex<String>>,
     served: Arc<AtomicUsize>,
 }
 
 impl Sidecar {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let sidecar = Self {
             addr: listener.local_addr().expect("bound"),
@@ -37,6 +37,11 @@ impl Sidecar {
         sidecar
     }
 
+    /// From now on this is its page.
+    pub(crate) fn says(&self, page: &str) {
+        page.clone_into(&mut self.page.lock());
+    }
+
     /// Calls that the sidecar has counted; none: the row is not there yet.
     fn counts(&self, calls: u32) {
         let row = match calls {
@@ -48,7 +53,7 @@ impl Sidecar {
             ),
         };
         let other = "# TYPE go_goroutines gauge\ngo_goroutines 7\n";
-        *self.page.lock() = format!("{row}{other}");
+        self.says(&format!("{row}{other}"));
     }
 
     /// Waits until it has served so many pages more.

@@ -37,7 +37,7 @@ async fn client(of: &Reveille) -> ExternalScalerClient<Channel> {
 }
 
 /// What KEDA is told of a query by this replica.
-async fn value(of: &Reveille, query: &str) -> Result<f64, Status> {
+pub(super) async fn value(of: &Reveille, query: &str) -> Result<f64, Status> {
     let request = GetMetricsRequest {
         scaled_object_ref: Some(reference(query)),
         metric_name: "default-web".into(),
@@ -46,7 +46,7 @@ async fn value(of: &Reveille, query: &str) -> Result<f64, Status> {
     Ok(answer.into_inner().metric_values[0].metric_value_float)
 }
 
-fn until_value(of: &Reveille, query: &str, wanted: f64) {
+pub(super) fn until_value(of: &Reveille, query: &str, wanted: f64) {
     wait_until(&format!("KEDA is told {wanted}"), || {
         block_on(value(of, query)).is_ok_and(|told| told == wanted)
     });
