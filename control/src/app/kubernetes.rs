@@ -30,7 +30,8 @@ impl Kubernetes {
         settings: &ClusterSettings,
     ) -> anyhow::Result<Self> {
         let (proxy, ledger) = (base.proxy.clone(), base.ledger.clone());
-        let mut followed = Followed::start(settings, proxy, ledger, waiting).await?;
+        let scraper = &base.ingest.scraper;
+        let mut followed = Followed::start(settings, proxy, ledger, scraper, waiting).await?;
         if let Some((service, found)) = scaling.peers_found.take() {
             followed.find_peers(service, found);
         }

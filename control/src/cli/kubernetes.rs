@@ -1,9 +1,12 @@
 //! `reveille kubernetes`: which cluster, and what of it.
 
-use super::{RunArgs, keda_env};
-use crate::kubernetes::{ClusterSettings, ConnectSettings, HostGrant, LeaseName, Wake};
+use super::{RunArgs, keda_env, positive};
+use crate::{
+    kubernetes::{ClusterSettings, ConnectSettings, HostGrant, LeaseName, Wake},
+    manifest::FETCH_INTERVALS,
+};
 use clap::{Args, Command};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// `reveille kubernetes`.
 #[derive(Debug, Args)]
@@ -40,6 +43,15 @@ pub struct KubernetesArgs {
         value_delimiter = ';'
     )]
     pub host_policy: Vec<HostGrant>,
+    /// Find the sidecars of Dapr, by the label and the port that its injector
+    /// gives their Pods, and fetch the metrics that triggers need; needs the
+    /// permissions to list and watch Pods
+    #[arg(long, env = "REVEILLE_DAPR_SIDECARS")]
+    pub dapr_sidecars: bool,
+    /// How often, with --dapr-sidecars, the metrics of each are fetched: 100ms
+    /// to 60s
+    #[arg(long, env = "REVEILLE_DAPR_SCRAPE_INTERVAL", default_value = "2s", value_parser = positive)]
+    pub dapr_scrape_interval: Duration,
     /// Name of the Lease of the replica that writes statuses
     #[arg(
         long,
@@ -88,6 +100,14 @@ impl KubernetesArgs {
         problems.extend(
             wrong.map(|name| format!("--watch-namespace {name:?}: is not the name of a namespace")),
         );
+        let interval = self.dapr_scrape_interval;
+        if !FETCH_INTERVALS.contains(&interval) {
+            let (shortest, longest) = (FETCH_INTERVALS.start(), FETCH_INTERVALS.end());
+            problems.push(format!(
+                "--dapr-scrape-interval: must be between {shortest:?} and {longest:?}, not \
+                 {interval:?}"
+            ));
+        }
         problems
     }
 
@@ -102,6 +122,7 @@ impl KubernetesArgs {
             namespaces: self.watch_namespace.clone(),
             wake: self.wake,
             hosts: self.host_policy.clone(),
+            dapr: self.dapr_sidecars.then_some(self.dapr_scrape_interval),
             lease: LeaseName {
                 namespace: self.lease_namespace.clone(),
                 name: self.lease_name.clone(),

@@ -22,6 +22,7 @@ pub struct Contact {
 /// How one watch is.
 #[derive(Debug, Default)]
 struct Line {
+    is_awaited: bool,
     is_synced: bool,
     is_absent: bool,
     heard: Option<Instant>,
@@ -54,14 +55,20 @@ pub struct LineView {
 impl Contact {
     /// Of watches that have yet to begin.
     pub(super) fn new(followed: impl IntoIterator<Item = (&'static Kind, Scope)>) -> Self {
-        let line = |(kind, scope): (&'static Kind, Scope)| ((kind.name, scope), Line::default());
+        let line = |(kind, scope): (&'static Kind, Scope)| {
+            let line = Line {
+                is_awaited: kind.awaited,
+                ..Line::default()
+            };
+            ((kind.name, scope), line)
+        };
         Self {
             lines: Mutex::new(followed.into_iter().map(line).collect()),
             all_synced: watch::Sender::new(false),
         }
     }
 
-    /// Resolves when all objects of all kinds were listed once. Cancel safe.
+    /// Resolves when all objects of all awaited kinds were listed once. Cancel safe.
     pub(super) async fn synced_all(&self) {
         let mut synced = self.all_synced.subscribe();
         // The sender is ours.
@@ -74,7 +81,7 @@ impl Contact {
         line.is_some_and(|line| line.is_synced)
     }
 
-    /// Were all objects of all kinds listed once?
+    /// Were all objects of all awaited kinds listed once?
     #[must_use]
     pub fn is_synced_all(&self) -> bool {
         *self.all_synced.borrow()
@@ -87,7 +94,8 @@ impl Contact {
             line.is_synced = true;
             line.lists += 1;
         }
-        let all = lines.values().all(|line| line.is_synced);
+        let mut awaited = lines.values().filter(|line| line.is_awaited);
+        let all = awaited.all(|line| line.is_synced);
         drop(lines);
         self.all_synced.send_if_modified(|known| {
             let news = all && !*known;
@@ -154,8 +162,10 @@ impl Contact {
         if line.trouble.as_ref() != Some(&message) {
             let known = if line.is_synced {
                 "; what was last seen is served on"
-            } else {
+            } else if line.is_awaited {
                 "; nothing is served before it was read"
+            } else {
+                "; until then it is done without them, and routes are served"
             };
             tracing::warn!(kind = kind.name, "{message}{known}");
             line.trouble = Some(message);

@@ -10,12 +10,13 @@ use super::{
     contact::Contact,
     host_policy::{HostGrant, HostPolicy},
     lease::{self, LeaseSettings},
-    news::News,
     peers::{self, PeerService},
+    pod::Pod,
     reconcile::Reconciler,
     route::RouteObject,
     scaled::ScaledObject,
     service::ServiceObject,
+    sidecars,
     slice::Slice,
     status::{self, Board},
     store::Scope,
@@ -29,7 +30,11 @@ use crate::{
 };
 use clap::ValueEnum;
 use proxy::{DemandSink, Proxy};
-use scaler::{Ledger, peers::Addresses};
+use scaler::{
+    Ledger,
+    ingest::prometheus::{Scraper, SourceId},
+    peers::Addresses,
+};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
@@ -54,6 +59,9 @@ pub struct ClusterSettings {
     pub wake: Wake,
     /// Which namespace may claim which hosts; none: all may claim all.
     pub hosts: Vec<HostGrant>,
+    /// How often the metrics of each of Dapr's sidecars are fetched; `None`:
+    /// they are not looked for.
+    pub dapr: Option<Duration>,
     /// The Lease of the replica that writes statuses.
     pub lease: LeaseName,
 }
@@ -108,7 +116,8 @@ impl fmt::Debug for Followed {
 
 impl Followed {
     /// Follows the cluster of `settings` from now on. `waiting` must be what the
-    /// proxy's sink was made of. Must be called within a Tokio runtime.
+    /// proxy's sink was made of; `scraper` is told of Dapr's sidecars, if they are
+    /// looked for. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// No configuration of an API server, or one that cannot be used. One that
@@ -117,6 +126,7 @@ impl Followed {
         settings: &ClusterSettings,
         proxy: Arc<Proxy>,
         ledger: Arc<Ledger>,
+        scraper: &Arc<Scraper>,
         waiting: &Waiting,
     ) -> anyhow::Result<Self> {
         let Connected {
@@ -142,8 +152,10 @@ impl Followed {
             Slice::KIND,
             <Arc<ConfigMapSpec>>::KIND,
         ];
+        let pods = settings.dapr.map(|_| Pod::KIND);
         let all = kinds
             .iter()
+            .chain(&pods)
             .flat_map(|kind| scopes.iter().map(|scope| (*kind, scope.clone())));
         let contact = Arc::new(Contact::new(all));
         let cluster = Arc::new(Cluster::new(contact.clone()));
@@ -152,15 +164,28 @@ impl Followed {
         let watches = Watches {
             api: api.clone(),
             contact,
-            news: sender,
             crew: &crew,
         };
-        for scope in scopes {
-            watches.start::<Box<RouteObject>>(&scope);
-            watches.start::<ScaledObject>(&scope);
-            watches.start::<ServiceObject>(&scope);
-            watches.start::<Slice>(&scope);
-            watches.start::<Arc<ConfigMapSpec>>(&scope);
+        for scope in &scopes {
+            watches.start::<Box<RouteObject>>(scope, &sender);
+            watches.start::<ScaledObject>(scope, &sender);
+            watches.start::<ServiceObject>(scope, &sender);
+            watches.start::<Slice>(scope, &sender);
+            watches.start::<Arc<ConfigMapSpec>>(scope, &sender);
+        }
+        drop(sender);
+        let own_namespace = settings.lease.namespace.clone().unwrap_or(namespace);
+        if let Some(interval) = settings.dapr {
+            let (sender, pods) = mpsc::channel(QUEUE);
+            for scope in &scopes {
+                watches.start::<Pod>(scope, &sender);
+            }
+            let source = SourceId {
+                namespace: own_namespace.clone(),
+                name: "dapr".to_owned(),
+            };
+            let finding = sidecars::find(pods, source, interval, scraper.clone());
+            crew.handle().spawn("the search for sidecars", finding);
         }
         let waker = match settings.wake {
             Wake::Keda => None,
@@ -173,7 +198,7 @@ impl Followed {
         let run = run.run(reconciler, news, waiting.0.clone(), board.clone());
         crew.handle().spawn("the cluster's loop", run);
         let lease = LeaseSettings {
-            namespace: settings.lease.namespace.clone().unwrap_or(namespace),
+            namespace: own_namespace,
             name: settings.lease.name.clone(),
             identity: identity(),
         };
@@ -236,17 +261,16 @@ fn identity() -> String {
 struct Watches<'a> {
     api: Api,
     contact: Arc<Contact>,
-    news: mpsc::Sender<News>,
     crew: &'a Crew,
 }
 
 impl Watches<'_> {
-    fn start<T: Watched>(&self, scope: &Scope) {
+    fn start<T: Watched>(&self, scope: &Scope, news: &mpsc::Sender<T::News>) {
         let watch = Watch {
             api: self.api.clone(),
             scope: scope.clone(),
             labels: None,
-            news: self.news.clone(),
+            news: news.clone(),
             contact: self.contact.clone(),
         };
         let name = format!("the watch of {}", T::KIND.plural);

@@ -15,6 +15,8 @@ pub(super) struct Kind {
     pub(super) labels: Option<&'static str>,
     /// A cluster may do without it.
     pub(super) optional: bool,
+    /// Nothing is served before it was read.
+    pub(super) awaited: bool,
 }
 
 /// Routes.
@@ -25,6 +27,7 @@ pub(super) const INTERCEPTOR_ROUTE: Kind = Kind {
     plural: "interceptorroutes",
     labels: None,
     optional: false,
+    awaited: true,
 };
 
 /// What KEDA scales.
@@ -35,6 +38,7 @@ pub(super) const SCALED_OBJECT: Kind = Kind {
     plural: "scaledobjects",
     labels: None,
     optional: true,
+    awaited: true,
 };
 
 /// What routes name.
@@ -45,6 +49,7 @@ pub(super) const SERVICE: Kind = Kind {
     plural: "services",
     labels: None,
     optional: false,
+    awaited: true,
 };
 
 /// Who serves.
@@ -55,6 +60,7 @@ pub(super) const ENDPOINT_SLICE: Kind = Kind {
     plural: "endpointslices",
     labels: Some(super::slice::SERVICE_NAME),
     optional: false,
+    awaited: true,
 };
 
 /// Bodies of answers.
@@ -65,6 +71,18 @@ pub(super) const CONFIG_MAP: Kind = Kind {
     plural: "configmaps",
     labels: Some("http.keda.sh/response-body=true"),
     optional: false,
+    awaited: true,
+};
+
+/// Where sidecars of Dapr are: its injector sets the label.
+pub(super) const POD: Kind = Kind {
+    name: "Pod",
+    group: "",
+    version: "v1",
+    plural: "pods",
+    labels: Some("dapr.io/sidecar-injected=true"),
+    optional: false,
+    awaited: false,
 };
 
 impl Kind {

@@ -12,6 +12,8 @@
 //! `waker.rs` wakes workloads beside KEDA, `host_policy.rs`
 //! says which namespace may have which hosts. `condition.rs` is
 //! what a status says, `status.rs` writes it, if `lease.rs` lets it.
+//! Beside the loop, `sidecars.rs` tells the scaler where sidecars of Dapr are,
+//! by what `pod.rs` says of a Pod.
 //!
 //! Nothing here is on the way of a request. Whatever becomes of the API server,
 //! what was last seen is served on.
@@ -31,10 +33,12 @@ mod kind;
 mod lease;
 mod news;
 mod peers;
+mod pod;
 mod reconcile;
 mod route;
 mod scaled;
 mod service;
+mod sidecars;
 mod slice;
 mod status;
 mod store;

@@ -1,7 +1,9 @@
-//! What watches tell the cluster's loop: one variant for each kind.
+//! What watches tell the cluster's loop: one variant for each kind. Pods are
+//! not its own: `sidecars.rs` follows them.
 
 use super::{
     kind::{self, Kind},
+    pod::Pod,
     route::RouteObject,
     scaled::ScaledObject,
     service::ServiceObject,
@@ -25,54 +27,59 @@ pub(super) enum News {
 
 impl Watched for Box<RouteObject> {
     const KIND: &'static Kind = &kind::INTERCEPTOR_ROUTE;
+    type News = News;
 
     fn decode(_: &Key, json: Value) -> Result<Self, String> {
         Ok(Box::new(RouteObject::read(json)))
     }
 
-    fn news(change: Change<Self>) -> News {
+    fn news(change: Change<Self>) -> Self::News {
         News::Routes(change)
     }
 }
 
 impl Watched for ScaledObject {
     const KIND: &'static Kind = &kind::SCALED_OBJECT;
+    type News = News;
 
     fn decode(_: &Key, json: Value) -> Result<Self, String> {
         Self::read(json)
     }
 
-    fn news(change: Change<Self>) -> News {
+    fn news(change: Change<Self>) -> Self::News {
         News::ScaledObjects(change)
     }
 }
 
 impl Watched for ServiceObject {
     const KIND: &'static Kind = &kind::SERVICE;
+    type News = News;
 
     fn decode(_: &Key, json: Value) -> Result<Self, String> {
         Self::read(json)
     }
 
-    fn news(change: Change<Self>) -> News {
+    fn news(change: Change<Self>) -> Self::News {
         News::Services(change)
     }
 }
 
 impl Watched for Slice {
     const KIND: &'static Kind = &kind::ENDPOINT_SLICE;
+    type News = News;
 
     fn decode(key: &Key, json: Value) -> Result<Self, String> {
         Self::read(key, json)
     }
 
-    fn news(change: Change<Self>) -> News {
+    fn news(change: Change<Self>) -> Self::News {
         News::Slices(change)
     }
 }
 
 impl Watched for Arc<ConfigMapSpec> {
     const KIND: &'static Kind = &kind::CONFIG_MAP;
+    type News = News;
 
     fn decode(_: &Key, json: Value) -> Result<Self, String> {
         let read = manifest::api::config_map(json);
@@ -82,7 +89,20 @@ impl Watched for Arc<ConfigMapSpec> {
         Ok(Arc::new(object.spec))
     }
 
-    fn news(change: Change<Self>) -> News {
+    fn news(change: Change<Self>) -> Self::News {
         News::ConfigMaps(change)
+    }
+}
+
+impl Watched for Pod {
+    const KIND: &'static Kind = &kind::POD;
+    type News = Change<Self>;
+
+    fn decode(_: &Key, json: Value) -> Result<Self, String> {
+        Self::read(json)
+    }
+
+    fn news(change: Change<Self>) -> Self::News {
+        change
     }
 }

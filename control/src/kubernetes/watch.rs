@@ -1,17 +1,17 @@
 //! Following one kind in one scope: list, then watch, for ever.
 //!
 //! One task each, run by the composition root until the stop; the cluster's
-//! loop takes what it sends. A failure changes nothing of what is known: the
-//! last state stays until a list or an event says otherwise. A watch ends by
-//! itself soon, and one on which nothing comes is given up: a connection that
-//! died without a word is noticed within [`SILENT_AFTER`].
+//! loop, or who else follows the kind, takes what it sends. A failure changes
+//! nothing of what is known: the last state stays until a list or an event says
+//! otherwise. A watch ends by itself soon, and one on which nothing comes is
+//! given up: a connection that died without a word is noticed within
+//! [`SILENT_AFTER`].
 
 use super::{
     api::{Api, Lines},
     contact::Contact,
     failure::Failure,
     kind::Kind,
-    news::News,
     store::{Change, Key, Scope, Seen},
 };
 use bytes::Bytes;
@@ -40,21 +40,23 @@ const LASTED: Duration = Duration::from_secs(5);
 pub(super) trait Watched: Sized + Send + 'static {
     /// Which one.
     const KIND: &'static Kind;
+    /// What whoever follows it is told.
+    type News: Send;
 
     /// The object; why it cannot be understood.
     fn decode(key: &Key, json: Value) -> Result<Self, String>;
 
-    /// For the cluster's loop.
-    fn news(change: Change<Self>) -> News;
+    /// For whoever follows it.
+    fn news(change: Change<Self>) -> Self::News;
 }
 
 /// Follows one kind in one scope.
-pub(super) struct Watch {
+pub(super) struct Watch<N> {
     pub(super) api: Api,
     pub(super) scope: Scope,
     /// Only objects with these labels; `None`: those of the kind.
     pub(super) labels: Option<String>,
-    pub(super) news: mpsc::Sender<News>,
+    pub(super) news: mpsc::Sender<N>,
     pub(super) contact: Arc<Contact>,
 }
 
@@ -89,9 +91,9 @@ enum Ended {
 /// Nobody listens any more.
 struct Closed;
 
-impl Watch {
+impl<N: Send> Watch<N> {
     /// Runs until nobody takes the news. Drop it to stop: nothing is lost.
-    pub(super) async fn run<T: Watched>(self) {
+    pub(super) async fn run<T: Watched<News = N>>(self) {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.list::<T>().await {
@@ -121,11 +123,11 @@ impl Watch {
         }
     }
 
-    fn knows<T: Watched>(&self) -> bool {
+    fn knows<T: Watched<News = N>>(&self) -> bool {
         self.contact.is_synced(T::KIND, &self.scope)
     }
 
-    fn labels<T: Watched>(&self) -> Option<&str> {
+    fn labels<T: Watched<News = N>>(&self) -> Option<&str> {
         self.labels.as_deref().or(T::KIND.labels)
     }
 
@@ -133,13 +135,13 @@ impl Watch {
         Change::All(self.scope.clone(), Vec::new())
     }
 
-    async fn send(&self, news: News) -> Result<(), Closed> {
+    async fn send(&self, news: N) -> Result<(), Closed> {
         self.news.send(news).await.map_err(|_| Closed)
     }
 
     /// All objects as they are now, page by page, told as one change; the
     /// version to watch from.
-    async fn list<T: Watched>(&self) -> Result<Result<String, Closed>, Failure> {
+    async fn list<T: Watched<News = N>>(&self) -> Result<Result<String, Closed>, Failure> {
         let path = T::KIND.path(self.scope.as_deref());
         let mut all = Vec::new();
         let mut from = String::new();
@@ -167,7 +169,7 @@ impl Watch {
     }
 
     /// Tells what changes after `version`, until a list is needed.
-    async fn follow<T: Watched>(&self, mut version: String) -> Result<(), Closed> {
+    async fn follow<T: Watched<News = N>>(&self, mut version: String) -> Result<(), Closed> {
         let path = T::KIND.path(self.scope.as_deref());
         let mut pause = FIRST_PAUSE;
         loop {
@@ -192,7 +194,7 @@ impl Watch {
     }
 
     /// Tells the events of one watch.
-    async fn events<T: Watched>(
+    async fn events<T: Watched<News = N>>(
         &self,
         mut lines: Lines,
         version: &mut String,
@@ -232,7 +234,7 @@ impl Watch {
     }
 
     /// What one event says, if it says anything.
-    fn event<T: Watched>(
+    fn event<T: Watched<News = N>>(
         &self,
         line: &Bytes,
         version: &mut String,
@@ -255,7 +257,7 @@ impl Watch {
     }
 
     /// One object, also one that cannot be understood.
-    fn seen<T: Watched>(&self, json: Value) -> Option<Seen<T>> {
+    fn seen<T: Watched<News = N>>(&self, json: Value) -> Option<Seen<T>> {
         let meta = match meta(&json) {
             Ok(meta) if !meta.name.is_empty() => meta,
             _ => {

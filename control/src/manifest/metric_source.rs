@@ -5,6 +5,7 @@
 //! addresses are looked up here.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,10 +15,10 @@ use scaler::ingest::prometheus::{Address, NamePattern};
 use super::app_protocol;
 use super::decode::{Field, Fields};
 
-/// Shortest interval: a page takes its target some milliseconds to write.
-const MIN_INTERVAL: Duration = Duration::from_millis(100);
-/// Longest interval: beyond, series would end before they are fetched again.
-const MAX_INTERVAL: Duration = Duration::from_secs(60);
+/// How often a page may be fetched. More often: it takes its target some
+/// milliseconds to write. Less often: series would end before the next time.
+pub const FETCH_INTERVALS: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(60);
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(2);
 const DEFAULT_PATH: &str = "/metrics";
 
@@ -152,9 +153,10 @@ fn tls(fields: &Fields<'_>, base_dir: &Path) -> Option<Option<UpstreamTls>> {
 
 fn interval(field: &Field<'_>) -> Option<Duration> {
     let interval = field.duration()?;
-    if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&interval) {
+    if !FETCH_INTERVALS.contains(&interval) {
+        let (shortest, longest) = (FETCH_INTERVALS.start(), FETCH_INTERVALS.end());
         field.error(format!(
-            "must be between {MIN_INTERVAL:?} and {MAX_INTERVAL:?}, not {interval:?}"
+            "must be between {shortest:?} and {longest:?}, not {interval:?}"
         ));
     }
     Some(interval)
@@ -162,7 +164,7 @@ fn interval(field: &Field<'_>) -> Option<Duration> {
 
 fn timeout(field: &Field<'_>, interval: Option<Duration>) -> Option<Duration> {
     let timeout = field.duration()?;
-    let longest = interval.unwrap_or(MAX_INTERVAL);
+    let longest = interval.unwrap_or(*FETCH_INTERVALS.end());
     if timeout.is_zero() {
         field.error("must be more than zero");
     } else if timeout > longest {

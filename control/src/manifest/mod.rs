@@ -65,7 +65,7 @@ pub use interceptor_route::{
 };
 pub use load::{load, parse};
 pub use meta::{DEFAULT_NAMESPACE, Object, ObjectMeta, Source};
-pub use metric_source::{MetricSourceSpec, MetricTargets};
+pub use metric_source::{FETCH_INTERVALS, MetricSourceSpec, MetricTargets};
 pub use problem::{Problem, Severity};
 pub use process::{ProcessSpec, Readiness};
 pub use response::{ConfigMapRef, ResponseMode, StaticResponse, StaticRoute};

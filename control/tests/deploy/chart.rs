@@ -4,9 +4,10 @@ use crate::{
     combinations::COMBINATIONS,
     fit::{self, CONTAINER, deployment},
     helm,
-    objects::one,
+    objects::{Object, one},
     read,
 };
+use serde_json::json;
 use std::collections::BTreeSet;
 
 #[test]
@@ -119,6 +120,30 @@ fn only_who_wakes_workloads_may_scale_them() {
 }
 
 #[test]
+fn only_who_looks_for_sidecars_may_read_pods() {
+    let Some(helm) = helm::binary() else { return };
+    let grants = |objects: &[Object]| {
+        let roles = objects
+            .iter()
+            .filter(|object| object.kind.ends_with("Role"));
+        let rules = roles.flat_map(|role| role.list("/rules"));
+        let about_pods = rules.filter(|rule| rule["resources"] == json!(["pods"]));
+        let verbs: Vec<_> = about_pods.map(|rule| rule["verbs"].clone()).collect();
+        verbs
+    };
+    assert!(grants(&helm::objects(helm, &[])).is_empty());
+    assert!(!helm::text(helm, &[]).contains("--dapr"));
+    let looks = [r#"watchNamespaces=["shop","blog"]"#, "dapr.sidecars=true"];
+    let verbs = json!(["list", "watch"]);
+    assert_eq!(
+        grants(&helm::objects(helm, &looks)),
+        [verbs.clone(), verbs.clone()]
+    );
+    assert_eq!(grants(&helm::objects(helm, &looks[1..])), [verbs]);
+    assert!(helm::text(helm, &looks).contains("--dapr-sidecars"));
+}
+
+#[test]
 fn the_definitions_keep_routes_alive_unless_told_otherwise() {
     let Some(helm) = helm::binary() else { return };
     let keep = "/metadata/annotations/helm.sh~1resource-policy";
@@ -140,6 +165,7 @@ fn values_that_mean_nothing_are_refused_by_name() {
         ("replicas=3", "replicas"),
         (r#"replicaCount="many""#, "/replicaCount"),
         (r#"wake="never""#, "/wake"),
+        (r#"dapr.scrapeInterval="2""#, "/dapr/scrapeInterval"),
         ("proxy.port=70000", "/proxy/port"),
         (r#"proxy.tls.clientAuth="maybe""#, "/proxy/tls/clientAuth"),
         ("podDisruptionBudget.minAvailable=1", "minAvailable"),

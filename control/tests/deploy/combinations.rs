@@ -62,6 +62,13 @@ pub(crate) const COMBINATIONS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "Dapr's sidecars of some namespaces",
+        &[
+            r#"dapr={"sidecars":true,"scrapeInterval":"1s500ms"}"#,
+            r#"watchNamespaces=["shop","blog"]"#,
+        ],
+    ),
+    (
         "a network policy",
         &[
             "networkPolicy.enabled=true",

@@ -1,92 +1,6 @@
 //! Pages that are fetched scale a process: no collector, no sender.
 
-use crate::support::{Reveille, Target, wait_until};
-use parking_lot::Mutex;
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-};
-
-/// A sidecar: serves the same page to all until the test gives it another.
-pub(crate) struct Sidecar {
-    pub(crate) addr: SocketAddr,
-    page: Arc<Mutex<String>>,
-    served: Arc<AtomicUsize>,
-}
-
-impl Sidecar {
-    pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let sidecar = Self {
-            addr: listener.local_addr().expect("bound"),
-            page: Arc::default(),
-            served: Arc::default(),
-        };
-        let (page, served) = (sidecar.page.clone(), sidecar.served.clone());
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let (page, served) = (page.clone(), served.clone());
-                thread::spawn(move || serve(stream, &page, &served));
-            }
-        });
-        sidecar
-    }
-
-    /// From now on this is its page.
-    pub(crate) fn says(&self, page: &str) {
-        page.clone_into(&mut self.page.lock());
-    }
-
-    /// Calls that the sidecar has counted; none: the row is not there yet.
-    fn counts(&self, calls: u32) {
-        let row = match calls {
-            0 => String::new(),
-            _ => format!(
-                "# TYPE dapr_runtime_service_invocation_req_sent_total counter\n\
-                 dapr_runtime_service_invocation_req_sent_total\
-                 {{app_id=\"pythonapp\",dst_app_id=\"web\",type=\"unary\"}} {calls}\n"
-            ),
-        };
-        let other = "# TYPE go_goroutines gauge\ngo_goroutines 7\n";
-        self.says(&format!("{row}{other}"));
-    }
-
-    /// Waits until it has served so many pages more.
-    fn until_served(&self, more: usize) {
-        let wanted = self.served.load(Ordering::Relaxed) + more;
-        wait_until("the page is fetched", || {
-            self.served.load(Ordering::Relaxed) >= wanted
-        });
-    }
-}
-
-fn serve(mut stream: TcpStream, page: &Mutex<String>, served: &AtomicUsize) {
-    loop {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            match stream.read(&mut byte) {
-                Ok(1) => head.push(byte[0]),
-                _ => return,
-            }
-        }
-        let body = page.lock().clone();
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\n\
-             content-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        if stream.write_all(answer.as_bytes()).is_err() {
-            return;
-        }
-        served.fetch_add(1, Ordering::Relaxed);
-    }
-}
+use crate::support::{Reveille, Sidecar, Target, wait_until};
 
 /// The target `web`, scaled by the calls of the last three seconds.
 fn scaled_by_calls(targets: &str) -> String {
@@ -106,7 +20,7 @@ fn scaled_by_calls(targets: &str) -> String {
 fn the_first_call_of_a_sidecar_wakes_and_many_scale() {
     let sidecar = Sidecar::start();
     sidecar.counts(0);
-    let manifest = scaled_by_calls(&format!("addresses: ['{}']", sidecar.addr));
+    let manifest = scaled_by_calls(&format!("addresses: ['{}']", sidecar.addr()));
     let reveille = Reveille::of(manifest).start();
     reveille.until_asleep("web");
     wait_until("the query is known", || {
@@ -163,7 +77,7 @@ fn sources_and_their_files_are_followed() {
             .body
             .contains("default/sidecars")
     });
-    let line = format!("{} zone=a\n", sidecar.addr);
+    let line = format!("{} zone=a\n", sidecar.addr());
     std::fs::write(reveille.path("targets.txt"), line).expect("written");
     wait_until("its target is fetched", || {
         let sources = reveille.ask("/api/v1/sources").body;

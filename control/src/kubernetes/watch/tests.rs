@@ -2,7 +2,7 @@
 //! real connection, in `tests/e2e`.
 
 use super::*;
-use crate::kubernetes::service::ServiceObject;
+use crate::kubernetes::{news::News, service::ServiceObject};
 use futures_util::stream;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};

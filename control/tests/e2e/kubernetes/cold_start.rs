@@ -2,84 +2,13 @@
 //! is found before the cluster calls it ready, the request is served, and in
 //! the end KEDA is told that it is quiet again.
 
-use super::objects::{in_state, route, scaled_object, service, serving};
-use crate::support::{ApiServer, PATIENCE, Pod, Reveille, wait_until};
-use scaler::externalscaler::{
-    GetMetricsRequest, IsActiveResponse, MetricValue, ScaledObjectRef,
-    external_scaler_client::ExternalScalerClient,
+use super::{
+    keda::Keda,
+    objects::{in_state, route, scaled_object, service, serving},
 };
+use crate::support::{ApiServer, Pod, Reveille, wait_until};
 use serde_json::json;
-use tokio::runtime::Runtime;
-use tonic::{
-    Code, Status, Streaming,
-    transport::{Channel, Endpoint},
-};
-
-fn reference() -> ScaledObjectRef {
-    ScaledObjectRef {
-        name: "web".to_owned(),
-        namespace: "default".to_owned(),
-        scaler_metadata: [("interceptorRoute".to_owned(), "web".to_owned())].into(),
-    }
-}
-
-/// A client like KEDA, which waits for each answer.
-struct Keda {
-    runtime: Runtime,
-    client: ExternalScalerClient<Channel>,
-}
-
-impl Keda {
-    fn of(reveille: &Reveille) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let address = format!("http://{}", reveille.grpc());
-        let endpoint = Endpoint::from_shared(address).expect("an address");
-        let channel = runtime.block_on(endpoint.connect());
-        Self {
-            runtime,
-            client: ExternalScalerClient::new(channel.expect("it listens")),
-        }
-    }
-
-    fn is_active(&mut self) -> Result<bool, Status> {
-        let answer = self.runtime.block_on(self.client.is_active(reference()))?;
-        Ok(answer.into_inner().result)
-    }
-
-    fn metrics(&mut self) -> Vec<MetricValue> {
-        let request = GetMetricsRequest {
-            scaled_object_ref: Some(reference()),
-            metric_name: "http_web_concurrency".to_owned(),
-        };
-        let answer = self.runtime.block_on(self.client.get_metrics(request));
-        answer.expect("answered").into_inner().metric_values
-    }
-
-    fn stream(&mut self) -> Streaming<IsActiveResponse> {
-        let opened = self.client.stream_is_active(reference());
-        self.runtime.block_on(opened).expect("opened").into_inner()
-    }
-
-    fn until_active(&self, stream: &mut Streaming<IsActiveResponse>) {
-        let active = async {
-            while !stream
-                .message()
-                .await
-                .expect("no error")
-                .expect("a message")
-                .result
-            {}
-        };
-        let active = self
-            .runtime
-            .block_on(async { tokio::time::timeout(PATIENCE, active).await });
-        active.expect("in time");
-    }
-}
+use tonic::Code;
 
 #[test]
 fn a_request_wakes_its_workload_and_is_served_by_a_pod_that_is_not_ready_yet() {
@@ -94,13 +23,13 @@ fn a_request_wakes_its_workload_and_is_served_by_a_pod_that_is_not_ready_yet() {
     ]);
     let reveille = Reveille::in_cluster(&api).start();
     reveille.until_ready();
-    let mut keda = Keda::of(&reveille);
+    let mut keda = Keda::asks_for(&reveille, &[("interceptorRoute", "web")]);
     let mut stream = keda.stream();
 
     let mut held = reveille.client("web").begin("GET", "/");
     keda.until_active(&mut stream);
     reveille.until_held("web", 1);
-    let values = keda.metrics();
+    let values = keda.metrics("http_web_concurrency").expect("answered");
     assert!(values[0].metric_value_float >= 1.0, "{values:?}");
 
     // KEDA scales; the kubelet starts the Pod, whose address is published
@@ -167,7 +96,7 @@ fn before_the_first_sync_keda_gets_errors_and_not_zeros() {
     api.permit("list", "Service", false);
     let reveille = Reveille::in_cluster(&api).start();
     reveille.until_logged("the permission to list services");
-    let mut keda = Keda::of(&reveille);
+    let mut keda = Keda::asks_for(&reveille, &[("interceptorRoute", "web")]);
     let refused = keda.is_active().expect_err("not known");
     assert_eq!(refused.code(), Code::Unavailable);
     api.permit("list", "Service", true);

@@ -2,8 +2,10 @@
 
 mod cold_start;
 mod endpoints;
+mod keda;
 mod objects;
 mod peers;
 mod routes;
+mod sidecars;
 mod status;
 mod watches;

@@ -5,10 +5,7 @@ use super::{
     metrics::{until_value, value},
     until_peer,
 };
-use crate::{
-    sources::Sidecar,
-    support::{Reveille, Target, wait_until},
-};
+use crate::support::{Reveille, Sidecar, Target, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::BTreeSet;

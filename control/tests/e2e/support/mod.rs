@@ -8,6 +8,7 @@ mod manifest;
 mod pod;
 mod processes;
 mod reveille;
+mod sidecar;
 
 pub(crate) use self::http::{Answer, Client, Connection, read_head};
 pub(crate) use admin::{ManifestsNow, TargetNow};
@@ -16,6 +17,7 @@ pub(crate) use manifest::Target;
 pub(crate) use pod::Pod;
 pub(crate) use processes::Marker;
 pub(crate) use reveille::{Ended, Reveille, Starter, command};
+pub(crate) use sidecar::Sidecar;
 
 use std::time::Duration;
 use tokio::time::Instant;

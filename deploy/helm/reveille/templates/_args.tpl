@@ -61,6 +61,10 @@
 {{- if $values.metricsIn.openCensus.enabled }}
 - --opencensus-addr={{ $bind }}:{{ $values.metricsIn.openCensus.port }}
 {{- end }}
+{{- if $values.dapr.sidecars }}
+- --dapr-sidecars
+- --dapr-scrape-interval={{ $values.dapr.scrapeInterval }}
+{{- end }}
 {{- with $values.traces.endpoint }}
 - {{ printf "--otlp-traces-endpoint=%s" . | quote }}
 {{- end }}

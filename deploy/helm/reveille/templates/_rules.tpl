@@ -26,6 +26,12 @@ kinds are those of control/src/kubernetes. */}}
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [list, watch]
+{{- if .Values.dapr.sidecars }}
+# Where Dapr's sidecars are.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+{{- end }}
 {{- if eq .Values.wake "both" }}
 # Waking them ourselves.
 - apiGroups: [apps]

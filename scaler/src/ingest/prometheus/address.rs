@@ -3,7 +3,11 @@
 //! Read from manifests and from files of addresses. Pure: no name is resolved
 //! here.
 
-use std::{fmt, net::Ipv6Addr, str::FromStr};
+use std::{
+    fmt,
+    net::{Ipv6Addr, SocketAddr},
+    str::FromStr,
+};
 
 /// Longest part of a text that an error repeats, in characters.
 const SHOWN: usize = 80;
@@ -31,6 +35,15 @@ impl Address {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(addr: SocketAddr) -> Self {
+        Self {
+            host: addr.ip().to_string(),
+            port: addr.port(),
+        }
     }
 }
 

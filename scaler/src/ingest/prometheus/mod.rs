@@ -27,4 +27,4 @@ pub use page::{BadPage, PageLimits};
 pub use pattern::{BadPattern, NamePattern};
 pub use reading::{LastScrape, SourceReading, TargetReading};
 pub use scraper::{Mine, Scraper};
-pub use source::{SourceConfig, SourceId, TargetList};
+pub use source::{FoundTarget, SourceConfig, SourceId, TargetList};

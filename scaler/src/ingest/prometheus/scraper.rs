@@ -7,7 +7,7 @@
 use super::{
     Address, PageLimits, SourceConfig, SourceId, SourceReading, TargetList, TargetReading,
     reading::{Shown, SourceCounters},
-    source::{self, Listed},
+    source::{self, FoundTarget},
     target::{self, Context, Order, Target},
 };
 use crate::{
@@ -204,7 +204,7 @@ struct Running {
     watched_ms: i64,
     file: Option<PathBuf>,
     problem: Option<String>,
-    listed: Vec<Listed>,
+    listed: Vec<FoundTarget>,
     counters: Arc<SourceCounters>,
     targets: HashMap<Key, Task>,
 }
@@ -246,7 +246,13 @@ impl Round<'_> {
             if is_new || source.config.targets != config.targets {
                 source.list(&config.targets);
             }
+            // An order begins an interval anew: where targets come and go all
+            // the time, those that stay would never be fetched.
+            let goes_on = source.config.fetches_like(config);
             source.config = Arc::new(config.clone());
+            if goes_on {
+                continue;
+            }
             for task in source.targets.values() {
                 task.orders
                     .send_replace(Order::Fetch(source.config.clone()));
@@ -350,8 +356,12 @@ impl Running {
 
     fn list(&mut self, targets: &TargetList) {
         match targets {
+            TargetList::Found(found) => {
+                (self.file, self.problem) = (None, None);
+                self.listed = found.to_vec();
+            }
             TargetList::Addresses(addresses) => {
-                let listed = |address: &Address| Listed {
+                let listed = |address: &Address| FoundTarget {
                     address: address.clone(),
                     labels: BTreeMap::new(),
                 };
@@ -363,7 +373,7 @@ impl Running {
         }
     }
 
-    fn key(&self, listed: &Listed, labels: &BTreeMap<String, String>) -> Key {
+    fn key(&self, listed: &FoundTarget, labels: &BTreeMap<String, String>) -> Key {
         let labels: Vec<_> = labels.clone().into_iter().collect();
         Key {
             address: listed.address.clone(),

@@ -55,37 +55,50 @@ pub struct SourceConfig {
 pub enum TargetList {
     /// These, and no others.
     Addresses(Vec<Address>),
+    /// The same with labels of their own, as somebody else finds them.
+    Found(Arc<[FoundTarget]>),
     /// The lines of a file: an address, then labels as `name=value`, with
     /// spaces between; `#` begins a comment. It is read each second.
     File(PathBuf),
 }
 
 /// A target in a list, with labels of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Listed {
-    pub(super) address: Address,
-    pub(super) labels: BTreeMap<String, String>,
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FoundTarget {
+    /// Where its page is.
+    pub address: Address,
+    /// Labels of its series, which beat those of the source.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl PartialEq for SourceConfig {
     fn eq(&self, other: &Self) -> bool {
+        self.targets == other.targets && self.fetches_like(other)
+    }
+}
+
+impl SourceConfig {
+    /// The same but for the targets: who is fetched already is fetched on as
+    /// it is.
+    pub(super) fn fetches_like(&self, other: &Self) -> bool {
         let tls = match (&self.tls, &other.tls) {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
             (None, None) => true,
             _ => false,
         };
-        tls && self.targets == other.targets
-            && self.path == other.path
+        tls && self.path == other.path
             && (self.interval, self.timeout) == (other.interval, other.timeout)
             && self.labels == other.labels
             && self.metrics == other.metrics
     }
-}
 
-impl SourceConfig {
     /// The labels of a target: its own beat those of the source, and these the
     /// usual ones.
-    pub(super) fn labels_of(&self, id: &SourceId, target: &Listed) -> BTreeMap<String, String> {
+    pub(super) fn labels_of(
+        &self,
+        id: &SourceId,
+        target: &FoundTarget,
+    ) -> BTreeMap<String, String> {
         let mut labels = BTreeMap::from([
             ("job".to_owned(), id.name.clone()),
             ("instance".to_owned(), target.address.to_string()),
@@ -98,7 +111,7 @@ impl SourceConfig {
 
 /// Reads a file of addresses: all of it or nothing, for it may be one that is
 /// being written. Blocks.
-pub(super) fn read(path: &Path) -> Result<Vec<Listed>, String> {
+pub(super) fn read(path: &Path) -> Result<Vec<FoundTarget>, String> {
     let text = read_text(path).map_err(|error| error.to_string())?;
     parse(&text)
 }
@@ -120,7 +133,7 @@ fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn parse(text: &str) -> Result<Vec<Listed>, String> {
+fn parse(text: &str) -> Result<Vec<FoundTarget>, String> {
     let mut listed = Vec::new();
     let mut places = HashMap::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -140,7 +153,7 @@ fn parse(text: &str) -> Result<Vec<Listed>, String> {
                 return Err(problem(format!("the label {name} is given twice")));
             }
         }
-        let target = Listed { address, labels };
+        let target = FoundTarget { address, labels };
         let key = target.labels.get("instance").cloned();
         let key = key.unwrap_or_else(|| target.address.to_string());
         if let Some(first) = places.insert(key.clone(), number) {

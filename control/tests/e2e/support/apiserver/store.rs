@@ -45,6 +45,7 @@ pub(super) const KINDS: &[Kind] = &[
     kind("ScaledObject", "keda.sh", "v1alpha1", "scaledobjects"),
     kind("Service", "", "v1", "services"),
     kind("ConfigMap", "", "v1", "configmaps"),
+    kind("Pod", "", "v1", "pods"),
     kind("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices"),
     kind("Deployment", "apps", "v1", "deployments"),
     kind("Lease", "coordination.k8s.io", "v1", "leases"),

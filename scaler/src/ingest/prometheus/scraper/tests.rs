@@ -352,6 +352,48 @@ async fn a_source_that_goes_ends_its_series_and_one_that_changes_does_not() {
 }
 
 #[tokio::test]
+async fn targets_that_come_and_go_leave_those_that_stay_alone() {
+    let run = Run::start();
+    let (mut stays, mut comes) = (Page::serve().await, Page::serve().await);
+    let found = |pages: &[(&Page, &str)]| {
+        let target = |(page, pod): &(&Page, &str)| FoundTarget {
+            address: page.address.clone(),
+            labels: [("pod".to_owned(), (*pod).to_owned())].into(),
+        };
+        TargetList::Found(pages.iter().map(target).collect())
+    };
+    let source = |targets| SourceConfig {
+        targets,
+        ..stays.source()
+    };
+    let alone = source(found(&[(&stays, "a")]));
+    let both = source(found(&[(&stays, "a"), (&comes, "b")]));
+    let mut arrivals = run.registered("g");
+    run.sources(&[("s", alone.clone())]);
+    let pending = stays.next().await;
+    run.sources(&[("s", both)]);
+    // It is fetched by now: the change was taken in.
+    comes.next().await.page("g 7\n");
+    let _next = comes.next().await;
+    pending.page("g 1\n");
+    assert_eq!(stays.next().await.connection, 1);
+    let reading = run.scraper.read();
+    let pods = reading[0]
+        .targets
+        .iter()
+        .map(|target| &*target.labels["pod"]);
+    assert!(pods.eq(["a", "b"]));
+    let mut values = run.values("g");
+    values.sort();
+    assert_eq!(values, ["1", "7"]);
+    run.sources(&[("s", alone)]);
+    while !run.values("g").contains(&"-".to_owned()) {
+        arrivals.arrived().await;
+    }
+    assert_eq!(run.scraper.read()[0].targets.len(), 1);
+}
+
+#[tokio::test]
 async fn a_target_of_another_replica_is_let_go_without_an_end() {
     let run = Run::start();
     let mut target = Page::serve().await;
