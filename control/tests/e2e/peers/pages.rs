@@ -32,7 +32,7 @@ fn each_page_is_fetched_by_one_replica_and_all_say_the_same() {
     for sidecar in &sidecars {
         sidecar.says("# TYPE jobs gauge\njobs 1\n");
     }
-    let addresses: Vec<String> = sidecars.iter().map(|one| one.addr.to_string()).collect();
+    let addresses: Vec<String> = sidecars.iter().map(|one| one.addr().to_string()).collect();
     let manifest = format!(
         "{}---\napiVersion: local.reveille.dev/v1alpha1\nkind: MetricSource\n\
          metadata: {{name: jobs}}\nspec: {{addresses: {addresses:?}, interval: 200ms}}\n",
