@@ -52,12 +52,6 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
     all.find(|file| file.is_file())
 }
 
-/// A loopback address that nobody listens on now.
-pub(crate) fn free_address() -> Result<SocketAddr> {
-    let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?)
-}
-
 /// What a program that ends by itself writes to standard output. Fails if it
 /// fails or takes longer than `limit`. Cancel safe: it is killed.
 pub(crate) async fn output(command: &mut Command, limit: Duration) -> Result<String> {

@@ -2,7 +2,10 @@
 
 use super::{Args, peer::Peer};
 use anyhow::Result;
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
+};
 
 /// What a peer needs to be started.
 pub(super) struct Lab<'a> {
@@ -21,4 +24,10 @@ impl Lab<'_> {
         std::fs::create_dir_all(&dir)?;
         Ok(dir)
     }
+}
+
+/// A loopback address that nobody listens on now.
+pub(super) fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?)
 }

@@ -2,8 +2,8 @@
 //!
 //! Its path `/seen` tells what reached it, for `check.rs`.
 
-use super::peers::nginx;
-use crate::program::{self, Program};
+use super::{lab, peers::nginx};
+use crate::program::Program;
 use anyhow::{Context as _, Result};
 use std::{net::SocketAddr, path::Path};
 
@@ -21,7 +21,7 @@ impl Origin {
     pub(super) async fn start(dir: &Path, core: usize) -> Result<Self> {
         let dir = dir.join("origin");
         std::fs::create_dir_all(&dir)?;
-        let address = program::free_address()?;
+        let address = lab::free_address()?;
         let body = "x".repeat(BODY_BYTES);
         let http = format!(
             "

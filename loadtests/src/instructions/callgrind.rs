@@ -43,18 +43,6 @@ pub(super) fn busiest_thread(file: &Path) -> Result<u64> {
     most.with_context(|| format!("callgrind wrote nothing at {}", file.display()))
 }
 
-/// Instructions of all threads together.
-pub(super) fn all_threads(file: &Path) -> Result<u64> {
-    let mut sum = 0;
-    for path in threads(file)? {
-        let text = fs::read_to_string(&path)?;
-        let (_, total) =
-            parse(&text).with_context(|| format!("not callgrind's: {}", path.display()))?;
-        sum += total;
-    }
-    Ok(sum)
-}
-
 /// `FILE-01`, `FILE-02` and so on.
 fn threads(file: &Path) -> Result<Vec<PathBuf>> {
     let dir = file.parent().context("a file has a directory")?;
@@ -84,7 +72,7 @@ fn parse(text: &str) -> Option<(u32, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{all_threads, busiest_thread, parse, remove_old};
+    use super::{busiest_thread, parse, remove_old};
 
     #[test]
     fn the_busiest_but_the_first() {
@@ -96,7 +84,6 @@ mod tests {
             std::fs::write(path, text).unwrap();
         }
         assert_eq!(busiest_thread(&file).unwrap(), 500);
-        assert_eq!(all_threads(&file).unwrap(), 1420);
         remove_old(&file).unwrap();
         assert!(busiest_thread(&file).is_err());
     }

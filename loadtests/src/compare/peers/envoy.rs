@@ -2,7 +2,7 @@
 
 use crate::{
     compare::{
-        lab::Lab,
+        lab::{self, Lab},
         peer::{Peer, Running},
     },
     program::{self, Program},
@@ -15,7 +15,7 @@ const NO_LIMIT: u32 = 1_000_000;
 
 /// Starts it. JSON is YAML to it.
 pub(in crate::compare) async fn start(lab: &Lab<'_>) -> Result<Running> {
-    let address = program::free_address()?;
+    let address = lab::free_address()?;
     let socket = |address: std::net::SocketAddr| {
         json!({"socket_address": {
             "address": address.ip().to_string(), "port_value": address.port()

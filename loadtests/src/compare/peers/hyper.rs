@@ -2,7 +2,7 @@
 
 use crate::{
     compare::{
-        lab::Lab,
+        lab::{self, Lab},
         peer::{Peer, Running},
     },
     program::{self, Program},
@@ -11,7 +11,7 @@ use anyhow::Result;
 
 /// Starts it.
 pub(in crate::compare) async fn start(lab: &Lab<'_>) -> Result<Running> {
-    let (http1, http2) = (program::free_address()?, program::free_address()?);
+    let (http1, http2) = (lab::free_address()?, lab::free_address()?);
     let mut command = program::command(std::env::current_exe()?, Some(lab.args.proxy_core));
     command.arg("passthrough");
     for (flag, address) in [

@@ -2,7 +2,7 @@
 
 use crate::{
     compare::{
-        lab::Lab,
+        lab::{self, Lab},
         peer::{Peer, Running},
     },
     program::{self, Program},
@@ -12,7 +12,7 @@ use std::{net::SocketAddr, path::Path};
 
 /// The proxy under test.
 pub(in crate::compare) async fn start(lab: &Lab<'_>, peer: Peer) -> Result<Running> {
-    let (http1, http2) = (program::free_address()?, program::free_address()?);
+    let (http1, http2) = (lab::free_address()?, lab::free_address()?);
     let http = format!(
         "
     upstream origin {{
