@@ -26,6 +26,7 @@ mod slots;
 mod store;
 mod tap;
 mod wanted;
+mod writer;
 
 pub use build::LabelBuilder;
 pub use labels::{DuplicateLabel, Labels, METRIC_NAME};
@@ -39,7 +40,8 @@ pub use point::Point;
 pub use register::Registration;
 pub use select::{Points, Select};
 pub use slots::SeriesRef;
-pub use store::{AppendError, Growth, Stats, Store, Writer, unix_ms};
+pub use store::{Stats, Store, unix_ms};
+pub use writer::{AppendError, Growth, Writer};
 
 pub(crate) use {
     asked::Selectors,

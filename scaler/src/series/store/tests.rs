@@ -1,6 +1,5 @@
 use super::*;
-use crate::series::MatchOp;
-use crate::series::Selector;
+use crate::series::{AppendError, Growth, MatchOp, Selector};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
