@@ -1,8 +1,11 @@
 //! The flags of the gRPC port, where KEDA and other replicas connect.
 
-use super::{positive, time, tls::ClientAuthArg, tls::VersionArg, tls::pairs};
+use super::{
+    positive, time,
+    tls::{self, ClientAuthArg, VersionArg, pairs},
+};
 use clap::Args;
-use proxy::tls::{ClientAuth, ServerTls, Setting, TlsProblem};
+use proxy::tls::{ServerTls, TlsProblem};
 use scaler::grpc::GrpcConfig;
 use std::{path::PathBuf, time::Duration};
 
@@ -109,30 +112,18 @@ impl GrpcArgs {
 
     fn tls(&self) -> Option<ServerTls> {
         let dirs = &self.grpc_tls_cert_dir;
-        let settings = ServerTls {
+        tls::if_meant(ServerTls {
             certificates: pairs(&self.grpc_tls_cert, &self.grpc_tls_key, dirs),
             client_ca: self.grpc_tls_client_ca.clone(),
             client_auth: self.grpc_tls_client_auth.into(),
             min_version: self.grpc_tls_min_version.into(),
             ..ServerTls::default()
-        };
-        // A setting without a certificate is a mistake, which is reported.
-        let is_meant = !settings.certificates.is_empty()
-            || settings.client_ca.is_some()
-            || settings.client_auth != ClientAuth::None;
-        is_meant.then_some(settings)
+        })
     }
 }
 
 /// A problem with the port's TLS in the words of the command line.
 #[must_use]
 pub fn describe(problem: &TlsProblem) -> String {
-    let flag = match problem.setting {
-        Setting::CertificateDir => "--grpc-tls-cert-dir",
-        Setting::ClientCa => "--grpc-tls-client-ca",
-        Setting::ClientAuth => "--grpc-tls-client-auth",
-        // The others have no flag here.
-        _ => "--grpc-tls-cert, --grpc-tls-key",
-    };
-    format!("{flag}: {}", problem.message)
+    tls::describe_listener("grpc", problem)
 }

@@ -2,11 +2,11 @@
 
 use super::{
     positive,
-    tls::{ClientAuthArg, VersionArg, pairs},
+    tls::{self, ClientAuthArg, VersionArg, pairs},
 };
 use crate::ingest::IngestSettings;
 use clap::Args;
-use proxy::tls::{ClientAuth, ServerTls, Setting, TlsProblem};
+use proxy::tls::{ServerTls, TlsProblem};
 use scaler::{
     ingest::{
         otlp::{OtlpLimits, ResourceLabels},
@@ -164,32 +164,20 @@ impl IngestArgs {
 
     fn tls(&self) -> Option<ServerTls> {
         let dirs = &self.ingest_tls_cert_dir;
-        let settings = ServerTls {
+        tls::if_meant(ServerTls {
             certificates: pairs(&self.ingest_tls_cert, &self.ingest_tls_key, dirs),
             client_ca: self.ingest_tls_client_ca.clone(),
             client_auth: self.ingest_tls_client_auth.into(),
             min_version: self.ingest_tls_min_version.into(),
             ..ServerTls::default()
-        };
-        // A setting without a certificate is a mistake, which is reported.
-        let is_meant = !settings.certificates.is_empty()
-            || settings.client_ca.is_some()
-            || settings.client_auth != ClientAuth::None;
-        is_meant.then_some(settings)
+        })
     }
 }
 
 /// A problem with the TLS of these ports in the words of the command line.
 #[must_use]
 pub fn describe(problem: &TlsProblem) -> String {
-    let flag = match problem.setting {
-        Setting::CertificateDir => "--ingest-tls-cert-dir",
-        Setting::ClientCa => "--ingest-tls-client-ca",
-        Setting::ClientAuth => "--ingest-tls-client-auth",
-        // The others have no flag here.
-        _ => "--ingest-tls-cert, --ingest-tls-key",
-    };
-    format!("{flag}: {}", problem.message)
+    tls::describe_listener("ingest", problem)
 }
 
 #[cfg(test)]

@@ -209,6 +209,29 @@ pub(super) fn pairs(
     pairs.chain(dirs.map(CertificateSource::Dir)).collect()
 }
 
+/// The TLS of a listener that speaks it only if asked to. A setting without a
+/// certificate is a mistake: it is kept, so that it is reported.
+pub(super) fn if_meant(settings: ServerTls) -> Option<ServerTls> {
+    let is_meant = !settings.certificates.is_empty()
+        || settings.client_ca.is_some()
+        || settings.client_auth != ClientAuth::None;
+    is_meant.then_some(settings)
+}
+
+/// A problem with the TLS of a listener whose flags begin with `--PREFIX-tls`,
+/// in the words of the command line.
+pub(super) fn describe_listener(prefix: &str, problem: &TlsProblem) -> String {
+    let flags = format!("--{prefix}-tls");
+    let flag = match problem.setting {
+        Setting::CertificateDir => format!("{flags}-cert-dir"),
+        Setting::ClientCa => format!("{flags}-client-ca"),
+        Setting::ClientAuth => format!("{flags}-client-auth"),
+        // The others have no flag there.
+        _ => format!("{flags}-cert, {flags}-key"),
+    };
+    format!("{flag}: {}", problem.message)
+}
+
 /// A problem in the words of the command line.
 #[must_use]
 pub fn describe(problem: &TlsProblem) -> String {
