@@ -1,7 +1,7 @@
 //! `loadtests instructions`: user instructions per warm request.
 //!
 //! Counted by valgrind's callgrind, so the figure hardly depends on what else
-//! the machine does; CI holds it below [`MOST_PER_REQUEST`]. Reveille runs
+//! the machine does; CI holds it below a limit. Reveille runs
 //! under valgrind with all that is on by default and many routes; client and
 //! backend run outside, in this process.
 //!
@@ -19,8 +19,9 @@ use crate::{
 use anyhow::{Context as _, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 
-/// The limit that CI holds: 23,100 at present. The goal is 20,000; lower this
-/// with each step towards it, never raise it.
+/// The limit that CI holds for the plain build: 23,100 at present; lower this
+/// with each step, never raise it. The goal of 20,000 is held for what is
+/// released, the build of `.ci/pgo`.
 const MOST_PER_REQUEST: u64 = 23_600;
 
 /// Requests of the two runs.
@@ -36,6 +37,9 @@ pub(crate) struct Args {
     /// Keep callgrind's files in this directory, for callgrind_annotate
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// Fail above this number
+    #[arg(long, value_name = "INSTRUCTIONS", default_value_t = MOST_PER_REQUEST)]
+    limit: u64,
     #[command(flatten)]
     reveille: reveille::Args,
 }
@@ -66,10 +70,11 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     };
     ensure!(many > few, "more requests took fewer instructions");
     let each = (many - few) / u64::try_from(MANY - FEW)?;
-    println!("{each} user instructions per warm request; the limit is {MOST_PER_REQUEST}");
+    let limit = args.limit;
+    println!("{each} user instructions per warm request; the limit is {limit}");
     ensure!(
-        each <= MOST_PER_REQUEST,
-        "{each} instructions per warm request are above the limit of {MOST_PER_REQUEST}; \
+        each <= limit,
+        "{each} instructions per warm request are above the limit of {limit}; \
          `loadtests instructions --keep DIR` and `callgrind_annotate` show where they go"
     );
     Ok(())
