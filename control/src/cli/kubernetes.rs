@@ -2,7 +2,7 @@
 
 use super::{RunArgs, keda_env, positive};
 use crate::{
-    kubernetes::{ClusterSettings, ConnectSettings, HostGrant, LeaseName, Wake},
+    kubernetes::{ClusterSettings, ConnectSettings, HostGrant, HttpScaledObjects, LeaseName, Wake},
     manifest::FETCH_INTERVALS,
 };
 use clap::{Args, Command};
@@ -52,6 +52,18 @@ pub struct KubernetesArgs {
     /// to 60s
     #[arg(long, env = "REVEILLE_DAPR_SCRAPE_INTERVAL", default_value = "2s", value_parser = positive)]
     pub dapr_scrape_interval: Duration,
+    /// Who makes ScaledObjects of HTTPScaledObjects and writes their statuses
+    #[arg(
+        long,
+        env = "REVEILLE_HTTP_SCALED_OBJECTS",
+        value_enum,
+        default_value = "manage"
+    )]
+    pub http_scaled_objects: HttpScaledObjects,
+    /// Where KEDA finds this scaler: the scalerAddress of these ScaledObjects
+    /// [default: reveille-scaler.NAMESPACE:9090, the namespace of the Lease]
+    #[arg(long, env = "REVEILLE_SCALER_ADDRESS", value_name = "HOST:PORT")]
+    pub scaler_address: Option<String>,
     /// Name of the Lease of the replica that writes statuses
     #[arg(
         long,
@@ -100,6 +112,13 @@ impl KubernetesArgs {
         problems.extend(
             wrong.map(|name| format!("--watch-namespace {name:?}: is not the name of a namespace")),
         );
+        if let Some(address) = &self.scaler_address
+            && !is_host_and_port(address)
+        {
+            problems.push(format!(
+                "--scaler-address {address:?}: is not HOST:PORT, such as reveille-scaler.keda:9090"
+            ));
+        }
         let interval = self.dapr_scrape_interval;
         if !FETCH_INTERVALS.contains(&interval) {
             let (shortest, longest) = (FETCH_INTERVALS.start(), FETCH_INTERVALS.end());
@@ -123,10 +142,22 @@ impl KubernetesArgs {
             wake: self.wake,
             hosts: self.host_policy.clone(),
             dapr: self.dapr_sidecars.then_some(self.dapr_scrape_interval),
+            http_scaled_objects: self.http_scaled_objects,
+            scaler_address: self.scaler_address.clone(),
             lease: LeaseName {
                 namespace: self.lease_namespace.clone(),
                 name: self.lease_name.clone(),
             },
         }
     }
+}
+
+/// As KEDA dials it.
+fn is_host_and_port(address: &str) -> bool {
+    let Some((host, port)) = address.rsplit_once(':') else {
+        return false;
+    };
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    let is_host = !host.is_empty() && host.len() <= 253 && host.chars().all(fits);
+    is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }

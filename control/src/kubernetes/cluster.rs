@@ -5,10 +5,14 @@
 //! serves nothing; after that, whatever happens to the API server, what was
 //! last seen is served on.
 
-use super::{contact::Contact, news::News, reconcile::Reconciler, status::Board, wakes::Wakes};
+use super::{
+    board::Board, contact::Contact, duty::Duty, made::Made, news::News, reconcile::Reconciler,
+    status::Status, wakes::Wakes,
+};
 use crate::discovery::Wired;
 use arc_swap::ArcSwap;
-use std::{fmt, sync::Arc, time::Duration};
+use parking_lot::Mutex;
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until},
@@ -16,18 +20,30 @@ use tokio::{
 
 /// So many changes are taken in at once.
 const BATCH: usize = 1024;
-/// A new route table is built, and statuses are thought over, at most every so
+/// A new route table is built, and what to write is thought over, at most every so
 /// many times the time that it takes, so that churn costs a part of one core.
 const PAUSE_FACTOR: u32 = 10;
 /// And the longest pauses that follow from that.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_STATUS_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_WISHES_PAUSE: Duration = Duration::from_secs(10);
 
 /// What others see of the cluster.
 pub struct Cluster {
     contact: Arc<Contact>,
+    duty: Arc<Duty>,
     wired: ArcSwap<Shown>,
+    census: Mutex<Census>,
     is_served: watch::Sender<bool>,
+}
+
+/// How many routes are ready or not, by kind and the reason of that.
+type Census = BTreeMap<(&'static str, &'static str), usize>;
+
+/// What should be written, for the writers.
+#[derive(Default)]
+pub(super) struct Boards {
+    pub(super) statuses: Arc<Board<Status>>,
+    pub(super) made: Arc<Board<Made>>,
 }
 
 #[derive(Default)]
@@ -42,10 +58,12 @@ impl fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    pub(super) fn new(contact: Arc<Contact>) -> Self {
+    pub(super) fn new(contact: Arc<Contact>, duty: Arc<Duty>) -> Self {
         Self {
             contact,
+            duty,
             wired: ArcSwap::default(),
+            census: Mutex::default(),
             is_served: watch::Sender::new(false),
         }
     }
@@ -54,6 +72,18 @@ impl Cluster {
     #[must_use]
     pub fn contact(&self) -> &Contact {
         &self.contact
+    }
+
+    /// What this replica writes for all of them.
+    #[must_use]
+    pub fn duty(&self) -> &Duty {
+        &self.duty
+    }
+
+    /// How many routes are ready or not, by kind and the reason of that.
+    #[must_use]
+    pub fn census(&self) -> BTreeMap<(&'static str, &'static str), usize> {
+        self.census.lock().clone()
     }
 
     /// Resolves when all objects were read once, and what they say is served.
@@ -71,20 +101,20 @@ impl Cluster {
     }
 
     /// Keeps what is served the same as what `news` says, and what should be
-    /// written on `board`, until nobody tells any more.
+    /// written on `boards`, until nobody tells any more.
     pub(super) async fn run(
         self: Arc<Self>,
         mut reconciler: Reconciler,
         mut news: mpsc::Receiver<News>,
         wakes: Arc<Wakes>,
-        board: Arc<Board>,
+        boards: Boards,
     ) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut is_synced = false;
-        let (mut routes_due, mut statuses_due) = (Instant::now(), Instant::now());
+        let (mut routes_due, mut wishes_due) = (Instant::now(), Instant::now());
         loop {
             let routes_wait = is_synced && reconciler.has_dirty_routes();
-            let statuses_wait = is_synced && reconciler.has_stale_statuses();
+            let wishes_wait = is_synced && reconciler.has_stale_wishes();
             tokio::select! {
                 taken = news.recv_many(&mut batch, BATCH) => {
                     if taken == 0 {
@@ -100,7 +130,8 @@ impl Cluster {
                     }
                 }
                 () = sleep_until(routes_due), if routes_wait => {}
-                () = sleep_until(statuses_due), if statuses_wait => {}
+                () = sleep_until(wishes_due), if wishes_wait => {}
+                () = boards.made.refused() => reconciler.heard_of_refusals(),
             }
             batch.drain(..).for_each(|one| reconciler.take(one));
             if !is_synced {
@@ -113,11 +144,18 @@ impl Cluster {
                 routes_due = after(began, LONGEST_PAUSE);
             }
             let began = Instant::now();
-            if reconciler.has_stale_statuses() && began >= statuses_due {
-                board.show(reconciler.statuses());
-                statuses_due = after(began, LONGEST_STATUS_PAUSE);
+            if reconciler.has_stale_wishes() && began >= wishes_due {
+                self.settle_wishes(&mut reconciler, &boards);
+                wishes_due = after(began, LONGEST_WISHES_PAUSE);
             }
         }
+    }
+
+    fn settle_wishes(&self, reconciler: &mut Reconciler, boards: &Boards) {
+        let wishes = reconciler.wishes(&boards.made.refusals());
+        *self.census.lock() = wishes.census;
+        boards.made.show(wishes.made);
+        boards.statuses.show(wishes.statuses);
     }
 
     fn settle_routes(&self, reconciler: &mut Reconciler) {

@@ -1,14 +1,14 @@
-//! What the status of an InterceptorRoute says: conditions as Kubernetes has
-//! them, each with a reason for machines and a message for people.
+//! What the status of an InterceptorRoute or HTTPScaledObject says: conditions as
+//! Kubernetes has them, each with a reason for machines and a message for people.
 //!
 //! Pure: from what is known of a route to what should stand in its status.
 
-use super::{route::RouteObject, store::Key};
+use super::{made::Standing, route::RouteObject, store::Key};
 use crate::manifest::api;
 use serde_json::{Value, json};
 
 /// One condition, without its time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Condition {
     pub(super) kind: &'static str,
     pub(super) is_true: bool,
@@ -16,21 +16,37 @@ pub(super) struct Condition {
     pub(super) message: String,
 }
 
+const SCALED: &str = "ScaledObjectFound";
+/// The add-on's own word for it.
+const CREATE_ERROR: &str = "CreateError";
+const TAKEN: &str = "Taken";
+
 /// What is known of a route.
 pub(super) struct Facts<'a> {
     pub(super) route: &'a RouteObject,
     /// Why its target leads nowhere.
     pub(super) unresolved: Option<&'a str>,
+    /// The InterceptorRoute of its name is served in its place.
+    pub(super) is_shadowed: bool,
     /// Which requests other routes have taken, and which routes.
     pub(super) lost: &'a [String],
-    /// The ScaledObject that it is a trigger of.
-    pub(super) scaled_object: Option<&'a Key>,
+    /// How its scaling stands.
+    pub(super) scaling: Scaling<'a>,
+}
+
+/// How the scaling of a route stands.
+#[derive(Clone, Copy)]
+pub(super) enum Scaling<'a> {
+    /// Of an InterceptorRoute: the ScaledObject that it is a trigger of.
+    Named(Option<&'a Key>),
+    /// Of an HTTPScaledObject.
+    Made(&'a Standing),
 }
 
 /// The conditions of a route, always in the same order.
 pub(super) fn of_route(key: &Key, facts: &Facts<'_>) -> Vec<Condition> {
     let resolved = resolved(facts);
-    let accepted = accepted(facts);
+    let accepted = accepted(key, facts);
     let scaled = scaled(key, facts);
     let ready = if facts.route.is_broken() {
         let what = api::in_one_line(&facts.route.problems);
@@ -39,7 +55,10 @@ pub(super) fn of_route(key: &Key, facts: &Facts<'_>) -> Vec<Condition> {
             None => "",
         };
         condition("Ready", false, "Invalid", format!("{what}{still}"))
-    } else if let Some(cause) = [&resolved, &accepted].into_iter().find(|one| !one.is_true) {
+    } else if let Some(cause) = [&resolved, &accepted, &scaled]
+        .into_iter()
+        .find(|one| !one.is_true && is_grave(one))
+    {
         condition("Ready", false, cause.reason, cause.message.clone())
     } else {
         // What is odd about it, and no error.
@@ -47,6 +66,17 @@ pub(super) fn of_route(key: &Key, facts: &Facts<'_>) -> Vec<Condition> {
         condition("Ready", true, "Reconciled", warnings)
     };
     vec![ready, resolved, accepted, scaled]
+}
+
+/// Are there conditions of ours among them? `Ready` is the add-on's as well.
+pub(super) fn are_known(present: &[Value]) -> bool {
+    present.iter().any(|known| known["type"] == SCALED)
+}
+
+/// Does it keep a route from being ready? An InterceptorRoute is, whether or
+/// not somebody scales what is behind it.
+fn is_grave(one: &Condition) -> bool {
+    one.kind != SCALED || [CREATE_ERROR, TAKEN].contains(&one.reason)
 }
 
 fn resolved(facts: &Facts<'_>) -> Condition {
@@ -61,8 +91,14 @@ fn resolved(facts: &Facts<'_>) -> Condition {
     }
 }
 
-fn accepted(facts: &Facts<'_>) -> Condition {
+fn accepted(key: &Key, facts: &Facts<'_>) -> Condition {
     let kind = "HostsAccepted";
+    if facts.is_shadowed {
+        let message = format!(
+            "InterceptorRoute {key} is served in its place; its ScaledObject is told of that one"
+        );
+        return condition(kind, false, "Shadowed", message);
+    }
     let Some(served) = &facts.route.served else {
         let message = "the route cannot be understood".to_owned();
         return condition(kind, false, "Invalid", message);
@@ -85,16 +121,24 @@ fn accepted(facts: &Facts<'_>) -> Condition {
 }
 
 fn scaled(key: &Key, facts: &Facts<'_>) -> Condition {
-    let kind = "ScaledObjectFound";
-    match facts.scaled_object {
-        Some(object) => condition(kind, true, "Found", format!("ScaledObject {object}")),
-        None => {
+    let no = |reason, message| condition(SCALED, false, reason, message);
+    match facts.scaling {
+        Scaling::Named(Some(object)) | Scaling::Made(Standing::Found(object)) => {
+            condition(SCALED, true, "Found", format!("ScaledObject {object}"))
+        }
+        Scaling::Made(Standing::Awaited) => no("Awaited", "a ScaledObject is being made".into()),
+        Scaling::Made(Standing::Refused(why)) => no(CREATE_ERROR, why.clone()),
+        Scaling::Made(Standing::Taken(what)) => no(TAKEN, format!("{what}: requests wake nothing")),
+        Scaling::Made(Standing::Unwanted(why)) => {
+            no("NotWanted", format!("there is no ScaledObject: {why}"))
+        }
+        Scaling::Named(None) => {
             let message = format!(
                 "no ScaledObject in namespace {} has a trigger with interceptorRoute: {}; \
                  requests wake nothing",
                 key.namespace, key.name
             );
-            condition(kind, false, "NotFound", message)
+            no("NotFound", message)
         }
     }
 }
@@ -175,8 +219,9 @@ mod tests {
         Facts {
             route,
             unresolved: None,
+            is_shadowed: false,
             lost: &[],
-            scaled_object: None,
+            scaling: Scaling::Named(None),
         }
     }
 
@@ -188,7 +233,7 @@ mod tests {
         assert_eq!(conditions[3], ("ScaledObjectFound", false, "NotFound"));
         let scaled = Key::new("shop", "web");
         let found = Facts {
-            scaled_object: Some(&scaled),
+            scaling: Scaling::Named(Some(&scaled)),
             ..facts(&route)
         };
         assert_eq!(of(&found)[3], ("ScaledObjectFound", true, "Found"));
@@ -214,6 +259,31 @@ mod tests {
         assert_eq!(of(&facts(&idle))[2], ("HostsAccepted", false, "NoRules"));
         let broken = route(&json!(7));
         assert_eq!(of(&facts(&broken))[0], ("Ready", false, "Invalid"));
+    }
+
+    #[test]
+    fn an_http_scaled_object_without_its_scaling_is_not_ready() {
+        let route = route(&json!([{"hosts": ["a.test"]}]));
+        let ready = |standing: &Standing| {
+            let with = Facts {
+                scaling: Scaling::Made(standing),
+                ..facts(&route)
+            };
+            (of(&with)[0], of(&with)[3].2)
+        };
+        let yes = ("Ready", true, "Reconciled");
+        assert_eq!(ready(&Standing::Awaited), (yes, "Awaited"));
+        assert_eq!(ready(&Standing::Unwanted("why")), (yes, "NotWanted"));
+        let refused = Standing::Refused("forbidden".to_owned());
+        let no = ("Ready", false, "CreateError");
+        assert_eq!(ready(&refused), (no, "CreateError"));
+        let taken = Standing::Taken("somebody's".to_owned());
+        assert_eq!(ready(&taken), (("Ready", false, "Taken"), "Taken"));
+        let shadowed = Facts {
+            is_shadowed: true,
+            ..facts(&route)
+        };
+        assert_eq!(of(&shadowed)[0], ("Ready", false, "Shadowed"));
     }
 
     #[test]

@@ -87,6 +87,14 @@ impl Failure {
         }
     }
 
+    /// When to come again, if the server said so.
+    pub(super) fn asks_for(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled(after) => *after,
+            _ => None,
+        }
+    }
+
     /// One word for metrics.
     pub(super) fn reason(&self) -> &'static str {
         match self {

@@ -5,24 +5,27 @@
 use super::{
     ConnectSettings,
     api::Api,
-    cluster::Cluster,
+    cluster::{Boards, Cluster},
     connect::{Connected, connect},
     contact::Contact,
+    duty::Duty,
     host_policy::{HostGrant, HostPolicy},
     lease::{self, LeaseSettings},
+    legacy::LegacyObject,
     peers::{self, PeerService},
     pod::Pod,
-    reconcile::Reconciler,
+    reconcile::{Operating, Reconciler},
     route::RouteObject,
     scaled::ScaledObject,
     service::ServiceObject,
     sidecars,
     slice::Slice,
-    status::{self, Board},
+    status::Reporter,
     store::Scope,
     waker::Waker,
     wakes::Wakes,
     watch::{Watch, Watched},
+    writer,
 };
 use crate::{
     crew::{Crash, Crew},
@@ -62,8 +65,23 @@ pub struct ClusterSettings {
     /// How often the metrics of each of Dapr's sidecars are fetched; `None`:
     /// they are not looked for.
     pub dapr: Option<Duration>,
+    /// Who makes ScaledObjects of HTTPScaledObjects.
+    pub http_scaled_objects: HttpScaledObjects,
+    /// Where KEDA finds us, for these ScaledObjects; `None`: the Service
+    /// `reveille-scaler` of this Pod's namespace.
+    pub scaler_address: Option<String>,
     /// The Lease of the replica that writes statuses.
     pub lease: LeaseName,
+}
+
+/// What is done about HTTPScaledObjects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum HttpScaledObjects {
+    /// They are served, ScaledObjects are made of them, and their statuses written
+    #[default]
+    Manage,
+    /// They are served; the HTTP add-on's operator does the rest
+    Serve,
 }
 
 /// The Lease of the replica that writes statuses.
@@ -147,6 +165,7 @@ impl Followed {
         }
         let kinds = [
             <Box<RouteObject>>::KIND,
+            <Box<LegacyObject>>::KIND,
             ScaledObject::KIND,
             ServiceObject::KIND,
             Slice::KIND,
@@ -158,7 +177,8 @@ impl Followed {
             .chain(&pods)
             .flat_map(|kind| scopes.iter().map(|scope| (*kind, scope.clone())));
         let contact = Arc::new(Contact::new(all));
-        let cluster = Arc::new(Cluster::new(contact.clone()));
+        let duty = Arc::new(Duty::default());
+        let cluster = Arc::new(Cluster::new(contact.clone(), duty.clone()));
         let crew = Crew::new();
         let (sender, news) = mpsc::channel(QUEUE);
         let watches = Watches {
@@ -168,6 +188,7 @@ impl Followed {
         };
         for scope in &scopes {
             watches.start::<Box<RouteObject>>(scope, &sender);
+            watches.start::<Box<LegacyObject>>(scope, &sender);
             watches.start::<ScaledObject>(scope, &sender);
             watches.start::<ServiceObject>(scope, &sender);
             watches.start::<Slice>(scope, &sender);
@@ -192,26 +213,57 @@ impl Followed {
             Wake::Both => Some(Arc::new(Waker::new(api.clone()))),
         };
         let policy = HostPolicy::new(&settings.hosts);
-        let reconciler = Reconciler::new(proxy, ledger, crew.handle(), waker, policy);
-        let board = Arc::new(Board::default());
-        let run = cluster.clone();
-        let run = run.run(reconciler, news, waiting.0.clone(), board.clone());
-        crew.handle().spawn("the cluster's loop", run);
+        let operating = Operating {
+            is_ours: settings.http_scaled_objects == HttpScaledObjects::Manage,
+            scaler_address: settings
+                .scaler_address
+                .clone()
+                .unwrap_or_else(|| format!("reveille-scaler.{own_namespace}:9090")),
+        };
         let lease = LeaseSettings {
             namespace: own_namespace,
             name: settings.lease.name.clone(),
             identity: identity(),
         };
+        let reporter = Arc::new(Reporter {
+            identity: lease.identity.clone(),
+            duty: duty.clone(),
+        });
+        let reconciler = Reconciler::new(
+            proxy,
+            ledger,
+            crew.handle(),
+            waker,
+            policy,
+            operating,
+            reporter,
+        );
+        let boards = Boards::default();
         let (writers, stop) = (Crew::new(), CancellationToken::new());
         let (holds, held) = watch::channel(false);
-        let writing = status::write(api.clone(), board, held, lease.identity.clone());
         let stopped = stop.clone();
+        let writing = writer::write(
+            api.clone(),
+            boards.statuses.clone(),
+            held.clone(),
+            duty.clone(),
+        );
         writers
             .handle()
             .spawn("the writer of statuses", async move {
                 stopped.run_until_cancelled(writing).await;
             });
-        let holding = lease::hold(api.clone(), lease, holds, stop.clone());
+        let stopped = stop.clone();
+        let writing = writer::write(api.clone(), boards.made.clone(), held, duty.clone());
+        writers
+            .handle()
+            .spawn("the writer of ScaledObjects", async move {
+                stopped.run_until_cancelled(writing).await;
+            });
+        let run = cluster.clone();
+        let run = run.run(reconciler, news, waiting.0.clone(), boards);
+        crew.handle().spawn("the cluster's loop", run);
+        let holding = lease::hold(api.clone(), lease, holds, duty, stop.clone());
         writers.handle().spawn("the Lease", holding);
         Ok(Self {
             api,

@@ -1,5 +1,7 @@
 //! The kinds of objects that are read: where the API server has them.
 
+use super::store::Key;
+
 /// Where a kind is, and what of it concerns us.
 #[derive(Debug)]
 pub(super) struct Kind {
@@ -27,6 +29,17 @@ pub(super) const INTERCEPTOR_ROUTE: Kind = Kind {
     plural: "interceptorroutes",
     labels: None,
     optional: false,
+    awaited: true,
+};
+
+/// Routes of the HTTP add-on's older kind.
+pub(super) const HTTP_SCALED_OBJECT: Kind = Kind {
+    name: "HTTPScaledObject",
+    group: "http.keda.sh",
+    version: "v1alpha1",
+    plural: "httpscaledobjects",
+    labels: None,
+    optional: true,
     awaited: true,
 };
 
@@ -103,6 +116,19 @@ impl Kind {
         path
     }
 
+    /// The path of one object.
+    pub(super) fn path_of(&self, key: &Key) -> String {
+        format!("{}/{}", self.path(Some(&key.namespace)), key.name)
+    }
+
+    /// As objects name it: `v1`, `keda.sh/v1alpha1`.
+    pub(super) fn api_version(&self) -> String {
+        match self.group {
+            "" => self.version.to_owned(),
+            group => format!("{group}/{}", self.version),
+        }
+    }
+
     /// As permissions name it: `services`, `interceptorroutes.http.keda.sh`.
     pub(super) fn resource(&self) -> String {
         match self.group {
@@ -123,6 +149,13 @@ mod tests {
             INTERCEPTOR_ROUTE.path(Some("shop")),
             "/apis/http.keda.sh/v1beta1/namespaces/shop/interceptorroutes"
         );
+        let key = Key::new("shop", "web");
+        assert_eq!(
+            SCALED_OBJECT.path_of(&key),
+            "/apis/keda.sh/v1alpha1/namespaces/shop/scaledobjects/web"
+        );
+        assert_eq!(SERVICE.api_version(), "v1");
+        assert_eq!(SCALED_OBJECT.api_version(), "keda.sh/v1alpha1");
         assert_eq!(SERVICE.resource(), "services");
         assert_eq!(ENDPOINT_SLICE.resource(), "endpointslices.discovery.k8s.io");
     }

@@ -4,11 +4,11 @@
 //! its whole duration, by its own clock, takes it over. Two holders at once are
 //! harmless here, as both would write the same; none at all delays statuses.
 
-use super::{api::Api, failure::Failure};
+use super::{api::Api, duty::Duty, failure::Failure};
 use http::Method;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::MicroTime, jiff::Timestamp};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -31,17 +31,19 @@ pub(super) struct LeaseSettings {
     pub(super) identity: String,
 }
 
-/// Tries to hold the Lease until `stop`, then gives it back; `holds` says
-/// whether we do.
+/// Tries to hold the Lease until `stop`, then gives it back; `holds` and `duty`
+/// say whether we do.
 pub(super) async fn hold(
     api: Api,
     settings: LeaseSettings,
     holds: watch::Sender<bool>,
+    duty: Arc<Duty>,
     stop: CancellationToken,
 ) {
     let mut lease = Lease {
         api,
         settings,
+        duty: duty.clone(),
         seen: None,
         renewed: None,
     };
@@ -58,6 +60,7 @@ pub(super) async fn hold(
             }
         }
         let now = lease.is_held();
+        duty.set_holds(now);
         holds.send_if_modified(|known| {
             let is_news = *known != now;
             if is_news {
@@ -74,6 +77,7 @@ pub(super) async fn hold(
         stop.run_until_cancelled(sleep(RENEW_EACH)).await;
     }
     holds.send_replace(false);
+    duty.set_holds(false);
     if lease.is_held() {
         lease.give_back().await;
     }
@@ -82,6 +86,7 @@ pub(super) async fn hold(
 struct Lease {
     api: Api,
     settings: LeaseSettings,
+    duty: Arc<Duty>,
     /// What was seen of another holder last, and since when.
     seen: Option<(Value, Instant)>,
     /// When we renewed it last.
@@ -152,11 +157,9 @@ impl Lease {
     }
 
     async fn write(&mut self, method: Method, path: &str, lease: &Value) -> Result<(), Failure> {
-        match self
-            .api
-            .write(method, path, "application/json", lease)
-            .await
-        {
+        let json = "application/json";
+        let written = self.api.write(method, path, json, lease).await;
+        match self.duty.wrote("leases", written) {
             Ok(_) => {
                 self.renewed = Some(Instant::now());
                 Ok(())

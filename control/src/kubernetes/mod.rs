@@ -4,14 +4,16 @@
 //! The way of an object: `api.rs` (the calls) → `watch.rs` (list, then watch;
 //! one task for each kind of `kind.rs` and namespace) → `news.rs` → the loop of
 //! `cluster.rs` → `store.rs` (as last seen) → `reconcile.rs` (routes and
-//! targets) and `backends.rs` (who serves them). `route.rs`, `service.rs`,
-//! `slice.rs`, `scaled.rs` say what of an object concerns us; `backend.rs` is
+//! targets) and `backends.rs` (who serves them). `route.rs`, `legacy.rs`,
+//! `service.rs`, `slice.rs`, `scaled.rs` say what of an object concerns us; `backend.rs` is
 //! one port of a Service, `dns.rs` the addresses of an ExternalName, `wakes.rs`
 //! who began to wait, `contact.rs` how we stand with the API server,
 //! `failure.rs` what it refuses, `peers.rs` where other replicas are,
 //! `waker.rs` wakes workloads beside KEDA, `host_policy.rs`
-//! says which namespace may have which hosts. `condition.rs` is
-//! what a status says, `status.rs` writes it, if `lease.rs` lets it.
+//! says which namespace may have which hosts. What is written: `condition.rs` is
+//! what a status says, `status.rs` the status, `event.rs` an Event about it,
+//! `made.rs` the ScaledObject of an HTTPScaledObject. The reconciler shows it on a
+//! `board.rs`, `writer.rs` writes it if `lease.rs` lets it, and `duty.rs` counts.
 //! Beside the loop, `sidecars.rs` tells the scaler where sidecars of Dapr are,
 //! by what `pod.rs` says of a Pod.
 //!
@@ -21,16 +23,21 @@
 mod api;
 mod backend;
 mod backends;
+mod board;
 mod cluster;
 mod condition;
 mod connect;
 mod contact;
 mod dns;
+mod duty;
+mod event;
 mod failure;
 mod follow;
 mod host_policy;
 mod kind;
 mod lease;
+mod legacy;
+mod made;
 mod news;
 mod peers;
 mod pod;
@@ -45,10 +52,12 @@ mod store;
 mod waker;
 mod wakes;
 mod watch;
+mod writer;
 
 pub use cluster::Cluster;
 pub use connect::ConnectSettings;
 pub use contact::{Contact, LineView};
-pub use follow::{ClusterSettings, Followed, LeaseName, Waiting, Wake};
+pub use duty::Duty;
+pub use follow::{ClusterSettings, Followed, HttpScaledObjects, LeaseName, Waiting, Wake};
 pub use host_policy::HostGrant;
 pub use peers::PeerService;

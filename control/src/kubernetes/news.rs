@@ -3,6 +3,7 @@
 
 use super::{
     kind::{self, Kind},
+    legacy::LegacyObject,
     pod::Pod,
     route::RouteObject,
     scaled::ScaledObject,
@@ -19,6 +20,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) enum News {
     Routes(Change<Box<RouteObject>>),
+    HttpScaledObjects(Change<Box<LegacyObject>>),
     ScaledObjects(Change<ScaledObject>),
     Services(Change<ServiceObject>),
     Slices(Change<Slice>),
@@ -38,12 +40,25 @@ impl Watched for Box<RouteObject> {
     }
 }
 
+impl Watched for Box<LegacyObject> {
+    const KIND: &'static Kind = &kind::HTTP_SCALED_OBJECT;
+    type News = News;
+
+    fn decode(_: &Key, json: Value) -> Result<Self, String> {
+        Ok(Box::new(LegacyObject::read(json)))
+    }
+
+    fn news(change: Change<Self>) -> Self::News {
+        News::HttpScaledObjects(change)
+    }
+}
+
 impl Watched for ScaledObject {
     const KIND: &'static Kind = &kind::SCALED_OBJECT;
     type News = News;
 
-    fn decode(_: &Key, json: Value) -> Result<Self, String> {
-        Self::read(json)
+    fn decode(key: &Key, json: Value) -> Result<Self, String> {
+        Self::read(key, json)
     }
 
     fn news(change: Change<Self>) -> Self::News {

@@ -3,17 +3,23 @@
 //! Owned by the cluster's loop (`cluster.rs`). [`Reconciler::take`] notes what
 //! has changed, `settle_endpoints` and `settle_routes` act on that and on
 //! nothing else. A route that stays is the same target: its demand, its queue
-//! and its endpoints survive whatever changes around it.
+//! and its endpoints survive whatever changes around it. `reconcile/wanted.rs`
+//! says what should be written about all of it.
 
-mod statuses;
+mod routes;
+mod wanted;
 
+pub(super) use wanted::Operating;
+
+use self::routes::Routes;
 use super::{
     backend::{Backend, BackendKey},
     backends::Backends,
     host_policy::HostPolicy,
     news::News,
-    route::RouteObject,
+    route::{is_legacy, key_of, legacy_target_of, target_of},
     scaled::ScaledObject,
+    status::Reporter,
     store::{Change, Key, Store},
     waker::{Sleeper, Waker},
 };
@@ -21,7 +27,7 @@ use crate::{
     crew::CrewHandle,
     discovery::{Bounds, Wired},
     manifest::{ConfigMapSpec, InterceptorRouteSpec, Object},
-    routes::{self, ConfigMaps},
+    routes::{ConfigMaps, route_spec, target_entry},
 };
 use proxy::{
     Proxy, Target, TargetId,
@@ -41,19 +47,20 @@ pub(super) struct Reconciler {
     crew: CrewHandle,
     /// `None`: KEDA wakes.
     waker: Option<Arc<Waker>>,
-    policy: HostPolicy,
     backends: Backends,
-    routes: Store<Box<RouteObject>>,
+    routes: Routes,
     scaled: Store<ScaledObject>,
     config_maps: Store<Arc<ConfigMapSpec>>,
     bodies: ConfigMaps,
-    /// The ScaledObject that each route is a trigger of.
-    woken_by: HashMap<Key, Key>,
-    placed: HashMap<Key, Placed>,
+    /// The ScaledObject that has a trigger for each of them.
+    woken_by: HashMap<TargetId, Key>,
+    placed: HashMap<TargetId, Placed>,
     /// Routes to be looked at.
-    dirty: HashSet<Key>,
+    dirty: HashSet<TargetId>,
     is_filled: bool,
-    has_stale_statuses: bool,
+    has_stale_wishes: bool,
+    operating: Operating,
+    reporter: Arc<Reporter>,
 }
 
 /// A route that is served.
@@ -76,6 +83,8 @@ impl Reconciler {
         crew: CrewHandle,
         waker: Option<Arc<Waker>>,
         policy: HostPolicy,
+        operating: Operating,
+        reporter: Arc<Reporter>,
     ) -> Self {
         Self {
             backends: Backends::new(proxy.clone(), crew.clone()),
@@ -83,8 +92,7 @@ impl Reconciler {
             ledger,
             crew,
             waker,
-            policy,
-            routes: Store::default(),
+            routes: Routes::new(policy),
             scaled: Store::default(),
             config_maps: Store::default(),
             bodies: ConfigMaps::default(),
@@ -92,44 +100,28 @@ impl Reconciler {
             placed: HashMap::new(),
             dirty: HashSet::new(),
             is_filled: false,
-            has_stale_statuses: false,
+            has_stale_wishes: false,
+            operating,
+            reporter,
         }
     }
 
     /// Notes what has changed.
     pub(super) fn take(&mut self, news: News) {
         match news {
-            News::Routes(change) => self.take_routes(change),
+            News::Routes(change) => {
+                self.dirty.extend(self.routes.take(change));
+                self.has_stale_wishes = true;
+            }
+            News::HttpScaledObjects(change) => {
+                self.dirty
+                    .extend(self.routes.take_http_scaled_objects(change));
+                self.has_stale_wishes = true;
+            }
             News::ScaledObjects(change) => self.take_scaled_objects(change),
             News::Services(change) => self.backends.take_services(change),
             News::Slices(change) => self.backends.take_slices(change),
             News::ConfigMaps(change) => self.take_config_maps(change),
-        }
-    }
-
-    fn take_routes(&mut self, change: Change<Box<RouteObject>>) {
-        for (key, before) in self.routes.apply(change) {
-            let was_served = before.as_ref().and_then(|before| before.served.clone());
-            let served = self.routes.get_mut(&key).and_then(|now| {
-                let is_known = before
-                    .as_ref()
-                    .is_some_and(|one| one.problems == now.problems);
-                if let Some(served) = &mut now.served {
-                    now.refused = self.policy.restrict(&key.namespace, &mut served.spec.rules);
-                }
-                now.take_over(before.map(|before| *before));
-                if !is_known && now.is_broken() {
-                    for problem in &now.problems {
-                        tracing::warn!("{problem}");
-                    }
-                }
-                now.served.as_ref()
-            });
-            self.has_stale_statuses = true;
-            // Its status changes more often than itself.
-            if served != was_served.as_ref() {
-                self.dirty.insert(key);
-            }
         }
     }
 
@@ -139,18 +131,21 @@ impl Reconciler {
             if before.as_ref() == self.scaled.get(&key) {
                 continue;
             }
-            let route = |name: &String| Key::new(&key.namespace, name);
-            for route in before.iter().flat_map(|before| &before.routes).map(route) {
-                if self.woken_by.get(&route) == Some(&key) {
-                    self.woken_by.remove(&route);
+            for target in before.iter().flat_map(|before| &before.targets) {
+                if self.woken_by.get(target) == Some(&key) {
+                    self.woken_by.remove(target);
                 }
-                self.dirty.insert(route);
+                self.dirty.insert(target.clone());
+                self.dirty.insert(target_of(&key_of(target)));
             }
             let now = self.scaled.get(&key);
-            for route in now.iter().flat_map(|now| &now.routes).map(route) {
-                self.woken_by.insert(route.clone(), key.clone());
-                self.dirty.insert(route);
+            for target in now.iter().flat_map(|now| &now.targets) {
+                self.woken_by.insert(target.clone(), key.clone());
+                self.dirty.insert(target.clone());
+                // Which may shadow it.
+                self.dirty.insert(target_of(&key_of(target)));
             }
+            self.has_stale_wishes = true;
         }
     }
 
@@ -161,29 +156,25 @@ impl Reconciler {
             }
             let now = self.config_maps.get(&key).cloned();
             self.bodies.set(&key.namespace, &key.name, now);
-            let users = self.routes.iter().filter(|(route, object)| {
-                let served = object.served.as_ref();
-                route.namespace == key.namespace
-                    && served.is_some_and(|served| names_body(&served.spec, &key.name))
-            });
-            self.dirty.extend(users.map(|(route, _)| route.clone()));
+            let served = self.routes.served_in(&key.namespace);
+            let users = served.filter(|(_, served)| names_body(&served.spec, &key.name));
+            self.dirty.extend(users.map(|(id, _)| id));
         }
     }
 
     /// Somebody began to wait for these.
     pub(super) fn woken(&self, targets: HashSet<TargetId>) {
         for id in targets {
-            let key = Key::new(id.namespace(), id.name());
-            if let Some(placed) = self.placed.get(&key) {
+            if let Some(placed) = self.placed.get(&id) {
                 self.backends.woken(&placed.backend);
-                self.wake(&key, placed);
+                self.wake(&id, placed);
             }
         }
     }
 
     /// Wakes the workload behind a route, if that is for us to do.
-    fn wake(&self, route: &Key, placed: &Placed) {
-        let (Some(waker), Some((key, object))) = (&self.waker, self.scaled_object(route)) else {
+    fn wake(&self, id: &TargetId, placed: &Placed) {
+        let (Some(waker), Some((key, object))) = (&self.waker, self.scaled_object(id)) else {
             return;
         };
         if object.paused.is_some() {
@@ -204,7 +195,7 @@ impl Reconciler {
 
     /// Brings endpoints up to date. Requests that wait are released at once.
     pub(super) fn settle_endpoints(&mut self) {
-        self.has_stale_statuses |= self.backends.settle();
+        self.has_stale_wishes |= self.backends.settle();
     }
 
     /// Is there anything for [`Reconciler::settle_routes`] to do?
@@ -212,31 +203,37 @@ impl Reconciler {
         !self.dirty.is_empty() || !self.is_filled
     }
 
-    /// May a status be another than the last [`Reconciler::statuses`] had it?
-    pub(super) fn has_stale_statuses(&self) -> bool {
-        self.has_stale_statuses
+    /// May something else be wanted than the last [`Reconciler::wishes`] had it?
+    pub(super) fn has_stale_wishes(&self) -> bool {
+        self.has_stale_wishes
+    }
+
+    /// What becomes of writes has changed.
+    pub(super) fn heard_of_refusals(&mut self) {
+        self.has_stale_wishes = true;
     }
 
     /// Brings routes up to date. For clients it happens in one step, from one
     /// route table to the next; who waits for a route that goes gets 404.
     pub(super) fn settle_routes(&mut self) {
         self.is_filled = true;
-        self.has_stale_statuses = true;
+        self.has_stale_wishes = true;
         let mut gone = Vec::new();
-        for key in std::mem::take(&mut self.dirty) {
-            let object = self.routes.get(&key).and_then(|route| route.served.clone());
-            let known = self.placed.remove(&key);
+        for id in std::mem::take(&mut self.dirty) {
+            let object = self.routes.served(&id).cloned();
+            let known = self.placed.remove(&id);
             match object {
                 Some(object) => {
-                    let placed = self.place(&key, &object, known);
-                    self.placed.insert(key, placed);
+                    let placed = self.place(&id, &object, known);
+                    self.placed.insert(id, placed);
                 }
                 None => gone.extend(known),
             }
         }
         // The ledger first: whoever waits for a new target is known there.
         let entries = self.placed.values().map(|placed| placed.entry.clone());
-        self.ledger.set_targets(entries.collect());
+        let entries = entries.chain(self.shadowed_entries()).collect();
+        self.ledger.set_targets(entries);
         let spec = |placed: &Placed| RouteSpec {
             route: placed.route.clone(),
             rules: placed.rules.clone(),
@@ -257,15 +254,26 @@ impl Reconciler {
         self.backends.keep_only(&used.collect());
     }
 
+    /// Who asks for a shadowed HTTPScaledObject is told what is asked of the
+    /// route in its place, by its own metric.
+    fn shadowed_entries(&self) -> impl Iterator<Item = TargetEntry> {
+        self.routes.shadowed().filter_map(|(id, by, object)| {
+            let target = self.placed.get(&by)?.target.clone();
+            let entry = target_entry(object, target);
+            Some(TargetEntry { id, ..entry })
+        })
+    }
+
     fn place(
         &mut self,
-        key: &Key,
+        id: &TargetId,
         object: &Object<InterceptorRouteSpec>,
         known: Option<Placed>,
     ) -> Placed {
         let spec = &object.spec;
+        let namespace = id.namespace();
         let backend = self.backends.get_or_make(BackendKey {
-            service: Key::new(&key.namespace, &spec.target.service),
+            service: Key::new(namespace, &spec.target.service),
             port: spec.target.port.clone(),
             probe: object.meta.probe_not_ready(),
         });
@@ -277,7 +285,7 @@ impl Reconciler {
                 known.target
             }
             None => {
-                let target = self.proxy.target(routes::target_id(object));
+                let target = self.proxy.target(id.clone());
                 backend.service().attach(target.clone());
                 target
             }
@@ -289,7 +297,7 @@ impl Reconciler {
             target.set_max_concurrency(limit);
         }
         let paused = self
-            .scaled_object(key)
+            .scaled_object(id)
             .and_then(|(_, one)| one.paused.as_ref());
         let paused = paused.map(|why| format!("asleep, and KEDA was told not to wake it: {why}"));
         let paused = paused.map(Into::into);
@@ -302,7 +310,7 @@ impl Reconciler {
         let fallback = wanted.map(|wanted| {
             let fallback = Arc::new(Fallback::new());
             let backend = self.backends.get_or_make(BackendKey {
-                service: Key::new(&key.namespace, &wanted.service),
+                service: Key::new(namespace, &wanted.service),
                 port: wanted.port.clone(),
                 probe: None,
             });
@@ -311,9 +319,9 @@ impl Reconciler {
         });
         let (fallback, fallback_backend) = fallback.unzip();
         let session_key = self.proxy.session_key(target.id());
-        let spec = routes::route_spec(object, target.clone(), fallback, session_key, &self.bodies);
+        let spec = route_spec(object, target.clone(), fallback, session_key, &self.bodies);
         Placed {
-            entry: routes::target_entry(object, target.clone()),
+            entry: target_entry(object, target.clone()),
             target,
             backend,
             fallback: fallback_backend,
@@ -323,15 +331,21 @@ impl Reconciler {
         }
     }
 
-    fn scaled_object(&self, route: &Key) -> Option<(&Key, &ScaledObject)> {
-        let key = self.woken_by.get(route)?;
+    /// The ScaledObject with a trigger for a target; failing that, with one for
+    /// the HTTPScaledObject in whose place it is served.
+    fn scaled_object(&self, id: &TargetId) -> Option<(&Key, &ScaledObject)> {
+        let key = self.woken_by.get(id).or_else(|| {
+            let shadowed = !is_legacy(id);
+            let legacy = shadowed.then(|| legacy_target_of(&key_of(id)))?;
+            self.woken_by.get(&legacy)
+        })?;
         Some((key, self.scaled.get(key)?))
     }
 
     /// Every route with what stands behind it, for people.
     pub(super) fn wired(&self) -> Arc<[Wired]> {
-        let one = |(key, placed): (&Key, &Placed)| {
-            let scaled = self.scaled_object(key);
+        let one = |(id, placed): (&TargetId, &Placed)| {
+            let scaled = self.scaled_object(id);
             Wired {
                 target: placed.target.clone(),
                 service: placed.backend.service().clone(),
@@ -345,7 +359,7 @@ impl Reconciler {
             }
         };
         let mut placed: Vec<_> = self.placed.iter().collect();
-        placed.sort_unstable_by_key(|(key, _)| *key);
+        placed.sort_unstable_by_key(|(id, _)| (id.namespace(), id.name()));
         placed.into_iter().map(one).collect()
     }
 }

@@ -1,15 +1,18 @@
-//! An InterceptorRoute of the cluster: as it is, and as it is served.
+//! An InterceptorRoute of the cluster: as it is, and as it is served; and by
+//! which name its target, or that of an HTTPScaledObject (`legacy.rs`), goes.
 //!
 //! A route that becomes malformed goes on to be served as it last was, until it
 //! is mended or deleted, and says so in its status.
 
+use super::store::Key;
 use crate::manifest::{
     InterceptorRouteSpec, Object, Problem, Severity,
     api::{self, FromApi},
 };
+use proxy::TargetId;
 use serde_json::Value;
 
-/// An InterceptorRoute that was seen.
+/// An InterceptorRoute that was seen, or what an HTTPScaledObject stands for.
 #[derive(Debug)]
 pub(super) struct RouteObject {
     /// The API server's identity of the object.
@@ -29,7 +32,15 @@ pub(super) struct RouteObject {
 }
 
 impl RouteObject {
-    pub(super) fn read(mut json: Value) -> Self {
+    pub(super) fn read(json: Value) -> Self {
+        Self::decode(json, api::interceptor_route)
+    }
+
+    /// What stands in `json`, whose spec is for `decode`.
+    pub(super) fn decode(
+        mut json: Value,
+        decode: impl FnOnce(Value) -> FromApi<InterceptorRouteSpec>,
+    ) -> Self {
         let meta = |field: &str| {
             let text = json
                 .get("metadata")
@@ -44,7 +55,7 @@ impl RouteObject {
             Some(Value::Array(conditions)) => conditions,
             _ => Vec::new(),
         };
-        let FromApi { object, problems } = api::interceptor_route(json);
+        let FromApi { object, problems } = decode(json);
         Self {
             uid,
             version,
@@ -72,6 +83,26 @@ impl RouteObject {
             self.refused = before.refused;
         }
     }
+}
+
+/// The target of the InterceptorRoute of that name.
+pub(super) fn target_of(key: &Key) -> TargetId {
+    TargetId::new(&key.namespace, &key.name)
+}
+
+/// The target of the HTTPScaledObject of that name.
+pub(super) fn legacy_target_of(key: &Key) -> TargetId {
+    scaler::http_scaled_object(&key.namespace, &key.name)
+}
+
+/// The name of the object that a target is made of.
+pub(super) fn key_of(target: &TargetId) -> Key {
+    Key::new(target.namespace(), scaler::object_name(target))
+}
+
+/// Is it made of an HTTPScaledObject?
+pub(super) fn is_legacy(target: &TargetId) -> bool {
+    scaler::object_name(target) != target.name()
 }
 
 #[cfg(test)]

@@ -2,8 +2,16 @@
 //! scales, between which bounds, and whether KEDA was told to leave it alone.
 //!
 //! KEDA decodes and checks it; here only what is asked for is looked at, so
-//! that a field of a later KEDA hides nothing.
+//! that a field of a later KEDA hides nothing. Of one that was made of an
+//! HTTPScaledObject more is kept: `made.rs` compares it.
 
+use super::{
+    kind::HTTP_SCALED_OBJECT,
+    route::{legacy_target_of, target_of},
+    store::Key,
+};
+use crate::manifest::HttpScaledObjectSpec;
+use proxy::TargetId;
 use serde::Deserialize;
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt};
@@ -17,8 +25,21 @@ pub(super) struct ScaledObject {
     pub(super) max_replicas: u32,
     /// Why KEDA does not scale it from zero now.
     pub(super) paused: Option<String>,
-    /// The InterceptorRoutes that its triggers name.
-    pub(super) routes: Vec<String>,
+    /// What its triggers name.
+    pub(super) targets: Vec<TargetId>,
+    /// `None`: it belongs to no HTTPScaledObject.
+    pub(super) owned: Option<Box<Owned>>,
+}
+
+/// A ScaledObject that an HTTPScaledObject owns, as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Owned {
+    /// The API server's identity of that HTTPScaledObject.
+    pub(super) owner: String,
+    /// And of itself.
+    pub(super) uid: String,
+    pub(super) metadata: Value,
+    pub(super) spec: Value,
 }
 
 /// What a ScaledObject scales.
@@ -27,6 +48,25 @@ pub(super) struct Workload {
     pub(super) api_version: String,
     pub(super) kind: String,
     pub(super) name: String,
+}
+
+impl Workload {
+    /// What is left out is as KEDA has it.
+    fn new(api_version: Option<String>, kind: Option<String>, name: String) -> Self {
+        let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+        Self {
+            api_version: filled(api_version).unwrap_or_else(|| "apps/v1".to_owned()),
+            kind: filled(kind).unwrap_or_else(|| "Deployment".to_owned()),
+            name,
+        }
+    }
+
+    /// What an HTTPScaledObject wants to be scaled, if anything.
+    pub(super) fn of(spec: &HttpScaledObjectSpec) -> Option<Self> {
+        let (api_version, kind) = (&spec.workload_api_version, &spec.workload_kind);
+        let name = spec.workload.clone()?;
+        Some(Self::new(api_version.clone(), kind.clone(), name))
+    }
 }
 
 impl fmt::Display for Workload {
@@ -43,9 +83,19 @@ struct Raw {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct Meta {
     annotations: BTreeMap<String, String>,
+    owner_references: Vec<OwnerReference>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct OwnerReference {
+    api_version: String,
+    kind: String,
+    uid: String,
+    controller: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -72,26 +122,58 @@ struct Trigger {
 }
 
 impl ScaledObject {
-    pub(super) fn read(json: Value) -> Result<Self, String> {
-        let Raw { metadata, spec } = Raw::deserialize(json).map_err(|error| error.to_string())?;
+    pub(super) fn read(key: &Key, mut json: Value) -> Result<Self, String> {
+        let Raw { metadata, spec } = Raw::deserialize(&json).map_err(|error| error.to_string())?;
         let target = spec.scale_target_ref;
-        let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
         let named = |trigger: &Trigger| {
-            let route = trigger.metadata.get("interceptorRoute")?;
-            route.as_str().map(str::to_owned)
+            let name = |field: &str| {
+                let name = trigger.metadata.get(field)?.as_str()?;
+                Some(Key::new(&key.namespace, name))
+            };
+            // In the order in which the scaler looks.
+            let route = name("interceptorRoute").as_ref().map(target_of);
+            route.or_else(|| name("httpScaledObject").as_ref().map(legacy_target_of))
         };
+        let owner = metadata.owner_references.into_iter().find(|owner| {
+            let group = owner.api_version.split('/').next();
+            owner.controller
+                && owner.kind == HTTP_SCALED_OBJECT.name
+                && group == Some(HTTP_SCALED_OBJECT.group)
+        });
+        let owned = owner.map(|owner| {
+            let uid = json["metadata"]["uid"].as_str().unwrap_or_default();
+            Box::new(Owned {
+                owner: owner.uid,
+                uid: uid.to_owned(),
+                metadata: steady(json["metadata"].take()),
+                spec: json["spec"].take(),
+            })
+        });
         Ok(Self {
-            workload: Workload {
-                api_version: filled(target.api_version).unwrap_or_else(|| "apps/v1".to_owned()),
-                kind: filled(target.kind).unwrap_or_else(|| "Deployment".to_owned()),
-                name: target.name,
-            },
+            workload: Workload::new(target.api_version, target.kind, target.name),
             min_replicas: spec.min_replica_count.unwrap_or(0),
             max_replicas: spec.max_replica_count.unwrap_or(100),
             paused: paused(&metadata.annotations),
-            routes: spec.triggers.iter().filter_map(named).collect(),
+            targets: spec.triggers.iter().filter_map(named).collect(),
+            owned,
         })
     }
+}
+
+/// Metadata without what changes with every write of a status.
+fn steady(mut metadata: Value) -> Value {
+    metadata["resourceVersion"].take();
+    for entry in metadata["managedFields"]
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+    {
+        entry["time"].take();
+        if entry["subresource"] == "status" {
+            entry["fieldsV1"].take();
+        }
+    }
+    metadata
 }
 
 /// KEDA's annotations, in its words: pausing with a count of zero or with none
@@ -131,7 +213,7 @@ mod tests {
                 "somethingNew": {"x": 1},
             },
         });
-        ScaledObject::read(json).expect("readable")
+        ScaledObject::read(&Key::new("shop", "web"), json).expect("readable")
     }
 
     #[test]
@@ -140,8 +222,31 @@ mod tests {
         assert_eq!(object.workload.kind, "Deployment");
         assert_eq!(object.workload.api_version, "apps/v1");
         assert_eq!((object.min_replicas, object.max_replicas), (0, 7));
-        assert_eq!(object.routes, ["web"]);
+        assert_eq!(object.targets, [TargetId::new("shop", "web")]);
+        assert_eq!(object.owned, None);
         assert_eq!(object.paused, None);
+    }
+
+    #[test]
+    fn an_http_scaled_object_is_its_controller_or_it_is_somebody_elses() {
+        let read = |api_version: &str, controller: bool| {
+            let json = json!({
+                "metadata": {"uid": "2", "resourceVersion": "9", "ownerReferences": [
+                    {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x", "uid": "0"},
+                    {"apiVersion": api_version, "kind": "HTTPScaledObject", "name": "web",
+                        "uid": "1", "controller": controller},
+                ]},
+                "spec": {"triggers": [{"metadata": {"httpScaledObject": "web"}}]},
+            });
+            ScaledObject::read(&Key::new("shop", "web"), json).expect("readable")
+        };
+        let ours = read("http.keda.sh/v1alpha1", true);
+        assert_eq!(ours.targets, [scaler::http_scaled_object("shop", "web")]);
+        let owned = ours.owned.expect("it is owned");
+        assert_eq!((owned.owner.as_str(), owned.uid.as_str()), ("1", "2"));
+        assert_eq!(owned.metadata["resourceVersion"], Value::Null);
+        assert_eq!(read("http.keda.sh/v1alpha1", false).owned, None);
+        assert_eq!(read("elsewhere/v1", true).owned, None);
     }
 
     #[test]

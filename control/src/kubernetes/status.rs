@@ -1,241 +1,154 @@
-//! Writing statuses, and Events about routes that are not served as they are
-//! written.
+//! Statuses of InterceptorRoutes and HTTPScaledObjects, and Events about those
+//! that are not served as they are written.
 //!
-//! One task, which writes only while this replica holds the Lease, and only
-//! what differs from what stands there. It must never hold up the cluster's
-//! loop: that leaves what should be written on a board, and goes on.
+//! Made by the reconciler, written by the writer: only what differs from what
+//! stands there, by server-side apply.
 
 use super::{
-    api::Api, condition::Condition, failure::Failure, kind::INTERCEPTOR_ROUTE, store::Key,
+    api::Api,
+    board::Wanted,
+    condition::Condition,
+    duty::Duty,
+    event::{self, Regarding},
+    failure::Failure,
+    kind::{INTERCEPTOR_ROUTE, Kind},
+    legacy::Told,
+    route::key_of,
+    store::Key,
+    writer::{Errand, MANAGER},
 };
 use http::Method;
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::MicroTime, jiff::Timestamp};
-use parking_lot::Mutex;
+use k8s_openapi::jiff::Timestamp;
+use proxy::TargetId;
 use serde_json::{Value, json};
-use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::{
-    sync::{Notify, watch},
-    time::sleep,
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
 };
 
-/// Who owns the fields that are applied.
-const MANAGER: &str = "reveille";
-/// After a failure, it is tried again after this long.
-const PAUSE: Duration = Duration::from_secs(2);
-/// What the API server takes of a note.
-const MAX_NOTE: usize = 1000;
+/// Who writes Events.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    pub(super) identity: String,
+    pub(super) duty: Arc<Duty>,
+}
 
 /// What should stand in the status of a route.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Wanted {
+#[derive(Debug)]
+pub(super) struct Status {
+    pub(super) kind: &'static Kind,
     pub(super) uid: String,
     /// The resourceVersion that this follows from.
     pub(super) version: String,
     pub(super) generation: i64,
     pub(super) conditions: Vec<Condition>,
+    /// And beside the conditions, of an HTTPScaledObject.
+    pub(super) tells: Option<Told>,
     /// What stands there.
     pub(super) present: Vec<Value>,
+    pub(super) told: Option<Told>,
+    /// What to write instead of it: told once.
+    pub(super) deprecation: Option<String>,
+    pub(super) reporter: Arc<Reporter>,
 }
 
-/// What should be written, and is not yet.
-#[derive(Debug, Default)]
-pub(super) struct Board {
-    lists: Mutex<Lists>,
-    changed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Lists {
-    /// What should be written.
-    open: HashMap<Key, Wanted>,
-    /// The resourceVersion that our last write of each led to.
-    written: HashMap<Key, u64>,
-}
-
-impl Wanted {
-    /// Does it follow from a version before that? There will be news then.
-    /// Kubernetes' versions are numbers that grow; of others nothing is known.
-    fn is_older_than(&self, version: Option<u64>) -> bool {
-        let ours = self.version.parse::<u64>().ok();
-        ours.zip(version).is_some_and(|(ours, other)| ours < other)
+impl Status {
+    /// Why it is ready, or why not.
+    pub(super) fn ready(&self) -> &'static str {
+        let ready = self.conditions.iter().find(|one| one.kind == "Ready");
+        ready.map_or("", |ready| ready.reason)
     }
 
+    async fn report(&self, api: &Api, key: &Key) {
+        let regarding = Regarding {
+            kind: self.kind,
+            key,
+            uid: &self.uid,
+        };
+        let Reporter { identity, duty } = &*self.reporter;
+        let refused = self.conditions.iter().find(|one| {
+            let is_news = !one.stands_in(&self.present, self.generation);
+            one.kind == "Ready" && !one.is_true && is_news
+        });
+        if let Some(refused) = refused {
+            let said = (refused.reason, refused.message.as_str());
+            event::warn(api, duty, identity, &regarding, said).await;
+        }
+        if let Some(instead) = &self.deprecation {
+            let note = format!(
+                "HTTPScaledObject is deprecated and goes with the HTTP add-on's v1. Write \
+                 InterceptorRoute {key} and a ScaledObject with the trigger interceptorRoute: {} \
+                 instead, as `reveille check` prints them",
+                key.name
+            );
+            tracing::warn!("HTTPScaledObject {key}: {note}");
+            let note = format!("{note}:\n{instead}");
+            event::warn(api, duty, identity, &regarding, ("Deprecated", &note)).await;
+        }
+    }
+}
+
+impl Wanted for Status {
     fn is_written(&self) -> bool {
         let mut conditions = self.conditions.iter();
-        conditions.all(|one| one.stands_in(&self.present, self.generation))
+        let stands = conditions.all(|one| one.stands_in(&self.present, self.generation));
+        // A broken one tells nothing new.
+        stands && (self.tells.is_none() || self.tells == self.told)
+    }
+
+    fn follows_from(&self) -> Option<u64> {
+        self.version.parse().ok()
+    }
+
+    fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.uid, self.generation, &self.conditions, &self.tells).hash(&mut hasher);
+        hasher.finish()
     }
 }
 
-impl Board {
-    /// From now on these should stand there, and no others; what does already
-    /// is left out.
-    pub(super) fn show(&self, all: Vec<(Key, Wanted)>) {
-        let mut lists = self.lists.lock();
-        let mut written = std::mem::take(&mut lists.written);
-        lists.open.clear();
-        for (key, wanted) in all {
-            let last = written.remove(&key);
-            if !wanted.is_written() && !wanted.is_older_than(last) {
-                lists.open.insert(key.clone(), wanted);
-            }
-            if let Some(last) = last {
-                lists.written.insert(key, last);
-            }
-        }
-        drop(lists);
-        self.changed.notify_one();
-    }
-
-    fn next(&self) -> Option<(Key, Wanted)> {
-        let mut lists = self.lists.lock();
-        let key = lists.open.keys().next()?.clone();
-        lists.open.remove_entry(&key)
-    }
-
-    /// It stands there now, in that version of the object.
-    fn wrote(&self, key: Key, version: Option<u64>) {
-        let Some(version) = version else { return };
-        let mut lists = self.lists.lock();
-        // What was put there meanwhile may not have seen this write.
-        if lists
-            .open
-            .get(&key)
-            .is_some_and(|one| one.is_older_than(Some(version)))
-        {
-            lists.open.remove(&key);
-        }
-        lists.written.insert(key, version);
-    }
-
-    /// Unless there is something newer.
-    fn put_back(&self, key: Key, wanted: Wanted) {
-        self.lists.lock().open.entry(key).or_insert(wanted);
-    }
-}
-
-/// Writes what is on `board` while `holds`, for ever.
-pub(super) async fn write(
-    api: Api,
-    board: Arc<Board>,
-    mut holds: watch::Receiver<bool>,
-    identity: String,
-) {
-    let mut trouble: Option<String> = None;
-    loop {
-        if holds.wait_for(|holds| *holds).await.is_err() {
-            return;
-        }
-        let Some((key, wanted)) = board.next() else {
-            tokio::select! {
-                () = board.changed.notified() => {}
-                _ = holds.changed() => {}
-            }
-            continue;
-        };
-        match write_one(&api, &key, &wanted, &identity).await {
-            Ok(version) => {
-                board.wrote(key, version);
-                trouble = None;
-            }
-            // It is gone, or another one by now: there will be news of it.
-            Err(Failure::Missing | Failure::Conflict(_)) => trouble = None,
-            Err(failure) => {
-                let message = describe(&failure);
-                if trouble.as_ref() != Some(&message) {
-                    tracing::warn!(route = %key, "{message}");
-                    trouble = Some(message);
-                }
-                board.put_back(key, wanted);
-                sleep(PAUSE).await;
-            }
+impl Errand for Status {
+    fn resource(&self) -> &'static str {
+        if self.kind.name == INTERCEPTOR_ROUTE.name {
+            "interceptorroutes/status"
+        } else {
+            "httpscaledobjects/status"
         }
     }
-}
 
-/// The version of the object that this led to.
-async fn write_one(
-    api: &Api,
-    key: &Key,
-    wanted: &Wanted,
-    identity: &str,
-) -> Result<Option<u64>, Failure> {
-    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let json = |one: &Condition| one.json(&wanted.present, wanted.generation, &now);
-    let conditions: Vec<Value> = wanted.conditions.iter().map(json).collect();
-    let kind = &INTERCEPTOR_ROUTE;
-    let status = json!({
-        "apiVersion": format!("{}/{}", kind.group, kind.version),
-        "kind": kind.name,
-        // Not that of another object of the same name.
-        "metadata": {"name": &*key.name, "namespace": &*key.namespace, "uid": wanted.uid},
-        "status": {"conditions": conditions},
-    });
-    let path = kind.path(Some(&key.namespace));
-    let path = format!(
-        "{path}/{}/status?fieldManager={MANAGER}&force=true",
-        key.name
-    );
-    let apply = "application/apply-patch+yaml";
-    let written = api.write(Method::PATCH, &path, apply, &status).await?;
-    let refused = wanted.conditions.iter().find(|one| {
-        let is_news = !one.stands_in(&wanted.present, wanted.generation);
-        one.kind == "Ready" && !one.is_true && is_news
-    });
-    if let Some(refused) = refused
-        && let Err(failure) = tell(api, key, wanted, refused, identity).await
-    {
-        tracing::debug!(route = %key, %failure, "the Event was not written");
+    async fn write(&self, api: &Api, id: &TargetId) -> Result<Option<u64>, Failure> {
+        let key = key_of(id);
+        let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let json = |one: &Condition| one.json(&self.present, self.generation, &now);
+        let conditions: Vec<Value> = self.conditions.iter().map(json).collect();
+        let mut status = json!({"conditions": conditions});
+        if let Some(told) = self.tells.as_ref().or(self.told.as_ref()) {
+            status["targetWorkload"] = told.target_workload.as_str().into();
+            status["targetService"] = told.target_service.as_str().into();
+        }
+        let document = json!({
+            "apiVersion": self.kind.api_version(),
+            "kind": self.kind.name,
+            // Not that of another object of the same name.
+            "metadata": {"name": &*key.name, "namespace": &*key.namespace, "uid": self.uid},
+            "status": status,
+        });
+        let path = self.kind.path_of(&key);
+        let path = format!("{path}/status?fieldManager={MANAGER}&force=true");
+        let apply = "application/apply-patch+yaml";
+        let written = api.write(Method::PATCH, &path, apply, &document).await?;
+        self.report(api, &key).await;
+        let version = &written["metadata"]["resourceVersion"];
+        Ok(version.as_str().and_then(|version| version.parse().ok()))
     }
-    let version = &written["metadata"]["resourceVersion"];
-    Ok(version.as_str().and_then(|version| version.parse().ok()))
-}
 
-/// Writes an Event about a route.
-async fn tell(
-    api: &Api,
-    key: &Key,
-    wanted: &Wanted,
-    condition: &Condition,
-    identity: &str,
-) -> Result<(), Failure> {
-    let now = Timestamp::now();
-    let kind = &INTERCEPTOR_ROUTE;
-    let note: String = condition.message.chars().take(MAX_NOTE).collect();
-    let event = json!({
-        "apiVersion": "events.k8s.io/v1",
-        "kind": "Event",
-        "metadata": {
-            // As client-go names them.
-            "name": format!("{}.{:x}", key.name, now.as_nanosecond()),
-            "namespace": &*key.namespace,
-        },
-        "eventTime": MicroTime(now),
-        "reportingController": "reveille",
-        "reportingInstance": identity,
-        "action": "Reconcile",
-        "reason": condition.reason,
-        "type": "Warning",
-        "note": note,
-        "regarding": {
-            "apiVersion": format!("{}/{}", kind.group, kind.version),
-            "kind": kind.name,
-            "name": &*key.name,
-            "namespace": &*key.namespace,
-            "uid": wanted.uid,
-        },
-    });
-    let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", key.namespace);
-    api.write(Method::POST, &path, "application/json", &event)
-        .await?;
-    Ok(())
-}
-
-fn describe(failure: &Failure) -> String {
-    match failure {
-        Failure::Denied(said) => format!(
-            "statuses cannot be written: the permission to patch \
-             interceptorroutes.http.keda.sh/status is missing ({said})"
-        ),
-        other => format!("a status cannot be written: {other}"),
+    fn describe(&self, failure: &Failure) -> String {
+        match failure {
+            Failure::Denied(said) => format!(
+                "statuses cannot be written: the permission to patch {}/status is missing ({said})",
+                self.kind.resource()
+            ),
+            other => format!("a status cannot be written: {other}"),
+        }
     }
 }

@@ -138,6 +138,11 @@ impl<T> Store<T> {
         self.objects.get(key).map(|held| &held.object)
     }
 
+    /// The resourceVersion of what is known of it.
+    pub(super) fn version(&self, key: &Key) -> Option<&str> {
+        self.objects.get(key).map(|held| held.version.as_str())
+    }
+
     pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut T> {
         self.objects.get_mut(key).map(|held| &mut held.object)
     }

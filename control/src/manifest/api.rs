@@ -5,6 +5,7 @@
 //! whatever it lets through must never do harm here.
 
 use super::config_map::ConfigMapSpec;
+use super::http_scaled_object::HttpScaledObjectSpec;
 use super::interceptor_route::InterceptorRouteSpec;
 use super::kind::{self, Kind};
 use super::meta::{Object, Source};
@@ -36,6 +37,20 @@ pub fn interceptor_route(json: Value) -> FromApi<InterceptorRouteSpec> {
             report,
             source,
             InterceptorRouteSpec::decode,
+        )
+    })
+}
+
+/// Decodes an `HTTPScaledObject` (http.keda.sh/v1alpha1).
+#[must_use]
+pub fn http_scaled_object(json: Value) -> FromApi<HttpScaledObjectSpec> {
+    read(Kind::HttpScaledObject, json, |root, report, source| {
+        kind::object(
+            Kind::HttpScaledObject,
+            root,
+            report,
+            source,
+            HttpScaledObjectSpec::decode,
         )
     })
 }

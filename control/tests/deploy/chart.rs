@@ -120,6 +120,32 @@ fn only_who_wakes_workloads_may_scale_them() {
 }
 
 #[test]
+fn only_who_makes_scaled_objects_may_write_them() {
+    let Some(helm) = helm::binary() else { return };
+    let verbs = |settings: &[&str]| {
+        let objects = helm::objects(helm, settings);
+        let roles = objects.iter().filter(|object| object.kind == "ClusterRole");
+        let rules = roles.flat_map(|role| role.list("/rules"));
+        let of = |resource: &str| {
+            let about = rules
+                .clone()
+                .find(|rule| rule["resources"] == json!([resource]));
+            about.map(|rule| rule["verbs"].clone()).unwrap_or_default()
+        };
+        let status = of("httpscaledobjects/status");
+        [of("scaledobjects"), of("httpscaledobjects"), status]
+    };
+    let writes = json!(["list", "watch", "create", "patch", "delete"]);
+    let takes_finalizers = json!(["list", "watch", "patch"]);
+    assert_eq!(verbs(&[]), [writes, takes_finalizers, json!(["patch"])]);
+    let reads = json!(["list", "watch"]);
+    let serves = [r#"httpScaledObjects="serve""#];
+    assert_eq!(verbs(&serves), [reads.clone(), reads, json!(null)]);
+    let text = helm::text(helm, &[]);
+    assert!(text.contains("--scaler-address=reveille-scaler.keda:9090"));
+}
+
+#[test]
 fn only_who_looks_for_sidecars_may_read_pods() {
     let Some(helm) = helm::binary() else { return };
     let grants = |objects: &[Object]| {

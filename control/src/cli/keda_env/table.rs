@@ -67,6 +67,7 @@ const POOLS: &str = "idle connections are bounded per worker and endpoint (256) 
 const ONE_PROCESS: &str =
     "proxy and scaler share memory: nothing is polled, and KEDA is told at once";
 const NO_OPERATOR: &str = "there is no operator beside this program";
+const OUR_ADDRESS: &str = "--scaler-address says where KEDA finds this program";
 const METRICS: &str = "metrics are always at /metrics of --admin-addr";
 const GRPC_ONLY: &str =
     "traces go over OTLP/gRPC only: the endpoint must be the collector's gRPC port (4317)";
@@ -437,19 +438,19 @@ pub(super) const TABLE: &[Row] = &[
     // The operator.
     row(
         "KEDA_HTTP_OPERATOR_EXTERNAL_SCALER_SERVICE",
-        Unused(read::any, NO_OPERATOR),
+        Unused(read::any, OUR_ADDRESS),
     ),
     row(
         "KEDA_HTTP_OPERATOR_EXTERNAL_SCALER_PORT",
-        Unused(read::a_port, NO_OPERATOR),
+        Unused(read::a_port, OUR_ADDRESS),
     ),
     row(
         "KEDAHTTP_OPERATOR_EXTERNAL_SCALER_SERVICE",
-        Unused(read::any, NO_OPERATOR),
+        Unused(read::any, OUR_ADDRESS),
     ),
     row(
         "KEDAHTTP_OPERATOR_EXTERNAL_SCALER_PORT",
-        Unused(read::a_port, NO_OPERATOR),
+        Unused(read::a_port, OUR_ADDRESS),
     ),
     row(
         "KEDA_HTTP_OPERATOR_NAMESPACE",

@@ -365,22 +365,22 @@ fn cases() -> Vec<Case> {
         (
             "KEDA_HTTP_OPERATOR_EXTERNAL_SCALER_SERVICE",
             "s",
-            Err("no operator"),
+            Err("--scaler-address"),
         ),
         (
             "KEDA_HTTP_OPERATOR_EXTERNAL_SCALER_PORT",
             "8091",
-            Err("no operator"),
+            Err("--scaler-address"),
         ),
         (
             "KEDAHTTP_OPERATOR_EXTERNAL_SCALER_SERVICE",
             "s",
-            Err("no operator"),
+            Err("--scaler-address"),
         ),
         (
             "KEDAHTTP_OPERATOR_EXTERNAL_SCALER_PORT",
             "8091",
-            Err("no operator"),
+            Err("--scaler-address"),
         ),
         ("KEDA_HTTP_OPERATOR_NAMESPACE", "keda", Err("no operator")),
         (

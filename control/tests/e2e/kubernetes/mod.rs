@@ -2,6 +2,7 @@
 
 mod cold_start;
 mod endpoints;
+mod http_scaled_objects;
 mod keda;
 mod objects;
 mod peers;

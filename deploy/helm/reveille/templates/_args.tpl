@@ -10,6 +10,10 @@
 {{- range $namespace, $hosts := $values.hostPolicy }}
 - {{ printf "--host-policy=%s=%s" $namespace (join "," $hosts) | quote }}
 {{- end }}
+- --http-scaled-objects={{ $values.httpScaledObjects }}
+{{- if eq $values.httpScaledObjects "manage" }}
+- --scaler-address={{ include "reveille.scalerAddress" . }}
+{{- end }}
 - --lease-name={{ include "reveille.fullname" . }}
 - --lease-namespace={{ .Release.Namespace }}
 - --proxy-addr={{ $bind }}:{{ $values.proxy.port }}

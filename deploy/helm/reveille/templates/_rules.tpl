@@ -11,10 +11,19 @@ kinds are those of control/src/kubernetes. */}}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
-# What they wake.
+# The HTTP add-on's older routes{{ if eq .Values.httpScaledObjects "manage" }}; patch takes the finalizer of its operator away{{ end }}.
+- apiGroups: [http.keda.sh]
+  resources: [httpscaledobjects]
+  verbs: [list, watch{{ if eq .Values.httpScaledObjects "manage" }}, patch{{ end }}]
+{{- if eq .Values.httpScaledObjects "manage" }}
+- apiGroups: [http.keda.sh]
+  resources: [httpscaledobjects/status]
+  verbs: [patch]
+{{- end }}
+# What they wake{{ if eq .Values.httpScaledObjects "manage" }}, and what is made of the older ones{{ end }}.
 - apiGroups: [keda.sh]
   resources: [scaledobjects]
-  verbs: [list, watch]
+  verbs: [list, watch{{ if eq .Values.httpScaledObjects "manage" }}, create, patch, delete{{ end }}]
 # Where requests go.
 - apiGroups: [""]
   resources: [services]

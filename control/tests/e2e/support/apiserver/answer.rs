@@ -80,7 +80,16 @@ pub(super) async fn answer(
         Method::DELETE => "delete",
         _ => return Ok(failure(405, "MethodNotAllowed", "no such verb")),
     };
-    if let Some(refused) = refused(&shared, &place, verb) {
+    let content_type = head.headers.get(header::CONTENT_TYPE);
+    let is_apply =
+        content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/apply"));
+    // An apply may create.
+    let creates = is_apply && shared.look(|state| object(state, &place).is_none());
+    let verbs = [verb].into_iter().chain(creates.then_some("create"));
+    if let Some(refused) = verbs
+        .into_iter()
+        .find_map(|verb| refused(&shared, &place, verb))
+    {
         return Ok(refused);
     }
     if verb == "watch" {
@@ -95,15 +104,16 @@ pub(super) async fn answer(
         let stream = watching::stream(shared, wanted);
         return Ok(Response::new(stream));
     }
-    let content_type = head.headers.get(header::CONTENT_TYPE);
-    let is_apply =
-        content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/apply"));
+    let how = is_apply.then(|| Apply {
+        manager: parameters.get("fieldManager").cloned().unwrap_or_default(),
+        force: parameters.get("force").is_some_and(|force| force == "true"),
+    });
     Ok(shared.change(|state| match verb {
         "list" => list(state, &place, &parameters),
         "get" => get(state, &place),
-        "delete" => delete(state, &place),
+        "delete" => delete(state, &place, &body),
         _ => match serde_json::from_slice(&body) {
-            Ok(object) => write(state, &place, verb, is_apply, object),
+            Ok(object) => write(state, &place, verb, how.as_ref(), object),
             Err(error) => failure(400, "BadRequest", &error.to_string()),
         },
     }))
@@ -163,7 +173,13 @@ fn get(state: &State, place: &Place) -> Response<Body> {
     }
 }
 
-fn delete(state: &mut State, place: &Place) -> Response<Body> {
+fn delete(state: &mut State, place: &Place, body: &[u8]) -> Response<Body> {
+    let options: Value = serde_json::from_slice(body).unwrap_or_default();
+    let uid = &options["preconditions"]["uid"];
+    let known = object(state, place).map(|known| known["metadata"]["uid"].clone());
+    if known.is_some_and(|known| !uid.is_null() && known != *uid) {
+        return failure(409, "Conflict", "the UID in the precondition is another");
+    }
     match state.delete(
         place.kind,
         namespace(place),
@@ -174,11 +190,17 @@ fn delete(state: &mut State, place: &Place) -> Response<Body> {
     }
 }
 
+/// A server-side apply.
+struct Apply {
+    manager: String,
+    force: bool,
+}
+
 fn write(
     state: &mut State,
     place: &Place,
     verb: &str,
-    is_apply: bool,
+    apply: Option<&Apply>,
     mut sent: Value,
 ) -> Response<Body> {
     let known = object(state, place).cloned();
@@ -188,25 +210,37 @@ fn write(
     if let Some(namespace) = &place.namespace {
         sent["metadata"]["namespace"] = namespace.as_str().into();
     }
-    let version = |object: &Value| {
-        object["metadata"]["resourceVersion"]
-            .as_str()
-            .map(str::to_owned)
+    let differs = |known: &Value, field: &str| {
+        let sent = &sent["metadata"][field];
+        !sent.is_null() && *sent != known["metadata"][field]
     };
-    let is_old = |known: &Value| version(&sent).is_some_and(|sent| version(known) != Some(sent));
-    let object = match (verb, known) {
-        ("create", _) => {
+    let is_old = |known: &Value| differs(known, "resourceVersion") || differs(known, "uid");
+    let object = match (verb, known.clone(), apply) {
+        ("create", ..) => {
             let name = sent["metadata"]["name"].as_str().unwrap_or_default();
             if state.get(place.kind, namespace(place), name).is_some() {
                 return failure(409, "AlreadyExists", "it exists");
             }
             sent
         }
-        (_, Some(known)) if is_old(&known) => {
+        (_, Some(known), _) if is_old(&known) => {
             return failure(409, "Conflict", "the object has been modified");
         }
-        ("update", Some(_)) => sent,
-        ("patch", Some(mut known)) => {
+        ("update", Some(_), _) => sent,
+        ("patch", known, Some(Apply { manager, force })) if place.subresource.is_none() => {
+            match patch::apply(known, &sent, manager, *force) {
+                Ok(mut object) => {
+                    object["metadata"]["name"] = sent["metadata"]["name"].clone();
+                    object["metadata"]["namespace"] = sent["metadata"]["namespace"].clone();
+                    object
+                }
+                Err(fields) => {
+                    let said = format!("Apply failed with conflicts: {}", fields.join(", "));
+                    return failure(409, "Conflict", &said);
+                }
+            }
+        }
+        ("patch", Some(mut known), _) => {
             match place.subresource.as_deref() {
                 Some("scale") => known["spec"]["replicas"] = sent["spec"]["replicas"].clone(),
                 Some("status") => patch::merge(&mut known["status"], &sent["status"]),
@@ -214,10 +248,13 @@ fn write(
             }
             known
         }
-        ("patch", None) if is_apply && place.subresource.is_none() => sent,
         _ => return missing(place),
     };
-    let stored = state.put(place.kind, object);
+    // What changes nothing is no write.
+    let stored = match known.filter(|known| *known == object) {
+        Some(known) => known,
+        None => state.put(place.kind, object),
+    };
     match place.subresource.as_deref() {
         Some("scale") => found(&scale(&stored)),
         _ => found(&stored),

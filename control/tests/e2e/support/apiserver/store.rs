@@ -193,17 +193,32 @@ impl State {
             },
             object: object.clone(),
         });
-        self.objects.insert(place, object.clone());
+        self.objects.insert(place.clone(), object.clone());
+        if !object["metadata"]["deletionTimestamp"].is_null() && !has_finalizers(&object) {
+            self.remove(kind, &place);
+        }
         object
     }
 
+    /// Deletes an object, or marks it where it has finalizers.
     pub(super) fn delete(
         &mut self,
         kind: &'static Kind,
         namespace: &str,
         name: &str,
     ) -> Option<Value> {
-        let mut object = self.objects.remove(&place(kind, namespace, name))?;
+        let place = place(kind, namespace, name);
+        let mut object = self.objects.get(&place)?.clone();
+        if has_finalizers(&object) {
+            object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+            return Some(self.put(kind, object));
+        }
+        self.remove(kind, &place)
+    }
+
+    /// Removes an object, and what it owns.
+    fn remove(&mut self, kind: &'static Kind, place: &Place) -> Option<Value> {
+        let mut object = self.objects.remove(place)?;
         self.version += 1;
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
         self.history.push(Change {
@@ -212,6 +227,18 @@ impl State {
             what: "DELETED",
             object: object.clone(),
         });
+        let uid = &object["metadata"]["uid"];
+        let is_owned = |one: &Value| {
+            let owners = one["metadata"]["ownerReferences"].as_array();
+            owners
+                .is_some_and(|owners| !owners.is_empty() && owners.iter().all(|o| o["uid"] == *uid))
+        };
+        let owned = self.objects.iter().filter(|(_, one)| is_owned(one));
+        let owned: Vec<Place> = owned.map(|(place, _)| place.clone()).collect();
+        for (plural, namespace, name) in owned {
+            let kind = KINDS.iter().find(|kind| kind.plural == plural);
+            self.delete(kind.expect("it is one of them"), &namespace, &name);
+        }
         Some(object)
     }
 
@@ -220,6 +247,11 @@ impl State {
         self.oldest = self.version;
         self.history.clear();
     }
+}
+
+fn has_finalizers(object: &Value) -> bool {
+    let finalizers = object["metadata"]["finalizers"].as_array();
+    finalizers.is_some_and(|finalizers| !finalizers.is_empty())
 }
 
 fn place(kind: &Kind, namespace: &str, name: &str) -> Place {
