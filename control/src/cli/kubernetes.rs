@@ -3,7 +3,7 @@
 use super::{RunArgs, keda_env, positive};
 use crate::{
     kubernetes::{ClusterSettings, ConnectSettings, HostGrant, HttpScaledObjects, LeaseName, Wake},
-    manifest::FETCH_INTERVALS,
+    manifest::{FETCH_INTERVALS, Via},
 };
 use clap::{Args, Command};
 use std::{path::PathBuf, time::Duration};
@@ -43,6 +43,9 @@ pub struct KubernetesArgs {
         value_delimiter = ';'
     )]
     pub host_policy: Vec<HostGrant>,
+    /// Where requests go, if a route's annotation reveille.dev/endpoints does not say
+    #[arg(long, env = "REVEILLE_ENDPOINTS", value_enum, default_value = "pods")]
+    pub endpoints: Via,
     /// Find the sidecars of Dapr, by the label and the port that its injector
     /// gives their Pods, and fetch the metrics that triggers need; needs the
     /// permissions to list and watch Pods
@@ -142,6 +145,7 @@ impl KubernetesArgs {
             wake: self.wake,
             hosts: self.host_policy.clone(),
             dapr: self.dapr_sidecars.then_some(self.dapr_scrape_interval),
+            via: self.endpoints,
             http_scaled_objects: self.http_scaled_objects,
             scaler_address: self.scaler_address.clone(),
             lease: LeaseName {

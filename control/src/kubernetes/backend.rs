@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     discovery::{Service, Speaks},
-    manifest::{AppProtocol, PortRef, Readiness},
+    manifest::{AppProtocol, PortRef, Readiness, Via},
     workload::until_ready,
 };
 use futures_util::future::select_all;
@@ -37,6 +37,8 @@ pub(super) struct BackendKey {
     pub(super) port: PortRef,
     /// How addresses are tried that are not ready; `None`: they are not.
     pub(super) probe: Option<Readiness>,
+    /// Whether requests go to its addresses or to its ClusterIP.
+    pub(super) via: Via,
 }
 
 /// One port of a Service.

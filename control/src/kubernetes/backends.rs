@@ -13,7 +13,7 @@ use super::{
 use crate::{
     crew::CrewHandle,
     discovery::{Service, Speaks},
-    manifest::AppProtocol,
+    manifest::{AppProtocol, Via},
 };
 use proxy::{
     Protocol, Proxy,
@@ -139,7 +139,9 @@ impl Backends {
     }
 
     fn refresh(&self, backend: &Arc<Backend>) {
-        let BackendKey { service, port, .. } = backend.key();
+        let BackendKey {
+            service, port, via, ..
+        } = backend.key();
         let resolved = match self.services.get(service) {
             Some(object) => object.resolve(port),
             None => Err("does not exist".to_owned()),
@@ -163,12 +165,18 @@ impl Backends {
             Ok(Resolved::Slices {
                 port_name,
                 prefers_ipv6,
+                cluster_ip,
                 ..
             }) => {
                 backend.follow(None);
                 let slices = self.slices_of.get(service).into_iter().flatten();
                 let slices = slices.filter_map(|key| self.slices.get(key));
-                backend.set_addresses(slice::addresses(slices, &port_name, prefers_ipv6));
+                let addresses = slice::addresses(slices, &port_name, prefers_ipv6);
+                let cluster_ip = cluster_ip.filter(|_| *via == Via::ClusterIp);
+                backend.set_addresses(match cluster_ip {
+                    Some(cluster_ip) => addresses.behind(cluster_ip),
+                    None => addresses,
+                });
                 self.woken(backend);
             }
             Ok(Resolved::External { host, port, .. }) => {

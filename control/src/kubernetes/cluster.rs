@@ -6,8 +6,16 @@
 //! last seen is served on.
 
 use super::{
-    board::Board, contact::Contact, duty::Duty, made::Made, news::News, reconcile::Reconciler,
-    status::Status, wakes::Wakes,
+    board::Board,
+    condition::REASONS,
+    contact::Contact,
+    duty::Duty,
+    kind::{HTTP_SCALED_OBJECT, INTERCEPTOR_ROUTE},
+    made::Made,
+    news::News,
+    reconcile::Reconciler,
+    status::Status,
+    wakes::Wakes,
 };
 use crate::discovery::Wired;
 use arc_swap::ArcSwap;
@@ -80,10 +88,18 @@ impl Cluster {
         &self.duty
     }
 
-    /// How many routes are ready or not, by kind and the reason of that.
+    /// How many routes are ready or not, by kind and the reason of that; none is
+    /// left out.
     #[must_use]
-    pub fn census(&self) -> BTreeMap<(&'static str, &'static str), usize> {
-        self.census.lock().clone()
+    pub fn census(&self) -> Vec<(&'static str, &'static str, usize)> {
+        let census = self.census.lock();
+        let kinds = [INTERCEPTOR_ROUTE.name, HTTP_SCALED_OBJECT.name];
+        let all = kinds
+            .into_iter()
+            .flat_map(|kind| REASONS.map(|reason| (kind, reason)));
+        let count = |of| census.get(&of).copied().unwrap_or(0);
+        all.map(|(kind, reason)| (kind, reason, count((kind, reason))))
+            .collect()
     }
 
     /// Resolves when all objects were read once, and what they say is served.

@@ -16,6 +16,18 @@ pub(super) struct Condition {
     pub(super) message: String,
 }
 
+/// Every reason that `Ready` may have.
+pub(super) const REASONS: [&str; 9] = [
+    "Reconciled",
+    "Invalid",
+    "TargetNotFound",
+    "HostPolicy",
+    "NoRules",
+    "Conflict",
+    "Shadowed",
+    CREATE_ERROR,
+    TAKEN,
+];
 const SCALED: &str = "ScaledObjectFound";
 /// The add-on's own word for it.
 const CREATE_ERROR: &str = "CreateError";

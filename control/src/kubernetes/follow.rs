@@ -14,7 +14,7 @@ use super::{
     legacy::LegacyObject,
     peers::{self, PeerService},
     pod::Pod,
-    reconcile::{Operating, Reconciler},
+    reconcile::{Operating, Reconciler, Ways},
     route::RouteObject,
     scaled::ScaledObject,
     service::ServiceObject,
@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     crew::{Crash, Crew},
-    manifest::ConfigMapSpec,
+    manifest::{ConfigMapSpec, Via},
 };
 use clap::ValueEnum;
 use proxy::{DemandSink, Proxy};
@@ -65,6 +65,8 @@ pub struct ClusterSettings {
     /// How often the metrics of each of Dapr's sidecars are fetched; `None`:
     /// they are not looked for.
     pub dapr: Option<Duration>,
+    /// Where requests go, if a route does not say.
+    pub via: Via,
     /// Who makes ScaledObjects of HTTPScaledObjects.
     pub http_scaled_objects: HttpScaledObjects,
     /// Where KEDA finds us, for these ScaledObjects; `None`: the Service
@@ -212,7 +214,6 @@ impl Followed {
             Wake::Keda => None,
             Wake::Both => Some(Arc::new(Waker::new(api.clone()))),
         };
-        let policy = HostPolicy::new(&settings.hosts);
         let operating = Operating {
             is_ours: settings.http_scaled_objects == HttpScaledObjects::Manage,
             scaler_address: settings
@@ -229,15 +230,12 @@ impl Followed {
             identity: lease.identity.clone(),
             duty: duty.clone(),
         });
-        let reconciler = Reconciler::new(
-            proxy,
-            ledger,
-            crew.handle(),
-            waker,
-            policy,
+        let ways = Ways {
+            policy: HostPolicy::new(&settings.hosts),
+            via: settings.via,
             operating,
-            reporter,
-        );
+        };
+        let reconciler = Reconciler::new(proxy, ledger, crew.handle(), waker, ways, reporter);
         let boards = Boards::default();
         let (writers, stop) = (Crew::new(), CancellationToken::new());
         let (holds, held) = watch::channel(false);

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     crew::CrewHandle,
     discovery::{Bounds, Wired},
-    manifest::{ConfigMapSpec, InterceptorRouteSpec, Object},
+    manifest::{ConfigMapSpec, InterceptorRouteSpec, Object, Via},
     routes::{ConfigMaps, route_spec, target_entry},
 };
 use proxy::{
@@ -59,8 +59,18 @@ pub(super) struct Reconciler {
     dirty: HashSet<TargetId>,
     is_filled: bool,
     has_stale_wishes: bool,
-    operating: Operating,
+    ways: Ways,
     reporter: Arc<Reporter>,
+}
+
+/// What can be set about how it is done.
+pub(super) struct Ways {
+    /// Which namespace may have which hosts.
+    pub(super) policy: HostPolicy,
+    /// Where requests go, if a route does not say.
+    pub(super) via: Via,
+    /// Whose the rest of HTTPScaledObjects is.
+    pub(super) operating: Operating,
 }
 
 /// A route that is served.
@@ -76,14 +86,13 @@ struct Placed {
 
 impl Reconciler {
     /// Serves nothing yet. Tasks run in `crew`; with a `waker`, workloads are
-    /// woken by us as well; `policy` says which namespace may have which hosts.
+    /// woken by us as well.
     pub(super) fn new(
         proxy: Arc<Proxy>,
         ledger: Arc<Ledger>,
         crew: CrewHandle,
         waker: Option<Arc<Waker>>,
-        policy: HostPolicy,
-        operating: Operating,
+        ways: Ways,
         reporter: Arc<Reporter>,
     ) -> Self {
         Self {
@@ -92,7 +101,7 @@ impl Reconciler {
             ledger,
             crew,
             waker,
-            routes: Routes::new(policy),
+            routes: Routes::new(ways.policy.clone()),
             scaled: Store::default(),
             config_maps: Store::default(),
             bodies: ConfigMaps::default(),
@@ -101,7 +110,7 @@ impl Reconciler {
             dirty: HashSet::new(),
             is_filled: false,
             has_stale_wishes: false,
-            operating,
+            ways,
             reporter,
         }
     }
@@ -272,10 +281,12 @@ impl Reconciler {
     ) -> Placed {
         let spec = &object.spec;
         let namespace = id.namespace();
+        let via = object.meta.via().unwrap_or(self.ways.via);
         let backend = self.backends.get_or_make(BackendKey {
             service: Key::new(namespace, &spec.target.service),
             port: spec.target.port.clone(),
             probe: object.meta.probe_not_ready(),
+            via,
         });
         let target = match known {
             Some(known) if Arc::ptr_eq(&known.backend, &backend) => known.target,
@@ -313,6 +324,7 @@ impl Reconciler {
                 service: Key::new(namespace, &wanted.service),
                 port: wanted.port.clone(),
                 probe: None,
+                via,
             });
             backend.service().attach_fallback(&fallback);
             (fallback, backend)

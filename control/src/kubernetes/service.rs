@@ -6,6 +6,7 @@
 use crate::manifest::{AppProtocol, PortRef};
 use serde::Deserialize;
 use serde_json::Value;
+use std::net::{IpAddr, SocketAddr};
 
 /// What of a Service concerns us.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -14,6 +15,8 @@ pub(super) struct ServiceObject {
     #[serde(rename = "type")]
     kind: Option<String>,
     external_name: Option<String>,
+    #[serde(rename = "clusterIP")]
+    cluster_ip: Option<String>,
     ports: Option<Vec<Port>>,
     ip_families: Option<Vec<String>>,
 }
@@ -36,6 +39,8 @@ pub(super) enum Resolved {
         protocol: AppProtocol,
         /// IPv6 goes first.
         prefers_ipv6: bool,
+        /// Where the cluster's own proxy takes it in; `None`: it is headless.
+        cluster_ip: Option<SocketAddr>,
     },
     /// At all addresses of this DNS name.
     External {
@@ -90,7 +95,14 @@ impl ServiceObject {
             port_name: found.name.clone().unwrap_or_default(),
             protocol,
             prefers_ipv6: families.first().is_some_and(|family| family == "IPv6"),
+            cluster_ip: self.cluster_ip(found.port),
         })
+    }
+
+    fn cluster_ip(&self, port: u16) -> Option<SocketAddr> {
+        // Of a headless one: None, as a word.
+        let ip: IpAddr = self.cluster_ip.as_deref()?.parse().ok()?;
+        Some(SocketAddr::new(ip, port))
     }
 }
 
@@ -120,6 +132,7 @@ mod tests {
             port_name: port_name.to_owned(),
             protocol: AppProtocol::Clear(protocol),
             prefers_ipv6: false,
+            cluster_ip: None,
         })
     }
 
@@ -151,6 +164,21 @@ mod tests {
         assert_eq!(resolved, slices("", Protocol::Http1));
         let none = ServiceObject::default().resolve(&PortRef::Number(80));
         assert_eq!(none, Err("has no TCP port 80; it has none".to_owned()));
+    }
+
+    #[test]
+    fn the_cluster_ip_goes_with_the_services_own_port() {
+        let of = |ip: &str| {
+            let ports = json!([{"port": 80, "targetPort": 8080}]);
+            let service = service(&json!({"clusterIP": ip, "ports": ports}));
+            match service.resolve(&PortRef::Number(80)) {
+                Ok(Resolved::Slices { cluster_ip, .. }) => cluster_ip.map(|ip| ip.to_string()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(of("10.0.0.7").as_deref(), Some("10.0.0.7:80"));
+        assert_eq!(of("fd00::7").as_deref(), Some("[fd00::7]:80"));
+        assert_eq!(of("None"), None);
     }
 
     #[test]

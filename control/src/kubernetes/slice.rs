@@ -64,6 +64,24 @@ pub(super) struct Addresses {
     pub(super) leaving: Vec<Address>,
 }
 
+impl Addresses {
+    /// The same as one address that leads to all of them: there as long as
+    /// somebody behind it serves.
+    pub(super) fn behind(self, addr: SocketAddr) -> Self {
+        let one = |list: Vec<Address>| {
+            let name = "ClusterIP".into();
+            let there = list.first().map(|_| Address { addr, name });
+            there.into_iter().collect()
+        };
+        Self {
+            ready: one(self.ready),
+            // Nobody is taken there before he is ready.
+            not_ready: Vec::new(),
+            leaving: one(self.leaving),
+        }
+    }
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Raw {

@@ -7,6 +7,8 @@
 
 use std::num::NonZeroUsize;
 
+use clap::ValueEnum;
+
 use super::decode::Field;
 use super::meta::ObjectMeta;
 use super::process::Readiness;
@@ -21,6 +23,20 @@ pub const MAX_CONCURRENCY_PER_REPLICA: &str = "reveille.dev/max-concurrency-per-
 /// are tried while somebody waits. `true` (by TCP), `false`, or the path of an
 /// HTTP probe. In a cluster only.
 pub const PROBE_NOT_READY: &str = "reveille.dev/probe-not-ready";
+
+/// Of an InterceptorRoute: whether requests go to Pods or to the ClusterIP of
+/// their Service. `pods` or `cluster-ip`. In a cluster only.
+pub const ENDPOINTS: &str = "reveille.dev/endpoints";
+
+/// Where requests go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, ValueEnum)]
+pub enum Via {
+    /// To Pods, each chosen here
+    #[default]
+    Pods,
+    /// To the ClusterIP of the Service, as long as a Pod behind it is ready
+    ClusterIp,
+}
 
 /// Far more than one process serves at once.
 const MOST_CONCURRENCY: usize = 1_000_000;
@@ -37,9 +53,12 @@ pub(super) fn check_route(metadata: &Field<'_>) {
             field.parse(max_concurrency);
         } else if name == PROBE_NOT_READY {
             field.parse(probe_not_ready);
+        } else if name == ENDPOINTS {
+            field.parse(via);
         } else if name.starts_with(PREFIX) {
             field.warning(format!(
-                "unknown annotation; known here: {MAX_CONCURRENCY_PER_REPLICA}, {PROBE_NOT_READY}"
+                "unknown annotation; known here: {MAX_CONCURRENCY_PER_REPLICA}, \
+                 {PROBE_NOT_READY}, {ENDPOINTS}"
             ));
         }
     }
@@ -54,6 +73,13 @@ impl ObjectMeta {
         max_concurrency(text).ok()
     }
 
+    /// Where its requests go, if it says so. What is neither was refused when
+    /// the object was read.
+    #[must_use]
+    pub fn via(&self) -> Option<Via> {
+        via(self.annotations.get(ENDPOINTS)?).ok()
+    }
+
     /// How an address that the cluster calls not ready is tried; `None`: it is
     /// not. What is neither was refused when the object was read.
     #[must_use]
@@ -62,6 +88,14 @@ impl ObjectMeta {
             Some(text) => probe_not_ready(text).ok().flatten(),
             None => Some(Readiness::Tcp),
         }
+    }
+}
+
+fn via(text: &str) -> Result<Via, String> {
+    match text {
+        "pods" => Ok(Via::Pods),
+        "cluster-ip" => Ok(Via::ClusterIp),
+        _ => Err(format!("must be \"pods\" or \"cluster-ip\", not {text:?}")),
     }
 }
 

@@ -4,11 +4,11 @@
 use crate::{
     ingest::{gauge, post},
     metrics::{Family, parse},
-    support::{Reveille, Target},
+    support::{ApiServer, Reveille, Target},
     tls,
 };
 use promql_parser::parser::{self, Expr, LabelModifier, VectorSelector};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -147,6 +147,32 @@ fn everything() -> Reveille {
     reveille
 }
 
+/// Series that only a cluster has, refused lists and writes among them.
+fn of_a_cluster() -> BTreeMap<String, BTreeSet<String>> {
+    let api = ApiServer::start();
+    api.permit("list", "Pod", false);
+    api.permit("patch", "InterceptorRoute", false);
+    api.put(json!({"kind": "InterceptorRoute", "metadata": {"name": "web"}, "spec": {}}));
+    let reveille = Reveille::in_cluster(&api)
+        .env("REVEILLE_DAPR_SIDECARS", "true")
+        .start();
+    let page = crate::support::wait_for("it has tried to read and to write", || {
+        let page = reveille.ask("/metrics").body;
+        let refused = |name: &str, labels: &str| {
+            let mut lines = page.lines();
+            lines.any(|line| line.starts_with(name) && line.contains(labels))
+        };
+        let all = refused("reveille_kubernetes_failures_total", r#"reason="denied""#)
+            && refused("reveille_kubernetes_writes_total", r#"result="denied""#);
+        all.then_some(page)
+    });
+    let held = page.contains("reveille_kubernetes_lease_holder 1\n");
+    assert!(held, "{page}");
+    let invalid = r#"reveille_kubernetes_routes{kind="InterceptorRoute",reason="Invalid"} 1"#;
+    assert!(page.contains(invalid), "{page}");
+    exposed(&parse(&page))
+}
+
 #[test]
 fn alerts_and_dashboards_ask_for_what_there_is() {
     let reveille = everything();
@@ -155,7 +181,8 @@ fn alerts_and_dashboards_ask_for_what_there_is() {
         page.contains("reveille_scaler_metric_value{")
             .then_some(page)
     });
-    let exposed = exposed(&parse(&page));
+    let mut exposed = exposed(&parse(&page));
+    exposed.extend(of_a_cluster());
     let board: Value = serde_json::from_str(&deploy("dashboards/reveille.json")).expect("JSON");
     let rules: Value = serde_saphyr::from_str(&deploy("alerts/reveille.yaml")).expect("YAML");
     let mut exprs = Vec::new();

@@ -50,6 +50,11 @@ pub(super) fn access_log(text: &str) -> Value {
     Ok(is_true(text)?.then(|| "combined".to_owned()))
 }
 
+/// Whether Pods are chosen here, or by the cluster's own proxy.
+pub(super) fn direct_pods(text: &str) -> Value {
+    Ok((!is_true(text)?).then(|| "cluster-ip".to_owned()))
+}
+
 fn number(text: &str) -> Result<u64, String> {
     text.parse()
         .map_err(|_| format!("{text:?} is not a whole number, zero or more"))

@@ -251,10 +251,7 @@ pub(super) const TABLE: &[Row] = &[
     ),
     row(
         "KEDA_HTTP_DIRECT_POD_ROUTING",
-        Unused(
-            read::if_false,
-            "endpoints are always chosen here, never by kube-proxy",
-        ),
+        Flag("endpoints", read::direct_pods),
     ),
     row(
         "KEDA_HTTP_DRAIN_TIMEOUT",

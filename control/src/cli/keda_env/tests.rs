@@ -164,7 +164,7 @@ fn cases() -> Vec<Case> {
         (
             "KEDA_HTTP_DIRECT_POD_ROUTING",
             "false",
-            Err("always chosen here"),
+            Ok(&[("endpoints", "cluster-ip")]),
         ),
         ("KEDA_HTTP_DIRECT_POD_ROUTING", "true", NONE),
         (

@@ -58,7 +58,7 @@ impl Reconciler {
             let status = self.status(&seen, lost.unwrap_or_default(), standing.as_ref());
             let reason = (seen.kind.name, status.ready());
             *wishes.census.entry(reason).or_default() += 1;
-            if seen.legacy.is_none() || self.operating.is_ours {
+            if seen.legacy.is_none() || self.ways.operating.is_ours {
                 let made = made.flatten().map(|made| (seen.id.clone(), made));
                 wishes.made.extend(made);
                 wishes.statuses.push((seen.id, status));
@@ -126,7 +126,7 @@ impl Reconciler {
             named: self.scaled.get(key),
             waker: self.woken_by.get(&seen.id),
             rival,
-            scaler_address: &self.operating.scaler_address,
+            scaler_address: &self.ways.operating.scaler_address,
             refusal,
         });
         let made = act.map(|act| Made {

@@ -3,7 +3,7 @@
 
 use super::objects::{all_of, endpoint, in_state, route, service, serving, slice};
 use crate::support::{ApiServer, Pod, Reveille, wait_until};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 
 fn names(reveille: &Reveille, target: &str) -> Vec<String> {
@@ -141,6 +141,69 @@ fn a_port_by_its_name_and_what_is_missing() {
     wait_until("it is served", || {
         reveille.client("alone").get("/").body == "pod"
     });
+    reveille.stop();
+}
+
+/// A Service whose ClusterIP leads to `behind`, as the cluster's own proxy would
+/// have it.
+fn with_cluster_ip(name: &str, behind: &Pod) -> Value {
+    let mut service = service(name);
+    service["spec"]["clusterIP"] = behind.addr().ip().to_string().into();
+    service["spec"]["ports"][0]["port"] = behind.addr().port().into();
+    service
+}
+
+#[test]
+fn requests_go_to_the_cluster_ip_where_that_is_wanted() {
+    let api = ApiServer::start();
+    let [pod, web, page, plain] = ["pod", "web-ip", "page-ip", "plain-ip"].map(Pod::start);
+    let route_to = |name: &str, behind: &Pod| {
+        let mut route = route(name);
+        route["spec"]["target"]["port"] = behind.addr().port().into();
+        route
+    };
+    let mut asked = route_to("web", &web);
+    asked["metadata"]["annotations"] = json!({"reveille.dev/endpoints": "cluster-ip"});
+    asked["spec"]["coldStart"] = json!({"fallback":
+        {"service": {"name": "page", "port": page.addr().port()}}});
+    asked["spec"]["timeouts"] = json!({"readiness": "10ms"});
+    api.put_all([asked, with_cluster_ip("web", &web), serving("web", 0, &pod)]);
+    api.put_all([with_cluster_ip("page", &page), serving("page", 0, &pod)]);
+    api.put_all([
+        route_to("plain", &plain),
+        with_cluster_ip("plain", &plain),
+        serving("plain", 0, &pod),
+    ]);
+    let reveille = Reveille::in_cluster(&api).start();
+    reveille.until_ready();
+    assert_eq!(reveille.client("web").get("/").body, "web-ip");
+    assert_eq!(reveille.client("plain").get("/").body, "pod");
+    // Nobody is behind it: it is cold, and the fallback has an address like it.
+    api.put(in_state("web", 0, &pod, &json!({"ready": false})));
+    reveille.until("web", "it is cold", |now| now.state == "cold");
+    assert_eq!(reveille.client("web").get("/").body, "page-ip");
+    let before = web.requests();
+    api.put(serving("web", 0, &pod));
+    wait_until("it serves again", || {
+        reveille.client("web").get("/").body == "web-ip"
+    });
+    assert_eq!(web.requests(), before + 1);
+    reveille.stop();
+
+    // All of them, but for a route that wants its Pods and a headless Service.
+    let mut pods = route_to("web", &web);
+    pods["metadata"]["annotations"] = json!({"reveille.dev/endpoints": "pods"});
+    api.put_all([pods, route("headless"), serving("headless", 0, &pod)]);
+    let mut headless = service("headless");
+    headless["spec"]["clusterIP"] = "None".into();
+    api.put(headless);
+    let reveille = Reveille::in_cluster(&api)
+        .arg("--endpoints", "cluster-ip")
+        .start();
+    reveille.until_ready();
+    assert_eq!(reveille.client("plain").get("/").body, "plain-ip");
+    assert_eq!(reveille.client("web").get("/").body, "pod");
+    assert_eq!(reveille.client("headless").get("/").body, "pod");
     reveille.stop();
 }
 

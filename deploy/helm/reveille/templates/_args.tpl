@@ -10,6 +10,7 @@
 {{- range $namespace, $hosts := $values.hostPolicy }}
 - {{ printf "--host-policy=%s=%s" $namespace (join "," $hosts) | quote }}
 {{- end }}
+- --endpoints={{ $values.endpoints }}
 - --http-scaled-objects={{ $values.httpScaledObjects }}
 {{- if eq $values.httpScaledObjects "manage" }}
 - --scaler-address={{ include "reveille.scalerAddress" . }}
