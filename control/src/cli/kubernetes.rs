@@ -2,7 +2,10 @@
 
 use super::{RunArgs, keda_env, positive};
 use crate::{
-    kubernetes::{ClusterSettings, ConnectSettings, HostGrant, LeaseName, Wake},
+    kubernetes::{
+        ClusterSettings, ConnectSettings, HostGrant, LeaseName, TrustBundleName,
+        TrustBundleSettings, Wake,
+    },
     manifest::FETCH_INTERVALS,
 };
 use clap::{Args, Command};
@@ -52,6 +55,25 @@ pub struct KubernetesArgs {
     /// to 60s
     #[arg(long, env = "REVEILLE_DAPR_SCRAPE_INTERVAL", default_value = "2s", value_parser = positive)]
     pub dapr_scrape_interval: Duration,
+    /// Tell 30, 14, 7, 2 and 1 days ahead when the root and issuer certificates of
+    /// Dapr end, in metrics, log and Events: NAMESPACE, or NAMESPACE/NAME of the
+    /// Secret and the ConfigMap with Dapr's trust bundle, such as dapr-system;
+    /// needs the permissions to list and watch both [default name: dapr-trust-bundle]
+    #[arg(
+        long,
+        env = "REVEILLE_DAPR_TRUST_BUNDLE",
+        value_name = "NAMESPACE[/NAME]"
+    )]
+    pub dapr_trust_bundle: Option<TrustBundleName>,
+    /// With --dapr-trust-bundle, read the ConfigMap alone, and not the Secret,
+    /// which holds the issuer's private key beside its certificate: nothing is
+    /// told of the issuer then
+    #[arg(
+        long,
+        env = "REVEILLE_DAPR_TRUST_BUNDLE_ROOT_ONLY",
+        requires = "dapr_trust_bundle"
+    )]
+    pub dapr_trust_bundle_root_only: bool,
     /// Name of the Lease of the replica that writes statuses
     #[arg(
         long,
@@ -123,6 +145,13 @@ impl KubernetesArgs {
             wake: self.wake,
             hosts: self.host_policy.clone(),
             dapr: self.dapr_sidecars.then_some(self.dapr_scrape_interval),
+            trust_bundle: self
+                .dapr_trust_bundle
+                .clone()
+                .map(|name| TrustBundleSettings {
+                    name,
+                    root_only: self.dapr_trust_bundle_root_only,
+                }),
             lease: LeaseName {
                 namespace: self.lease_namespace.clone(),
                 name: self.lease_name.clone(),

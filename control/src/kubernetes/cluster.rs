@@ -5,7 +5,10 @@
 //! serves nothing; after that, whatever happens to the API server, what was
 //! last seen is served on.
 
-use super::{contact::Contact, news::News, reconcile::Reconciler, status::Board, wakes::Wakes};
+use super::{
+    contact::Contact, news::News, reconcile::Reconciler, status::Board, trust_bundle::TrustBundle,
+    wakes::Wakes,
+};
 use crate::discovery::Wired;
 use arc_swap::ArcSwap;
 use std::{fmt, sync::Arc, time::Duration};
@@ -26,6 +29,7 @@ const LONGEST_STATUS_PAUSE: Duration = Duration::from_secs(10);
 /// What others see of the cluster.
 pub struct Cluster {
     contact: Arc<Contact>,
+    trust_bundle: Arc<TrustBundle>,
     wired: ArcSwap<Shown>,
     is_served: watch::Sender<bool>,
 }
@@ -42,9 +46,10 @@ impl fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    pub(super) fn new(contact: Arc<Contact>) -> Self {
+    pub(super) fn new(contact: Arc<Contact>, trust_bundle: Arc<TrustBundle>) -> Self {
         Self {
             contact,
+            trust_bundle,
             wired: ArcSwap::default(),
             is_served: watch::Sender::new(false),
         }
@@ -54,6 +59,12 @@ impl Cluster {
     #[must_use]
     pub fn contact(&self) -> &Contact {
         &self.contact
+    }
+
+    /// Dapr's trust bundle; nothing in it where it is not followed.
+    #[must_use]
+    pub fn trust_bundle(&self) -> &TrustBundle {
+        &self.trust_bundle
     }
 
     /// Resolves when all objects were read once, and what they say is served.

@@ -5,7 +5,7 @@
 //! one task for each kind of `kind.rs` and namespace) → `news.rs` → the loop of
 //! `cluster.rs` → `store.rs` (as last seen) → `reconcile.rs` (routes and
 //! targets) and `backends.rs` (who serves them). `route.rs`, `service.rs`,
-//! `slice.rs`, `scaled.rs` say what of an object concerns us; `backend.rs` is
+//! `slice.rs`, `scaled.rs` say what of an object concerns us, read by `decode.rs`; `backend.rs` is
 //! one port of a Service, `dns.rs` the addresses of an ExternalName, `wakes.rs`
 //! who began to wait, `contact.rs` how we stand with the API server,
 //! `failure.rs` what it refuses, `peers.rs` where other replicas are,
@@ -13,7 +13,8 @@
 //! says which namespace may have which hosts. `condition.rs` is
 //! what a status says, `status.rs` writes it, if `lease.rs` lets it.
 //! Beside the loop, `sidecars.rs` tells the scaler where sidecars of Dapr are,
-//! by what `pod.rs` says of a Pod.
+//! by what `pod.rs` says of a Pod, and `trust_bundle/` when Dapr's certificates
+//! end. `event.rs` writes Events.
 //!
 //! Nothing here is on the way of a request. Whatever becomes of the API server,
 //! what was last seen is served on.
@@ -25,7 +26,9 @@ mod cluster;
 mod condition;
 mod connect;
 mod contact;
+mod decode;
 mod dns;
+mod event;
 mod failure;
 mod follow;
 mod host_policy;
@@ -42,6 +45,7 @@ mod sidecars;
 mod slice;
 mod status;
 mod store;
+mod trust_bundle;
 mod waker;
 mod wakes;
 mod watch;
@@ -52,3 +56,4 @@ pub use contact::{Contact, LineView};
 pub use follow::{ClusterSettings, Followed, LeaseName, Waiting, Wake};
 pub use host_policy::HostGrant;
 pub use peers::PeerService;
+pub use trust_bundle::{TrustBundle, TrustBundleName, TrustBundleSettings, TrustRole};

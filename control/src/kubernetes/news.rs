@@ -12,7 +12,6 @@ use super::{
     watch::Watched,
 };
 use crate::manifest::{self, ConfigMapSpec};
-use serde_json::Value;
 use std::sync::Arc;
 
 /// What has changed in the cluster.
@@ -29,7 +28,7 @@ impl Watched for Box<RouteObject> {
     const KIND: &'static Kind = &kind::INTERCEPTOR_ROUTE;
     type News = News;
 
-    fn decode(_: &Key, json: Value) -> Result<Self, String> {
+    fn decode(_: &Key, json: &str) -> Result<Self, String> {
         Ok(Box::new(RouteObject::read(json)))
     }
 
@@ -42,7 +41,7 @@ impl Watched for ScaledObject {
     const KIND: &'static Kind = &kind::SCALED_OBJECT;
     type News = News;
 
-    fn decode(_: &Key, json: Value) -> Result<Self, String> {
+    fn decode(_: &Key, json: &str) -> Result<Self, String> {
         Self::read(json)
     }
 
@@ -55,7 +54,7 @@ impl Watched for ServiceObject {
     const KIND: &'static Kind = &kind::SERVICE;
     type News = News;
 
-    fn decode(_: &Key, json: Value) -> Result<Self, String> {
+    fn decode(_: &Key, json: &str) -> Result<Self, String> {
         Self::read(json)
     }
 
@@ -68,7 +67,7 @@ impl Watched for Slice {
     const KIND: &'static Kind = &kind::ENDPOINT_SLICE;
     type News = News;
 
-    fn decode(key: &Key, json: Value) -> Result<Self, String> {
+    fn decode(key: &Key, json: &str) -> Result<Self, String> {
         Self::read(key, json)
     }
 
@@ -81,7 +80,7 @@ impl Watched for Arc<ConfigMapSpec> {
     const KIND: &'static Kind = &kind::CONFIG_MAP;
     type News = News;
 
-    fn decode(_: &Key, json: Value) -> Result<Self, String> {
+    fn decode(_: &Key, json: &str) -> Result<Self, String> {
         let read = manifest::api::config_map(json);
         let object = read
             .object
@@ -98,7 +97,7 @@ impl Watched for Pod {
     const KIND: &'static Kind = &kind::POD;
     type News = Change<Self>;
 
-    fn decode(_: &Key, json: Value) -> Result<Self, String> {
+    fn decode(_: &Key, json: &str) -> Result<Self, String> {
         Self::read(json)
     }
 

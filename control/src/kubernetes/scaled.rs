@@ -4,6 +4,7 @@
 //! KEDA decodes and checks it; here only what is asked for is looked at, so
 //! that a field of a later KEDA hides nothing.
 
+use super::decode::decode;
 use serde::Deserialize;
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt};
@@ -72,8 +73,9 @@ struct Trigger {
 }
 
 impl ScaledObject {
-    pub(super) fn read(json: Value) -> Result<Self, String> {
-        let Raw { metadata, spec } = Raw::deserialize(json).map_err(|error| error.to_string())?;
+    /// From its JSON text.
+    pub(super) fn read(json: &str) -> Result<Self, String> {
+        let Raw { metadata, spec } = decode(json)?;
         let target = spec.scale_target_ref;
         let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
         let named = |trigger: &Trigger| {
@@ -131,7 +133,7 @@ mod tests {
                 "somethingNew": {"x": 1},
             },
         });
-        ScaledObject::read(json).expect("readable")
+        ScaledObject::read(&json.to_string()).expect("readable")
     }
 
     #[test]

@@ -6,10 +6,15 @@
 //! loop: that leaves what should be written on a board, and goes on.
 
 use super::{
-    api::Api, condition::Condition, failure::Failure, kind::INTERCEPTOR_ROUTE, store::Key,
+    api::Api,
+    condition::{Condition, Present},
+    event::{Event, Events},
+    failure::Failure,
+    kind::INTERCEPTOR_ROUTE,
+    store::Key,
 };
 use http::Method;
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::MicroTime, jiff::Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -22,8 +27,6 @@ use tokio::{
 const MANAGER: &str = "reveille";
 /// After a failure, it is tried again after this long.
 const PAUSE: Duration = Duration::from_secs(2);
-/// What the API server takes of a note.
-const MAX_NOTE: usize = 1000;
 
 /// What should stand in the status of a route.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +37,7 @@ pub(super) struct Wanted {
     pub(super) generation: i64,
     pub(super) conditions: Vec<Condition>,
     /// What stands there.
-    pub(super) present: Vec<Value>,
+    pub(super) present: Box<[Present]>,
 }
 
 /// What should be written, and is not yet.
@@ -118,7 +121,7 @@ pub(super) async fn write(
     api: Api,
     board: Arc<Board>,
     mut holds: watch::Receiver<bool>,
-    identity: String,
+    events: Arc<Events>,
 ) {
     let mut trouble: Option<String> = None;
     loop {
@@ -132,7 +135,7 @@ pub(super) async fn write(
             }
             continue;
         };
-        match write_one(&api, &key, &wanted, &identity).await {
+        match write_one(&api, &key, &wanted, &events).await {
             Ok(version) => {
                 board.wrote(key, version);
                 trouble = None;
@@ -157,7 +160,7 @@ async fn write_one(
     api: &Api,
     key: &Key,
     wanted: &Wanted,
-    identity: &str,
+    events: &Events,
 ) -> Result<Option<u64>, Failure> {
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let json = |one: &Condition| one.json(&wanted.present, wanted.generation, &now);
@@ -181,10 +184,9 @@ async fn write_one(
         let is_news = !one.stands_in(&wanted.present, wanted.generation);
         one.kind == "Ready" && !one.is_true && is_news
     });
-    if let Some(refused) = refused
-        && let Err(failure) = tell(api, key, wanted, refused, identity).await
-    {
-        tracing::debug!(route = %key, %failure, "the Event was not written");
+    if let Some(refused) = refused {
+        // One that cannot be written was told of by whoever writes Events.
+        let _untold = tell(events, key, wanted, refused).await;
     }
     let version = &written["metadata"]["resourceVersion"];
     Ok(version.as_str().and_then(|version| version.parse().ok()))
@@ -192,42 +194,28 @@ async fn write_one(
 
 /// Writes an Event about a route.
 async fn tell(
-    api: &Api,
+    events: &Events,
     key: &Key,
     wanted: &Wanted,
     condition: &Condition,
-    identity: &str,
 ) -> Result<(), Failure> {
-    let now = Timestamp::now();
     let kind = &INTERCEPTOR_ROUTE;
-    let note: String = condition.message.chars().take(MAX_NOTE).collect();
-    let event = json!({
-        "apiVersion": "events.k8s.io/v1",
-        "kind": "Event",
-        "metadata": {
-            // As client-go names them.
-            "name": format!("{}.{:x}", key.name, now.as_nanosecond()),
-            "namespace": &*key.namespace,
-        },
-        "eventTime": MicroTime(now),
-        "reportingController": "reveille",
-        "reportingInstance": identity,
-        "action": "Reconcile",
-        "reason": condition.reason,
-        "type": "Warning",
-        "note": note,
-        "regarding": {
+    let event = Event {
+        // As client-go names them.
+        name: format!("{}.{:x}", key.name, Timestamp::now().as_nanosecond()),
+        namespace: &key.namespace,
+        regarding: json!({
             "apiVersion": format!("{}/{}", kind.group, kind.version),
             "kind": kind.name,
             "name": &*key.name,
             "namespace": &*key.namespace,
             "uid": wanted.uid,
-        },
-    });
-    let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", key.namespace);
-    api.write(Method::POST, &path, "application/json", &event)
-        .await?;
-    Ok(())
+        }),
+        action: "Reconcile",
+        reason: condition.reason,
+        note: &condition.message,
+    };
+    events.write(&event).await
 }
 
 fn describe(failure: &Failure) -> String {

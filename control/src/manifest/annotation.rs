@@ -25,6 +25,12 @@ pub const PROBE_NOT_READY: &str = "reveille.dev/probe-not-ready";
 /// Far more than one process serves at once.
 const MOST_CONCURRENCY: usize = 1_000_000;
 
+/// Is an annotation of that name one of Reveille's own?
+#[must_use]
+pub fn is_ours(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
 /// Notes what is wrong with the annotations of an InterceptorRoute.
 pub(super) fn check_route(metadata: &Field<'_>) {
     let annotations = metadata
@@ -37,7 +43,7 @@ pub(super) fn check_route(metadata: &Field<'_>) {
             field.parse(max_concurrency);
         } else if name == PROBE_NOT_READY {
             field.parse(probe_not_ready);
-        } else if name.starts_with(PREFIX) {
+        } else if is_ours(name) {
             field.warning(format!(
                 "unknown annotation; known here: {MAX_CONCURRENCY_PER_REPLICA}, {PROBE_NOT_READY}"
             ));

@@ -8,4 +8,5 @@ mod peers;
 mod routes;
 mod sidecars;
 mod status;
+mod trust_bundle;
 mod watches;

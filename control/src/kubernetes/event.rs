@@ -1,0 +1,96 @@
+//! Events: what people find with `kubectl describe` beside an object.
+//!
+//! Written by whoever writes for all replicas, statuses and the end of
+//! certificates. An Event that cannot be written is told once in the log, and
+//! holds up nothing.
+
+use super::{api::Api, failure::Failure};
+use http::Method;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::MicroTime, jiff::Timestamp};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+/// What the API server takes of a note.
+const MAX_NOTE: usize = 1000;
+
+/// Writes Events. Share it in an `Arc`.
+pub(super) struct Events {
+    api: Api,
+    identity: String,
+    /// What went wrong last.
+    trouble: Mutex<Option<String>>,
+}
+
+/// A warning about an object.
+pub(super) struct Event<'a> {
+    /// Its own name. Of one name there is one Event, as long as the cluster
+    /// remembers it: an hour by default.
+    pub(super) name: String,
+    /// Of the object and the Event.
+    pub(super) namespace: &'a str,
+    /// The object, as `ObjectReference` has it.
+    pub(super) regarding: Value,
+    /// What was being done.
+    pub(super) action: &'static str,
+    /// For machines.
+    pub(super) reason: &'a str,
+    /// For people; cut at what fits.
+    pub(super) note: &'a str,
+}
+
+impl Events {
+    /// `identity` is who reports.
+    pub(super) fn new(api: Api, identity: String) -> Self {
+        Self {
+            api,
+            identity,
+            trouble: Mutex::new(None),
+        }
+    }
+
+    /// Writes one. One of that name that is there already is as good.
+    pub(super) async fn write(&self, event: &Event<'_>) -> Result<(), Failure> {
+        let namespace = event.namespace;
+        let note: String = event.note.chars().take(MAX_NOTE).collect();
+        let json = json!({
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": event.name, "namespace": namespace},
+            "eventTime": MicroTime(Timestamp::now()),
+            "reportingController": "reveille",
+            "reportingInstance": self.identity,
+            "action": event.action,
+            "reason": event.reason,
+            "type": "Warning",
+            "note": note,
+            "regarding": event.regarding,
+        });
+        let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
+        let json_type = "application/json";
+        match self.api.write(Method::POST, &path, json_type, &json).await {
+            Ok(_) | Err(Failure::Conflict(_)) => {
+                *self.trouble.lock() = None;
+                Ok(())
+            }
+            Err(failure) => {
+                let message = describe(&failure, namespace);
+                let mut trouble = self.trouble.lock();
+                if trouble.as_ref() != Some(&message) {
+                    tracing::warn!("{message}");
+                    *trouble = Some(message);
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+fn describe(failure: &Failure, namespace: &str) -> String {
+    match failure {
+        Failure::Denied(said) => format!(
+            "Events cannot be written: the permission to create events.events.k8s.io in \
+             namespace {namespace} is missing ({said})"
+        ),
+        other => format!("an Event in namespace {namespace} cannot be written: {other}"),
+    }
+}
