@@ -1,8 +1,13 @@
 //! Kubernetes mode, on a double of the API server over real HTTP.
 
+mod churn;
 mod cold_start;
+mod denials;
+mod disconnects;
 mod endpoints;
+mod failover;
 mod keda;
+mod malformed;
 mod objects;
 mod peers;
 mod routes;
