@@ -2,7 +2,10 @@
 
 use super::{RunArgs, keda_env, positive};
 use crate::{
-    kubernetes::{ClusterSettings, ConnectSettings, HostGrant, HttpScaledObjects, LeaseName, Wake},
+    kubernetes::{
+        ClusterSettings, ConnectSettings, HostGrant, HttpScaledObjects, LeaseName, TrustBundleName,
+        TrustBundleSettings, Wake,
+    },
     manifest::{FETCH_INTERVALS, Via},
 };
 use clap::{Args, Command};
@@ -67,6 +70,25 @@ pub struct KubernetesArgs {
     /// [default: reveille-scaler.NAMESPACE:9090, the namespace of the Lease]
     #[arg(long, env = "REVEILLE_SCALER_ADDRESS", value_name = "HOST:PORT")]
     pub scaler_address: Option<String>,
+    /// Tell 30, 14, 7, 2 and 1 days ahead when the root and issuer certificates of
+    /// Dapr end, in metrics, log and Events: NAMESPACE, or NAMESPACE/NAME of the
+    /// Secret and the ConfigMap with Dapr's trust bundle, such as dapr-system;
+    /// needs the permissions to list and watch both [default name: dapr-trust-bundle]
+    #[arg(
+        long,
+        env = "REVEILLE_DAPR_TRUST_BUNDLE",
+        value_name = "NAMESPACE[/NAME]"
+    )]
+    pub dapr_trust_bundle: Option<TrustBundleName>,
+    /// With --dapr-trust-bundle, read the ConfigMap alone, and not the Secret,
+    /// which holds the issuer's private key beside its certificate: nothing is
+    /// told of the issuer then
+    #[arg(
+        long,
+        env = "REVEILLE_DAPR_TRUST_BUNDLE_ROOT_ONLY",
+        requires = "dapr_trust_bundle"
+    )]
+    pub dapr_trust_bundle_root_only: bool,
     /// Name of the Lease of the replica that writes statuses
     #[arg(
         long,
@@ -148,6 +170,13 @@ impl KubernetesArgs {
             via: self.endpoints,
             http_scaled_objects: self.http_scaled_objects,
             scaler_address: self.scaler_address.clone(),
+            trust_bundle: self
+                .dapr_trust_bundle
+                .clone()
+                .map(|name| TrustBundleSettings {
+                    name,
+                    root_only: self.dapr_trust_bundle_root_only,
+                }),
             lease: LeaseName {
                 namespace: self.lease_namespace.clone(),
                 name: self.lease_name.clone(),

@@ -4,14 +4,14 @@
 //! read here, so that one object that cannot be understood costs only itself,
 //! and what the server said about failures is kept.
 
-use super::failure::Failure;
+use super::{failure::Failure, kind::Kind};
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Limited};
 use kube::{Client, client::Body};
 use serde::Deserialize;
-use serde_json::Value;
-use std::time::Duration;
+use serde_json::{Value, value::RawValue};
+use std::{borrow::Cow, time::Duration};
 
 /// Objects of one page of a list, as other clients ask for.
 const PAGE: usize = 500;
@@ -28,13 +28,25 @@ const MAX_FAILURE: usize = 64 << 10;
 #[derive(Clone)]
 pub(super) struct Api(Client);
 
-/// A part of a list.
+/// Which of the objects at a path are asked for; by default all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Selector {
+    labels: Option<Cow<'static, str>>,
+    fields: Option<String>,
+}
+
+/// A part of a list, as it came.
+pub(super) struct Page(Bytes);
+
+/// What is in it. Each object is read by itself, from its own text: one that
+/// cannot be read costs only itself, and of the others nothing is held that
+/// nobody asks for.
 #[derive(Deserialize)]
-pub(super) struct Page {
+pub(super) struct Listed<'a> {
     #[serde(default)]
     pub(super) metadata: PageMeta,
-    #[serde(default)]
-    pub(super) items: Vec<Value>,
+    #[serde(default, borrow)]
+    pub(super) items: Vec<&'a RawValue>,
 }
 
 /// Where a list goes on.
@@ -55,6 +67,45 @@ pub(super) struct Lines {
     searched: usize,
 }
 
+impl Selector {
+    /// What of a kind concerns us.
+    pub(super) fn of(kind: &Kind) -> Self {
+        Self {
+            labels: kind.labels.map(Cow::Borrowed),
+            fields: None,
+        }
+    }
+
+    /// Objects with these labels.
+    pub(super) fn labelled(labels: String) -> Self {
+        Self {
+            labels: Some(Cow::Owned(labels)),
+            fields: None,
+        }
+    }
+
+    /// The one object of that name: a role that grants this name alone permits it.
+    pub(super) fn named(name: &str) -> Self {
+        Self {
+            labels: None,
+            fields: Some(format!("metadata.name={name}")),
+        }
+    }
+
+    fn form(&self) -> String {
+        let labels = self.labels.as_deref().map(|text| ("labelSelector", text));
+        let fields = self.fields.as_deref().map(|text| ("fieldSelector", text));
+        let both: Vec<_> = labels.into_iter().chain(fields).collect();
+        form(&both)
+    }
+}
+
+impl Page {
+    pub(super) fn read(&self) -> Result<Listed<'_>, Failure> {
+        serde_json::from_slice(&self.0).map_err(|error| Failure::Garbled(error.to_string()))
+    }
+}
+
 impl Api {
     pub(super) fn new(client: Client) -> Self {
         Self(client)
@@ -64,26 +115,23 @@ impl Api {
     pub(super) async fn page(
         &self,
         path: &str,
-        labels: Option<&str>,
+        selector: &Selector,
         from: &str,
     ) -> Result<Page, Failure> {
         let mut query = form(&[("limit", &PAGE.to_string())]);
-        if let Some(labels) = labels {
-            query.push_str(&form(&[("labelSelector", labels)]));
-        }
+        query.push_str(&selector.form());
         if !from.is_empty() {
             query.push_str(&form(&[("continue", from)]));
         }
         let request = get(path, &query)?;
-        let body = within(WITHIN, self.call(request)).await?;
-        serde_json::from_slice(&body).map_err(|error| Failure::Garbled(error.to_string()))
+        within(WITHIN, self.call(request)).await.map(Page)
     }
 
     /// What changes at `path` after `version`, for at most `limit`. Cancel safe.
     pub(super) async fn watch(
         &self,
         path: &str,
-        labels: Option<&str>,
+        selector: &Selector,
         version: &str,
         limit: Duration,
     ) -> Result<Lines, Failure> {
@@ -93,9 +141,7 @@ impl Api {
             ("resourceVersion", version),
             ("timeoutSeconds", &limit.as_secs().to_string()),
         ]);
-        if let Some(labels) = labels {
-            query.push_str(&form(&[("labelSelector", labels)]));
-        }
+        query.push_str(&selector.form());
         let request = get(path, &query)?;
         let answer = within(WITHIN, self.send(request)).await?;
         Ok(Lines {

@@ -15,6 +15,7 @@ use super::{
     news::News,
     reconcile::Reconciler,
     status::Status,
+    trust_bundle::TrustBundle,
     wakes::Wakes,
 };
 use crate::discovery::Wired;
@@ -39,6 +40,7 @@ const LONGEST_WISHES_PAUSE: Duration = Duration::from_secs(10);
 pub struct Cluster {
     contact: Arc<Contact>,
     duty: Arc<Duty>,
+    trust_bundle: Arc<TrustBundle>,
     wired: ArcSwap<Shown>,
     census: Mutex<Census>,
     is_served: watch::Sender<bool>,
@@ -66,10 +68,15 @@ impl fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    pub(super) fn new(contact: Arc<Contact>, duty: Arc<Duty>) -> Self {
+    pub(super) fn new(
+        contact: Arc<Contact>,
+        duty: Arc<Duty>,
+        trust_bundle: Arc<TrustBundle>,
+    ) -> Self {
         Self {
             contact,
             duty,
+            trust_bundle,
             wired: ArcSwap::default(),
             census: Mutex::default(),
             is_served: watch::Sender::new(false),
@@ -86,6 +93,12 @@ impl Cluster {
     #[must_use]
     pub fn duty(&self) -> &Duty {
         &self.duty
+    }
+
+    /// Dapr's trust bundle; nothing in it where it is not followed.
+    #[must_use]
+    pub fn trust_bundle(&self) -> &TrustBundle {
+        &self.trust_bundle
     }
 
     /// How many routes are ready or not, by kind and the reason of that; none is

@@ -5,6 +5,7 @@
 
 use super::{made::Standing, route::RouteObject, store::Key};
 use crate::manifest::api;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// One condition, without its time.
@@ -32,6 +33,18 @@ const SCALED: &str = "ScaledObjectFound";
 /// The add-on's own word for it.
 const CREATE_ERROR: &str = "CreateError";
 const TAKEN: &str = "Taken";
+/// A condition that stands in a status.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Present {
+    #[serde(rename = "type")]
+    kind: Box<str>,
+    status: Box<str>,
+    reason: Box<str>,
+    message: Box<str>,
+    observed_generation: i64,
+    last_transition_time: Box<str>,
+}
 
 /// What is known of a route.
 pub(super) struct Facts<'a> {
@@ -81,8 +94,8 @@ pub(super) fn of_route(key: &Key, facts: &Facts<'_>) -> Vec<Condition> {
 }
 
 /// Are there conditions of ours among them? `Ready` is the add-on's as well.
-pub(super) fn are_known(present: &[Value]) -> bool {
-    present.iter().any(|known| known["type"] == SCALED)
+pub(super) fn are_known(present: &[Present]) -> bool {
+    present.iter().any(|known| &*known.kind == SCALED)
 }
 
 /// Does it keep a route from being ready? An InterceptorRoute is, whether or
@@ -175,21 +188,22 @@ impl Condition {
     }
 
     /// Is it what stands in a status, for that generation of the object?
-    pub(super) fn stands_in(&self, present: &[Value], generation: i64) -> bool {
+    pub(super) fn stands_in(&self, present: &[Present], generation: i64) -> bool {
         self.find(present).is_some_and(|known| {
-            known["status"] == self.status()
-                && known["reason"] == self.reason
-                && known["message"] == self.message
-                && known["observedGeneration"] == generation
+            *known.status == *self.status()
+                && *known.reason == *self.reason
+                && *known.message == *self.message
+                && known.observed_generation == generation
         })
     }
 
     /// As it is written; where its state is the same as in `present`, it keeps
     /// the time of its last change, else that is `now`.
-    pub(super) fn json(&self, present: &[Value], generation: i64, now: &str) -> Value {
+    pub(super) fn json(&self, present: &[Present], generation: i64, now: &str) -> Value {
         let same = self.find(present);
-        let same = same.filter(|known| known["status"] == self.status());
-        let since = same.and_then(|known| known["lastTransitionTime"].as_str());
+        let same = same.filter(|known| *known.status == *self.status());
+        let since = same.map(|known| &*known.last_transition_time);
+        let since = since.filter(|since| !since.is_empty());
         json!({
             "type": self.kind,
             "status": self.status(),
@@ -200,8 +214,8 @@ impl Condition {
         })
     }
 
-    fn find<'a>(&self, present: &'a [Value]) -> Option<&'a Value> {
-        present.iter().find(|known| known["type"] == self.kind)
+    fn find<'a>(&self, present: &'a [Present]) -> Option<&'a Present> {
+        present.iter().find(|known| *known.kind == *self.kind)
     }
 }
 
@@ -210,14 +224,15 @@ mod tests {
     use super::*;
 
     fn route(rules: &Value) -> RouteObject {
-        RouteObject::read(json!({
+        let json = json!({
             "metadata": {"name": "web", "namespace": "shop", "uid": "1"},
             "spec": {
                 "target": {"service": "web", "port": 80},
                 "rules": rules,
                 "scalingMetric": {"concurrency": {"targetValue": 10}},
             },
-        }))
+        });
+        RouteObject::read(&json.to_string())
     }
 
     fn of(facts: &Facts<'_>) -> Vec<(&'static str, bool, &'static str)> {
@@ -302,7 +317,7 @@ mod tests {
     fn the_time_of_a_change_stays_until_the_next() {
         let one = condition("Ready", true, "Reconciled", String::new());
         let written = one.json(&[], 3, "then");
-        let present = [written];
+        let present: [Present; 1] = [serde_json::from_value(written).expect("as it is written")];
         assert!(one.stands_in(&present, 3));
         assert!(!one.stands_in(&present, 4));
         assert_eq!(one.json(&present, 4, "now")["lastTransitionTime"], "then");

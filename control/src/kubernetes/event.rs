@@ -1,72 +1,108 @@
-//! Events about routes, for `kubectl describe`.
+//! Events: what people find with `kubectl describe` beside an object.
 //!
-//! Written by the writer of statuses, beside the status that they are about.
+//! Written by whoever writes for all replicas, statuses and the end of
+//! certificates. An Event that cannot be written is told once in the log, and
+//! holds up nothing.
 
-use super::{api::Api, duty::Duty, failure::Failure, kind::Kind, store::Key};
+use super::{api::Api, duty::Duty, failure::Failure};
 use http::Method;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::MicroTime, jiff::Timestamp};
-use serde_json::json;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use std::{fmt, sync::Arc};
 
 /// What the API server takes of a note.
 const MAX_NOTE: usize = 1000;
 
-/// What an Event is about.
-pub(super) struct Regarding<'a> {
-    pub(super) kind: &'static Kind,
-    pub(super) key: &'a Key,
-    pub(super) uid: &'a str,
+/// Writes Events. Share it in an `Arc`.
+pub(super) struct Events {
+    api: Api,
+    identity: String,
+    duty: Arc<Duty>,
+    /// What went wrong last.
+    trouble: Mutex<Option<String>>,
 }
 
-/// Writes a warning, in the name of `identity`. One that cannot be written is
-/// not missed: the status says the same.
-pub(super) async fn warn(
-    api: &Api,
-    duty: &Duty,
-    identity: &str,
-    regarding: &Regarding<'_>,
-    (reason, note): (&str, &str),
-) {
-    let result = write(api, identity, regarding, (reason, note)).await;
-    if let Err(failure) = duty.wrote("events", result) {
-        let key = regarding.key;
-        tracing::debug!(object = %key, %failure, "an Event was not written");
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events")
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
     }
 }
 
-async fn write(
-    api: &Api,
-    identity: &str,
-    regarding: &Regarding<'_>,
-    (reason, note): (&str, &str),
-) -> Result<(), Failure> {
-    let Regarding { kind, key, uid } = regarding;
-    let now = Timestamp::now();
-    let note: String = note.chars().take(MAX_NOTE).collect();
-    let event = json!({
-        "apiVersion": "events.k8s.io/v1",
-        "kind": "Event",
-        "metadata": {
-            // As client-go names them.
-            "name": format!("{}.{:x}", key.name, now.as_nanosecond()),
-            "namespace": &*key.namespace,
-        },
-        "eventTime": MicroTime(now),
-        "reportingController": "reveille",
-        "reportingInstance": identity,
-        "action": "Reconcile",
-        "reason": reason,
-        "type": "Warning",
-        "note": note,
-        "regarding": {
-            "apiVersion": kind.api_version(),
-            "kind": kind.name,
-            "name": &*key.name,
-            "namespace": &*key.namespace,
-            "uid": uid,
-        },
-    });
-    let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", key.namespace);
-    api.write(Method::POST, &path, "application/json", &event)
-        .await?;
-    Ok(())
+/// A warning about an object.
+pub(super) struct Event<'a> {
+    /// Its own name. Of one name there is one Event, as long as the cluster
+    /// remembers it: an hour by default.
+    pub(super) name: String,
+    /// Of the object and the Event.
+    pub(super) namespace: &'a str,
+    /// The object, as `ObjectReference` has it.
+    pub(super) regarding: Value,
+    /// What was being done.
+    pub(super) action: &'static str,
+    /// For machines.
+    pub(super) reason: &'a str,
+    /// For people; cut at what fits.
+    pub(super) note: &'a str,
+}
+
+impl Events {
+    /// `identity` is who reports; `duty` counts.
+    pub(super) fn new(api: Api, identity: String, duty: Arc<Duty>) -> Self {
+        Self {
+            api,
+            identity,
+            duty,
+            trouble: Mutex::new(None),
+        }
+    }
+
+    /// Writes one. One of that name that is there already is as good.
+    pub(super) async fn write(&self, event: &Event<'_>) -> Result<(), Failure> {
+        let namespace = event.namespace;
+        let note: String = event.note.chars().take(MAX_NOTE).collect();
+        let json = json!({
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": event.name, "namespace": namespace},
+            "eventTime": MicroTime(Timestamp::now()),
+            "reportingController": "reveille",
+            "reportingInstance": self.identity,
+            "action": event.action,
+            "reason": event.reason,
+            "type": "Warning",
+            "note": note,
+            "regarding": event.regarding,
+        });
+        let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
+        let json_type = "application/json";
+        let written = self.api.write(Method::POST, &path, json_type, &json).await;
+        match self.duty.wrote("events", written) {
+            Ok(_) | Err(Failure::Conflict(_)) => {
+                *self.trouble.lock() = None;
+                Ok(())
+            }
+            Err(failure) => {
+                let message = describe(&failure, namespace);
+                let mut trouble = self.trouble.lock();
+                if trouble.as_ref() != Some(&message) {
+                    tracing::warn!("{message}");
+                    *trouble = Some(message);
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+fn describe(failure: &Failure, namespace: &str) -> String {
+    match failure {
+        Failure::Denied(said) => format!(
+            "Events cannot be written: the permission to create events.events.k8s.io in \
+             namespace {namespace} is missing ({said})"
+        ),
+        other => format!("an Event in namespace {namespace} cannot be written: {other}"),
+    }
 }

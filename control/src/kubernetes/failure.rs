@@ -65,8 +65,8 @@ impl Failure {
     }
 
     /// The failure that an `ERROR` event of a watch is.
-    pub(super) fn of_event(status: serde_json::Value) -> Self {
-        match serde_json::from_value::<Status>(status) {
+    pub(super) fn of_event(status: &str) -> Self {
+        match serde_json::from_str::<Status>(status) {
             Ok(status) => {
                 let seconds = status.details.retry_after_seconds;
                 let after = (seconds > 0).then(|| Duration::from_secs(seconds));

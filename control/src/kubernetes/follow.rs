@@ -4,12 +4,14 @@
 
 use super::{
     ConnectSettings,
-    api::Api,
+    api::{Api, Selector},
     cluster::{Boards, Cluster},
     connect::{Connected, connect},
     contact::Contact,
     duty::Duty,
+    event::Events,
     host_policy::{HostGrant, HostPolicy},
+    kind::Kind,
     lease::{self, LeaseSettings},
     legacy::LegacyObject,
     peers::{self, PeerService},
@@ -20,8 +22,8 @@ use super::{
     service::ServiceObject,
     sidecars,
     slice::Slice,
-    status::Reporter,
     store::Scope,
+    trust_bundle::{self, BundleMap, BundleSecret, Told, TrustBundle, TrustBundleSettings},
     waker::Waker,
     wakes::Wakes,
     watch::{Watch, Watched},
@@ -38,7 +40,11 @@ use scaler::{
     ingest::prometheus::{Scraper, SourceId},
     peers::Addresses,
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
@@ -72,6 +78,8 @@ pub struct ClusterSettings {
     /// Where KEDA finds us, for these ScaledObjects; `None`: the Service
     /// `reveille-scaler` of this Pod's namespace.
     pub scaler_address: Option<String>,
+    /// Which trust bundle of Dapr is watched for its end, if one is.
+    pub trust_bundle: Option<TrustBundleSettings>,
     /// The Lease of the replica that writes statuses.
     pub lease: LeaseName,
 }
@@ -178,9 +186,15 @@ impl Followed {
             .iter()
             .chain(&pods)
             .flat_map(|kind| scopes.iter().map(|scope| (*kind, scope.clone())));
+        let all = all.chain(settings.trust_bundle.iter().flat_map(bundle_kinds));
         let contact = Arc::new(Contact::new(all));
         let duty = Arc::new(Duty::default());
-        let cluster = Arc::new(Cluster::new(contact.clone(), duty.clone()));
+        let trust_bundle = Arc::new(TrustBundle::default());
+        let cluster = Arc::new(Cluster::new(
+            contact.clone(),
+            duty.clone(),
+            trust_bundle.clone(),
+        ));
         let crew = Crew::new();
         let (sender, news) = mpsc::channel(QUEUE);
         let watches = Watches {
@@ -197,6 +211,10 @@ impl Followed {
             watches.start::<Arc<ConfigMapSpec>>(scope, &sender);
         }
         drop(sender);
+        let told = settings
+            .trust_bundle
+            .as_ref()
+            .map(|bundle| watches.start_trust_bundle(bundle, trust_bundle));
         let own_namespace = settings.lease.namespace.clone().unwrap_or(namespace);
         if let Some(interval) = settings.dapr {
             let (sender, pods) = mpsc::channel(QUEUE);
@@ -226,19 +244,28 @@ impl Followed {
             name: settings.lease.name.clone(),
             identity: identity(),
         };
-        let reporter = Arc::new(Reporter {
-            identity: lease.identity.clone(),
-            duty: duty.clone(),
-        });
+        let events = Arc::new(Events::new(
+            api.clone(),
+            lease.identity.clone(),
+            duty.clone(),
+        ));
         let ways = Ways {
             policy: HostPolicy::new(&settings.hosts),
             via: settings.via,
             operating,
         };
-        let reconciler = Reconciler::new(proxy, ledger, crew.handle(), waker, ways, reporter);
+        let reconciler = Reconciler::new(proxy, ledger, crew.handle(), waker, ways, events.clone());
         let boards = Boards::default();
         let (writers, stop) = (Crew::new(), CancellationToken::new());
         let (holds, held) = watch::channel(false);
+        if let Some(told) = told {
+            let telling = trust_bundle::write(events.clone(), told, held.clone());
+            let stopped = stop.clone();
+            let task = async move {
+                stopped.run_until_cancelled(telling).await;
+            };
+            writers.handle().spawn("the writer of Events", task);
+        }
         let stopped = stop.clone();
         let writing = writer::write(
             api.clone(),
@@ -308,6 +335,21 @@ fn identity() -> String {
     format!("{host}_{:016x}", fastrand::u64(..))
 }
 
+/// What is followed of a trust bundle, and where.
+fn bundle_kinds(settings: &TrustBundleSettings) -> Vec<(&'static Kind, Scope)> {
+    let scope = Some(settings.name.namespace().clone());
+    let secret = (!settings.root_only).then_some(BundleSecret::KIND);
+    let kinds = [BundleMap::KIND].into_iter().chain(secret);
+    kinds.map(|kind| (kind, scope.clone())).collect()
+}
+
+fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
+}
+
 struct Watches<'a> {
     api: Api,
     contact: Arc<Contact>,
@@ -316,10 +358,38 @@ struct Watches<'a> {
 
 impl Watches<'_> {
     fn start<T: Watched>(&self, scope: &Scope, news: &mpsc::Sender<T::News>) {
+        self.start_of::<T>(Selector::of(T::KIND), scope, news);
+    }
+
+    /// Gives what is due to be told in Events.
+    fn start_trust_bundle(
+        &self,
+        settings: &TrustBundleSettings,
+        shown: Arc<TrustBundle>,
+    ) -> mpsc::Receiver<Told> {
+        let name = settings.name.clone();
+        let (scope, selector) = (Some(name.namespace().clone()), Selector::named(name.name()));
+        let (sender, news) = mpsc::channel(QUEUE);
+        self.start_of::<BundleMap>(selector.clone(), &scope, &sender);
+        if !settings.root_only {
+            self.start_of::<BundleSecret>(selector, &scope, &sender);
+        }
+        let (tell, told) = mpsc::channel(QUEUE);
+        let following = trust_bundle::follow(name, news, shown, tell, unix_now);
+        self.crew.handle().spawn("the trust bundle", following);
+        told
+    }
+
+    fn start_of<T: Watched>(
+        &self,
+        selector: Selector,
+        scope: &Scope,
+        news: &mpsc::Sender<T::News>,
+    ) {
         let watch = Watch {
             api: self.api.clone(),
             scope: scope.clone(),
-            labels: None,
+            selector,
             news: news.clone(),
             contact: self.contact.clone(),
         };

@@ -5,7 +5,7 @@ use super::store::Key;
 /// Where a kind is, and what of it concerns us.
 #[derive(Debug)]
 pub(super) struct Kind {
-    /// Its name.
+    /// Its name; where one kind is followed for two reasons, what it is for.
     pub(super) name: &'static str,
     /// API group; empty: the core group.
     pub(super) group: &'static str,
@@ -94,6 +94,28 @@ pub(super) const POD: Kind = Kind {
     version: "v1",
     plural: "pods",
     labels: Some("dapr.io/sidecar-injected=true"),
+    optional: false,
+    awaited: false,
+};
+
+/// Dapr's trust bundle with its issuer: one object, which is asked for by name.
+pub(super) const TRUST_BUNDLE_SECRET: Kind = Kind {
+    name: "TrustBundleSecret",
+    group: "",
+    version: "v1",
+    plural: "secrets",
+    labels: None,
+    optional: false,
+    awaited: false,
+};
+
+/// The root of Dapr's trust bundle, likewise.
+pub(super) const TRUST_BUNDLE_CONFIG_MAP: Kind = Kind {
+    name: "TrustBundleConfigMap",
+    group: "",
+    version: "v1",
+    plural: "configmaps",
+    labels: None,
     optional: false,
     awaited: false,
 };

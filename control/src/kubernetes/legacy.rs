@@ -10,7 +10,6 @@ use crate::manifest::{
     api::{self, FromApi},
 };
 use serde::Deserialize;
-use serde_json::Value;
 
 /// What the HTTP add-on's operator puts on its objects. We need none, but those
 /// of a former install can be deleted by us alone.
@@ -44,14 +43,30 @@ pub(super) struct Told {
     pub(super) target_service: String,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Raw {
+    metadata: RawMeta,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RawMeta {
+    deletion_timestamp: Option<String>,
+    finalizers: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct WithStatus {
+    status: Told,
+}
+
 impl LegacyObject {
-    pub(super) fn read(json: Value) -> Self {
-        let meta = &json["metadata"];
-        let is_deleted = meta["deletionTimestamp"].is_string();
-        let finalizers = meta["finalizers"].as_array().into_iter().flatten();
-        let finalizers = finalizers.filter_map(Value::as_str).map(str::to_owned);
-        let finalizers = finalizers.collect();
-        let told = Told::deserialize(&json["status"]).ok();
+    /// From its JSON text.
+    pub(super) fn read(json: &str) -> Self {
+        let Raw { metadata } = serde_json::from_str(json).unwrap_or_default();
+        let told = serde_json::from_str(json).ok();
+        let told = told.map(|WithStatus { status }| status);
         let mut object = None;
         let route = RouteObject::decode(json, |json| {
             let read = api::http_scaled_object(json);
@@ -64,8 +79,8 @@ impl LegacyObject {
         Self {
             route,
             object,
-            is_deleted,
-            finalizers,
+            is_deleted: metadata.deletion_timestamp.is_some(),
+            finalizers: metadata.finalizers.unwrap_or_default(),
             told,
         }
     }
@@ -102,17 +117,18 @@ impl LegacyObject {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[test]
     fn what_is_left_out_stays_empty_in_its_status() {
         let read = |target: Value| {
-            LegacyObject::read(json!({
+            let json = json!({
                 "metadata": {"name": "web", "namespace": "shop", "uid": "1",
                     "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [FINALIZER]},
                 "spec": {"scaleTargetRef": target},
                 "status": {"targetWorkload": "//web", "targetService": "web:0", "more": 1},
-            }))
+            });
+            LegacyObject::read(&json.to_string())
         };
         let named = read(json!({"name": "web", "service": "web", "portName": "http"}));
         assert_eq!(named.tells(), named.told);

@@ -5,7 +5,8 @@
 //! one task for each kind of `kind.rs` and namespace) → `news.rs` → the loop of
 //! `cluster.rs` → `store.rs` (as last seen) → `reconcile.rs` (routes and
 //! targets) and `backends.rs` (who serves them). `route.rs`, `legacy.rs`,
-//! `service.rs`, `slice.rs`, `scaled.rs` say what of an object concerns us; `backend.rs` is
+//! `service.rs`, `slice.rs`, `scaled.rs` say what of an object concerns us, read
+//! by `decode.rs`; `backend.rs` is
 //! one port of a Service, `dns.rs` the addresses of an ExternalName, `wakes.rs`
 //! who began to wait, `contact.rs` how we stand with the API server,
 //! `failure.rs` what it refuses, `peers.rs` where other replicas are,
@@ -15,7 +16,8 @@
 //! `made.rs` the ScaledObject of an HTTPScaledObject. The reconciler shows it on a
 //! `board.rs`, `writer.rs` writes it if `lease.rs` lets it, and `duty.rs` counts.
 //! Beside the loop, `sidecars.rs` tells the scaler where sidecars of Dapr are,
-//! by what `pod.rs` says of a Pod.
+//! by what `pod.rs` says of a Pod, and `trust_bundle/` when Dapr's certificates
+//! end. `event.rs` writes Events.
 //!
 //! Nothing here is on the way of a request. Whatever becomes of the API server,
 //! what was last seen is served on.
@@ -28,6 +30,7 @@ mod cluster;
 mod condition;
 mod connect;
 mod contact;
+mod decode;
 mod dns;
 mod duty;
 mod event;
@@ -49,6 +52,7 @@ mod sidecars;
 mod slice;
 mod status;
 mod store;
+mod trust_bundle;
 mod waker;
 mod wakes;
 mod watch;
@@ -61,3 +65,4 @@ pub use duty::Duty;
 pub use follow::{ClusterSettings, Followed, HttpScaledObjects, LeaseName, Waiting, Wake};
 pub use host_policy::HostGrant;
 pub use peers::PeerService;
+pub use trust_bundle::{TrustBundle, TrustBundleName, TrustBundleSettings, TrustRole};

@@ -13,7 +13,6 @@ use super::{
     watch::Watched,
 };
 use crate::manifest::{self, ConfigMapSpec};
-use serde_json::Value;
 use std::sync::Arc;
 
 /// What has changed in the cluster.
@@ -31,7 +30,7 @@ impl Watched for Box<RouteObject> {
     const KIND: &'static Kind = &kind::INTERCEPTOR_ROUTE;
     type News = News;
 
-    fn decode(_: &Key, json: Value) -> Result<Self, String> {
+    fn decode(_: &Key, json: &str) -> Result<Self, String> {
         Ok(Box::new(RouteObject::read(json)))
     }
 
@@ -44,7 +43,7 @@ impl Watched for Box<LegacyObject> {
     const KIND: &'static Kind = &kind::HTTP_SCALED_OBJECT;
     type News = News;
 
-    fn decode(_: &Key, json: Value) -> Result<Self, String> {
+    fn decode(_: &Key, json: &str) -> Result<Self, String> {
         Ok(Box::new(LegacyObject::read(json)))
     }
 
@@ -57,7 +56,7 @@ impl Watched for ScaledObject {
     const KIND: &'static Kind = &kind::SCALED_OBJECT;
     type News = News;
 
-    fn decode(key: &Key, json: Value) -> Result<Self, String> {
+    fn decode(key: &Key, json: &str) -> Result<Self, String> {
         Self::read(key, json)
     }
 
@@ -70,7 +69,7 @@ impl Watched for ServiceObject {
     const KIND: &'static Kind = &kind::SERVICE;
     type News = News;
 
-    fn decode(_: &Key, json: Value) -> Result<Self, String> {
+    fn decode(_: &Key, json: &str) -> Result<Self, String> {
         Self::read(json)
     }
 
@@ -83,7 +82,7 @@ impl Watched for Slice {
     const KIND: &'static Kind = &kind::ENDPOINT_SLICE;
     type News = News;
 
-    fn decode(key: &Key, json: Value) -> Result<Self, String> {
+    fn decode(key: &Key, json: &str) -> Result<Self, String> {
         Self::read(key, json)
     }
 
@@ -96,7 +95,7 @@ impl Watched for Arc<ConfigMapSpec> {
     const KIND: &'static Kind = &kind::CONFIG_MAP;
     type News = News;
 
-    fn decode(_: &Key, json: Value) -> Result<Self, String> {
+    fn decode(_: &Key, json: &str) -> Result<Self, String> {
         let read = manifest::api::config_map(json);
         let object = read
             .object
@@ -113,7 +112,7 @@ impl Watched for Pod {
     const KIND: &'static Kind = &kind::POD;
     type News = Change<Self>;
 
-    fn decode(_: &Key, json: Value) -> Result<Self, String> {
+    fn decode(_: &Key, json: &str) -> Result<Self, String> {
         Self::read(json)
     }
 

@@ -4,7 +4,7 @@
 //! or not, a replica that runs has demand to tell of.
 
 use super::{
-    api::Api,
+    api::{Api, Selector},
     contact::Contact,
     news::News,
     slice::{SERVICE_NAME, Slice},
@@ -56,7 +56,7 @@ pub(super) async fn find(api: Api, service: PeerService, found: watch::Sender<Ad
     let (sender, mut news) = mpsc::channel(16);
     let watch = Watch {
         api,
-        labels: Some(format!("{SERVICE_NAME}={}", service.service.name)),
+        selector: Selector::labelled(format!("{SERVICE_NAME}={}", service.service.name)),
         contact: Arc::new(Contact::new([(Slice::KIND, scope.clone())])),
         scope,
         news: sender,

@@ -5,8 +5,8 @@
 //! (`dapr/pkg/injector/patcher`). Each call of the kubelet's changes a Pod's
 //! status: what is compared must be this, never the object.
 
+use super::decode::decode;
 use serde::Deserialize;
-use serde_json::Value;
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -71,9 +71,9 @@ struct RawStatus {
 }
 
 impl Pod {
-    /// Why it cannot be understood, if it cannot.
-    pub(super) fn read(json: Value) -> Result<Self, String> {
-        let raw = Raw::deserialize(json).map_err(|error| error.to_string())?;
+    /// From its JSON text; why it cannot be understood, if it cannot.
+    pub(super) fn read(json: &str) -> Result<Self, String> {
+        let raw: Raw = decode(json)?;
         let is_running = raw.status.phase.as_deref() == Some("Running")
             && raw.metadata.deletion_timestamp.is_none();
         let labels = raw.metadata.labels.unwrap_or_default();
@@ -118,11 +118,11 @@ fn annotated(mut annotations: HashMap<String, String>) -> Result<Option<u16>, St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn pod(metadata: &Value, spec: &Value, status: &Value) -> Result<Option<String>, String> {
         let json = json!({"metadata": metadata, "spec": spec, "status": status});
-        let read = Pod::read(json)?;
+        let read = Pod::read(&json.to_string())?;
         Ok(read.sidecar.map(|addr| addr.to_string()))
     }
 

@@ -15,11 +15,11 @@ use self::routes::Routes;
 use super::{
     backend::{Backend, BackendKey},
     backends::Backends,
+    event::Events,
     host_policy::HostPolicy,
     news::News,
     route::{is_legacy, key_of, legacy_target_of, target_of},
     scaled::ScaledObject,
-    status::Reporter,
     store::{Change, Key, Store},
     waker::{Sleeper, Waker},
 };
@@ -60,7 +60,7 @@ pub(super) struct Reconciler {
     is_filled: bool,
     has_stale_wishes: bool,
     ways: Ways,
-    reporter: Arc<Reporter>,
+    events: Arc<Events>,
 }
 
 /// What can be set about how it is done.
@@ -93,7 +93,7 @@ impl Reconciler {
         crew: CrewHandle,
         waker: Option<Arc<Waker>>,
         ways: Ways,
-        reporter: Arc<Reporter>,
+        events: Arc<Events>,
     ) -> Self {
         Self {
             backends: Backends::new(proxy.clone(), crew.clone()),
@@ -111,7 +111,7 @@ impl Reconciler {
             is_filled: false,
             has_stale_wishes: false,
             ways,
-            reporter,
+            events,
         }
     }
 

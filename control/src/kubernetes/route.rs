@@ -4,13 +4,14 @@
 //! A route that becomes malformed goes on to be served as it last was, until it
 //! is mended or deleted, and says so in its status.
 
-use super::store::Key;
+use super::{condition::Present, store::Key};
 use crate::manifest::{
     InterceptorRouteSpec, Object, Problem, Severity,
     api::{self, FromApi},
+    is_ours,
 };
 use proxy::TargetId;
-use serde_json::Value;
+use serde::Deserialize;
 
 /// An InterceptorRoute that was seen, or what an HTTPScaledObject stands for.
 #[derive(Debug)]
@@ -28,42 +29,61 @@ pub(super) struct RouteObject {
     /// What is wrong with it as it is.
     pub(super) problems: Vec<Problem>,
     /// What stands in its status.
-    pub(super) conditions: Vec<Value>,
+    pub(super) conditions: Box<[Present]>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Raw {
+    metadata: RawMeta,
+    status: Option<RawStatus>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RawMeta {
+    uid: String,
+    resource_version: String,
+    generation: i64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawStatus {
+    conditions: Option<Box<[Present]>>,
 }
 
 impl RouteObject {
-    pub(super) fn read(json: Value) -> Self {
-        Self::decode(json, api::interceptor_route)
+    /// From its JSON text.
+    pub(super) fn read(json: &str) -> Self {
+        Self::decode(json, |json| {
+            let mut read = api::interceptor_route(json);
+            if let Some(object) = &mut read.object {
+                // Of thousands of routes, nothing is kept that nobody asks for.
+                object.meta.labels.clear();
+                object.meta.annotations.retain(|name, _| is_ours(name));
+            }
+            read
+        })
     }
 
     /// What stands in `json`, whose spec is for `decode`.
     pub(super) fn decode(
-        mut json: Value,
-        decode: impl FnOnce(Value) -> FromApi<InterceptorRouteSpec>,
+        json: &str,
+        decode: impl FnOnce(&str) -> FromApi<InterceptorRouteSpec>,
     ) -> Self {
-        let meta = |field: &str| {
-            let text = json
-                .get("metadata")
-                .and_then(|meta| meta.get(field)?.as_str());
-            text.unwrap_or_default().to_owned()
-        };
-        let (uid, version) = (meta("uid"), meta("resourceVersion"));
-        let generation = json.pointer("/metadata/generation");
-        let generation = generation.and_then(Value::as_i64).unwrap_or(0);
-        let conditions = json.pointer_mut("/status/conditions").map(Value::take);
-        let conditions = match conditions {
-            Some(Value::Array(conditions)) => conditions,
-            _ => Vec::new(),
-        };
+        let Raw { metadata, status } = raw(json);
         let FromApi { object, problems } = decode(json);
         Self {
-            uid,
-            version,
-            generation,
+            uid: metadata.uid,
+            version: metadata.resource_version,
+            generation: metadata.generation,
             served: object,
             refused: Vec::new(),
             problems,
-            conditions,
+            conditions: status
+                .and_then(|status| status.conditions)
+                .unwrap_or_default(),
         }
     }
 
@@ -105,20 +125,53 @@ pub(super) fn is_legacy(target: &TargetId) -> bool {
     scaler::object_name(target) != target.name()
 }
 
+/// What identifies it and what stands in its status. A status that is not as it
+/// is written here is as good as none.
+fn raw(json: &str) -> Raw {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct WithoutStatus {
+        metadata: RawMeta,
+    }
+    serde_json::from_str(json).unwrap_or_else(|_| {
+        let known: WithoutStatus = serde_json::from_str(json).unwrap_or_default();
+        Raw {
+            metadata: known.metadata,
+            status: None,
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn route(uid: &str, host: &Value) -> RouteObject {
-        RouteObject::read(json!({
+        let json = json!({
             "metadata": {"name": "web", "namespace": "shop", "uid": uid},
             "spec": {
                 "target": {"service": "web", "port": 80},
                 "rules": [{"hosts": [host]}],
                 "scalingMetric": {"concurrency": {"targetValue": 10}},
             },
-        }))
+        });
+        RouteObject::read(&json.to_string())
+    }
+
+    #[test]
+    fn a_status_that_makes_no_sense_is_as_good_as_none() {
+        for status in [
+            json!(5),
+            json!({"conditions": {}}),
+            json!({"conditions": [7]}),
+        ] {
+            let json =
+                json!({"metadata": {"name": "a", "uid": "u", "generation": 2}, "status": status});
+            let read = RouteObject::read(&json.to_string());
+            assert_eq!((read.uid.as_str(), read.generation), ("u", 2), "{status}");
+            assert!(read.conditions.is_empty(), "{status}");
+        }
     }
 
     #[test]

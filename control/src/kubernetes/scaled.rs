@@ -6,6 +6,7 @@
 //! HTTPScaledObject more is kept: `made.rs` compares it.
 
 use super::{
+    decode::decode,
     kind::HTTP_SCALED_OBJECT,
     route::{legacy_target_of, target_of},
     store::Key,
@@ -83,6 +84,13 @@ struct Raw {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(default)]
+struct Whole {
+    metadata: Value,
+    spec: Value,
+}
+
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Meta {
     annotations: BTreeMap<String, String>,
@@ -122,8 +130,9 @@ struct Trigger {
 }
 
 impl ScaledObject {
-    pub(super) fn read(key: &Key, mut json: Value) -> Result<Self, String> {
-        let Raw { metadata, spec } = Raw::deserialize(&json).map_err(|error| error.to_string())?;
+    /// From its JSON text.
+    pub(super) fn read(key: &Key, json: &str) -> Result<Self, String> {
+        let Raw { metadata, spec } = decode(json)?;
         let target = spec.scale_target_ref;
         let named = |trigger: &Trigger| {
             let name = |field: &str| {
@@ -141,13 +150,14 @@ impl ScaledObject {
                 && group == Some(HTTP_SCALED_OBJECT.group)
         });
         let owned = owner.map(|owner| {
-            let uid = json["metadata"]["uid"].as_str().unwrap_or_default();
-            Box::new(Owned {
+            // Few are: only of these all is kept.
+            let Whole { metadata, spec } = decode(json)?;
+            Ok::<_, String>(Box::new(Owned {
                 owner: owner.uid,
-                uid: uid.to_owned(),
-                metadata: steady(json["metadata"].take()),
-                spec: json["spec"].take(),
-            })
+                uid: metadata["uid"].as_str().unwrap_or_default().to_owned(),
+                metadata: steady(metadata),
+                spec,
+            }))
         });
         Ok(Self {
             workload: Workload::new(target.api_version, target.kind, target.name),
@@ -155,7 +165,7 @@ impl ScaledObject {
             max_replicas: spec.max_replica_count.unwrap_or(100),
             paused: paused(&metadata.annotations),
             targets: spec.triggers.iter().filter_map(named).collect(),
-            owned,
+            owned: owned.transpose()?,
         })
     }
 }
@@ -213,7 +223,7 @@ mod tests {
                 "somethingNew": {"x": 1},
             },
         });
-        ScaledObject::read(&Key::new("shop", "web"), json).expect("readable")
+        ScaledObject::read(&Key::new("shop", "web"), &json.to_string()).expect("readable")
     }
 
     #[test]
@@ -238,7 +248,7 @@ mod tests {
                 ]},
                 "spec": {"triggers": [{"metadata": {"httpScaledObject": "web"}}]},
             });
-            ScaledObject::read(&Key::new("shop", "web"), json).expect("readable")
+            ScaledObject::read(&Key::new("shop", "web"), &json.to_string()).expect("readable")
         };
         let ours = read("http.keda.sh/v1alpha1", true);
         assert_eq!(ours.targets, [scaler::http_scaled_object("shop", "web")]);

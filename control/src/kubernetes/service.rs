@@ -3,9 +3,9 @@
 //! Read from the API server's JSON; the built-in kinds are checked there, so
 //! what is missing here has its default.
 
+use super::decode::decode;
 use crate::manifest::{AppProtocol, PortRef};
 use serde::Deserialize;
-use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
 
 /// What of a Service concerns us.
@@ -30,6 +30,11 @@ struct Port {
     app_protocol: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct Raw {
+    spec: ServiceObject,
+}
+
 /// Where the endpoints of a Service's port are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Resolved {
@@ -51,8 +56,9 @@ pub(super) enum Resolved {
 }
 
 impl ServiceObject {
-    pub(super) fn read(mut json: Value) -> Result<Self, String> {
-        serde_json::from_value(json["spec"].take()).map_err(|error| format!("spec: {error}"))
+    /// From its JSON text.
+    pub(super) fn read(json: &str) -> Result<Self, String> {
+        decode(json).map(|raw: Raw| raw.spec)
     }
 
     /// Where `port` leads; in words for operators, why nowhere.
@@ -121,10 +127,10 @@ fn names(ports: &[Port]) -> String {
 mod tests {
     use super::*;
     use proxy::Protocol;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn service(spec: &Value) -> ServiceObject {
-        ServiceObject::read(json!({ "spec": spec })).expect("readable")
+        ServiceObject::read(&json!({ "spec": spec }).to_string()).expect("readable")
     }
 
     fn slices(port_name: &str, protocol: Protocol) -> Result<Resolved, String> {

@@ -4,9 +4,8 @@
 //! a condition that is absent means ready; a Service that publishes not-ready
 //! addresses has them marked ready by the cluster.
 
-use super::store::Key;
+use super::{decode::decode, store::Key};
 use serde::Deserialize;
-use serde_json::Value;
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -34,7 +33,7 @@ struct Listed {
     state: State,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
     /// It should be used.
     Ready,
@@ -127,8 +126,9 @@ struct TargetRef {
 }
 
 impl Slice {
-    pub(super) fn read(key: &Key, json: Value) -> Result<Self, String> {
-        let raw = Raw::deserialize(json).map_err(|error| error.to_string())?;
+    /// From its JSON text.
+    pub(super) fn read(key: &Key, json: &str) -> Result<Self, String> {
+        let raw: Raw = decode(json)?;
         let service = raw.metadata.labels.get(SERVICE_NAME);
         let service = service.ok_or_else(|| format!("the label {SERVICE_NAME} is missing"))?;
         let port = |port: RawPort| {
@@ -186,7 +186,9 @@ impl Slice {
 }
 
 /// The addresses that `slices`, all of one Service, give for its port
-/// `port_name`. A Pod with addresses of both families counts once.
+/// `port_name`. A Pod counts once, with addresses of both families too. It may
+/// be in two slices for a moment, while it is moved from one to the other: then
+/// it is as ready as the readier one says.
 pub(super) fn addresses<'a>(
     slices: impl Iterator<Item = &'a Slice>,
     port_name: &str,
@@ -198,10 +200,14 @@ pub(super) fn addresses<'a>(
         for (_, port) in ports {
             for endpoint in &slice.endpoints {
                 let new = (endpoint.ip, endpoint.state);
+                // Less is better. The address is part of it, so that the order
+                // of slices is not.
+                let rank =
+                    |(ip, state): &(IpAddr, State)| (ip.is_ipv6() != prefers_ipv6, *state, *ip);
                 of_pods
                     .entry((&endpoint.name, *port))
                     .and_modify(|known| {
-                        if known.0.is_ipv6() != prefers_ipv6 && new.0.is_ipv6() == prefers_ipv6 {
+                        if rank(&new) < rank(known) {
                             *known = new;
                         }
                     })
@@ -232,14 +238,14 @@ pub(super) fn addresses<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn slice(ports: &Value, endpoints: &Value) -> Slice {
         let json = json!({
             "metadata": {"labels": {SERVICE_NAME: "web"}},
             "addressType": "IPv4", "ports": ports, "endpoints": endpoints,
         });
-        Slice::read(&Key::new("default", "web-1"), json).expect("readable")
+        Slice::read(&Key::new("default", "web-1"), &json.to_string()).expect("readable")
     }
 
     fn pod(name: &str, ip: &str, conditions: &Value) -> Value {
@@ -330,8 +336,27 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_in_two_slices_is_as_ready_as_the_readier_one_says() {
+        let ports = json!([{"name": "http", "port": 80}]);
+        let of = |conditions: Value| slice(&ports, &json!([pod("a", "10.0.0.1", &conditions)]));
+        let ready = of(json!({"ready": true}));
+        let gone = of(json!({"ready": false, "serving": false, "terminating": true}));
+        let not_ready = of(json!({"ready": false}));
+        for slices in [
+            [&ready, &gone],
+            [&gone, &ready],
+            [&ready, &not_ready],
+            [&not_ready, &ready],
+        ] {
+            let found = addresses(slices.into_iter(), "http", false);
+            assert_eq!(texts(&found.ready), ["a=10.0.0.1:80"]);
+            assert!(found.not_ready.is_empty() && found.leaving.is_empty());
+        }
+    }
+
+    #[test]
     fn a_slice_without_its_service_is_refused() {
-        let read = Slice::read(&Key::new("a", "b"), json!({"metadata": {}}));
+        let read = Slice::read(&Key::new("a", "b"), r#"{"metadata": {}}"#);
         assert_eq!(read, Err(format!("the label {SERVICE_NAME} is missing")));
     }
 }

@@ -7,9 +7,8 @@
 use super::{
     api::Api,
     board::Wanted,
-    condition::Condition,
-    duty::Duty,
-    event::{self, Regarding},
+    condition::{Condition, Present},
+    event::{Event, Events},
     failure::Failure,
     kind::{INTERCEPTOR_ROUTE, Kind},
     legacy::Told,
@@ -26,13 +25,6 @@ use std::{
     sync::Arc,
 };
 
-/// Who writes Events.
-#[derive(Debug)]
-pub(super) struct Reporter {
-    pub(super) identity: String,
-    pub(super) duty: Arc<Duty>,
-}
-
 /// What should stand in the status of a route.
 #[derive(Debug)]
 pub(super) struct Status {
@@ -45,11 +37,12 @@ pub(super) struct Status {
     /// And beside the conditions, of an HTTPScaledObject.
     pub(super) tells: Option<Told>,
     /// What stands there.
-    pub(super) present: Vec<Value>,
+    pub(super) present: Box<[Present]>,
     pub(super) told: Option<Told>,
     /// What to write instead of it: told once.
     pub(super) deprecation: Option<String>,
-    pub(super) reporter: Arc<Reporter>,
+    /// Who writes Events.
+    pub(super) events: Arc<Events>,
 }
 
 impl Status {
@@ -59,20 +52,13 @@ impl Status {
         ready.map_or("", |ready| ready.reason)
     }
 
-    async fn report(&self, api: &Api, key: &Key) {
-        let regarding = Regarding {
-            kind: self.kind,
-            key,
-            uid: &self.uid,
-        };
-        let Reporter { identity, duty } = &*self.reporter;
+    async fn report(&self, key: &Key) {
         let refused = self.conditions.iter().find(|one| {
             let is_news = !one.stands_in(&self.present, self.generation);
             one.kind == "Ready" && !one.is_true && is_news
         });
         if let Some(refused) = refused {
-            let said = (refused.reason, refused.message.as_str());
-            event::warn(api, duty, identity, &regarding, said).await;
+            self.tell(key, refused.reason, &refused.message).await;
         }
         if let Some(instead) = &self.deprecation {
             let note = format!(
@@ -83,8 +69,29 @@ impl Status {
             );
             tracing::warn!("HTTPScaledObject {key}: {note}");
             let note = format!("{note}:\n{instead}");
-            event::warn(api, duty, identity, &regarding, ("Deprecated", &note)).await;
+            self.tell(key, "Deprecated", &note).await;
         }
+    }
+
+    /// Writes an Event. One that cannot be written was told of by whoever writes
+    /// Events, and the status says the same.
+    async fn tell(&self, key: &Key, reason: &str, note: &str) {
+        let event = Event {
+            // As client-go names them.
+            name: format!("{}.{:x}", key.name, Timestamp::now().as_nanosecond()),
+            namespace: &key.namespace,
+            regarding: json!({
+                "apiVersion": self.kind.api_version(),
+                "kind": self.kind.name,
+                "name": &*key.name,
+                "namespace": &*key.namespace,
+                "uid": self.uid,
+            }),
+            action: "Reconcile",
+            reason,
+            note,
+        };
+        let _untold = self.events.write(&event).await;
     }
 }
 
@@ -137,7 +144,7 @@ impl Errand for Status {
         let path = format!("{path}/status?fieldManager={MANAGER}&force=true");
         let apply = "application/apply-patch+yaml";
         let written = api.write(Method::PATCH, &path, apply, &document).await?;
-        self.report(api, &key).await;
+        self.report(&key).await;
         let version = &written["metadata"]["resourceVersion"];
         Ok(version.as_str().and_then(|version| version.parse().ok()))
     }

@@ -42,6 +42,22 @@ pub(super) enum Change<T> {
     Gone(Key),
 }
 
+impl<T> Change<T> {
+    /// The same change of what `what` makes of an object.
+    pub(super) fn map<U>(self, what: impl Fn(T) -> U) -> Change<U> {
+        let seen = |one: Seen<T>| Seen {
+            key: one.key,
+            version: one.version,
+            object: one.object.map(&what),
+        };
+        match self {
+            Self::All(scope, all) => Change::All(scope, all.into_iter().map(seen).collect()),
+            Self::Put(one) => Change::Put(seen(one)),
+            Self::Gone(key) => Change::Gone(key),
+        }
+    }
+}
+
 /// All objects of one kind.
 #[derive(Debug)]
 pub(super) struct Store<T> {

@@ -8,7 +8,7 @@
 //! [`SILENT_AFTER`].
 
 use super::{
-    api::{Api, Lines},
+    api::{Api, Lines, Selector},
     contact::Contact,
     failure::Failure,
     kind::Kind,
@@ -16,8 +16,8 @@ use super::{
 };
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::Value;
-use std::{sync::Arc, time::Duration};
+use serde_json::value::RawValue;
+use std::{borrow::Cow, sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, timeout},
@@ -43,8 +43,8 @@ pub(super) trait Watched: Sized + Send + 'static {
     /// What whoever follows it is told.
     type News: Send;
 
-    /// The object; why it cannot be understood.
-    fn decode(key: &Key, json: Value) -> Result<Self, String>;
+    /// The object, from its JSON text; why it cannot be understood.
+    fn decode(key: &Key, json: &str) -> Result<Self, String>;
 
     /// For whoever follows it.
     fn news(change: Change<Self>) -> Self::News;
@@ -54,30 +54,38 @@ pub(super) trait Watched: Sized + Send + 'static {
 pub(super) struct Watch<N> {
     pub(super) api: Api,
     pub(super) scope: Scope,
-    /// Only objects with these labels; `None`: those of the kind.
-    pub(super) labels: Option<String>,
+    /// Which objects of the kind.
+    pub(super) selector: Selector,
     pub(super) news: mpsc::Sender<N>,
     pub(super) contact: Arc<Contact>,
 }
 
 /// An event of a watch.
 #[derive(Deserialize)]
-struct Event {
-    #[serde(rename = "type")]
-    what: String,
-    object: Value,
+struct Event<'a> {
+    #[serde(rename = "type", borrow)]
+    what: Cow<'a, str>,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+/// What is read of every object, whatever its kind.
+#[derive(Deserialize)]
+struct Any<'a> {
+    #[serde(default, borrow)]
+    metadata: Meta<'a>,
 }
 
 /// The metadata that every object has.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Meta {
-    #[serde(default)]
-    namespace: String,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    resource_version: String,
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Meta<'a> {
+    #[serde(borrow)]
+    namespace: Cow<'a, str>,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    resource_version: Cow<'a, str>,
 }
 
 /// How a watch came to its end.
@@ -127,10 +135,6 @@ impl<N: Send> Watch<N> {
         self.contact.is_synced(T::KIND, &self.scope)
     }
 
-    fn labels<T: Watched<News = N>>(&self) -> Option<&str> {
-        self.labels.as_deref().or(T::KIND.labels)
-    }
-
     fn none<T>(&self) -> Change<T> {
         Change::All(self.scope.clone(), Vec::new())
     }
@@ -146,7 +150,8 @@ impl<N: Send> Watch<N> {
         let mut all = Vec::new();
         let mut from = String::new();
         let version = loop {
-            let page = self.api.page(&path, self.labels::<T>(), &from).await?;
+            let page = self.api.page(&path, &self.selector, &from).await?;
+            let page = page.read()?;
             for item in page.items {
                 all.extend(self.seen::<T>(item));
             }
@@ -173,16 +178,21 @@ impl<N: Send> Watch<N> {
         let path = T::KIND.path(self.scope.as_deref());
         let mut pause = FIRST_PAUSE;
         loop {
-            let opened = Instant::now();
-            let labels = self.labels::<T>();
-            let watched = self.api.watch(&path, labels, &version, WATCH_FOR);
+            let (opened, before) = (Instant::now(), version.clone());
+            let watched = self.api.watch(&path, &self.selector, &version, WATCH_FOR);
             let ended = match watched.await {
                 Ok(lines) => self.events::<T>(lines, &mut version).await?,
                 Err(failure) => Err(failure),
             };
             match ended {
                 Ok(Ended::Here) if opened.elapsed() > LASTED => pause = FIRST_PAUSE,
-                Ok(Ended::Here) => wait(&mut pause, &Failure::Missing).await,
+                Ok(Ended::Here) => {
+                    // It was good for something.
+                    if version != before {
+                        pause = FIRST_PAUSE;
+                    }
+                    wait(&mut pause, &Failure::Missing).await;
+                }
                 Ok(Ended::Gone) | Err(Failure::Gone) => return Ok(()),
                 Err(failure) => {
                     self.contact
@@ -239,16 +249,17 @@ impl<N: Send> Watch<N> {
         line: &Bytes,
         version: &mut String,
     ) -> Result<Option<Change<T>>, Failure> {
-        let event: Event = serde_json::from_slice(line)
+        let event: Event<'_> = serde_json::from_slice(line)
             .map_err(|error| Failure::Garbled(format!("an event: {error}")))?;
         if event.what == "ERROR" {
-            return Err(Failure::of_event(event.object));
+            return Err(Failure::of_event(event.object.get()));
         }
-        let meta = meta(&event.object)?;
+        let meta = meta(event.object)?;
         if !meta.resource_version.is_empty() {
-            version.clone_from(&meta.resource_version);
+            version.clear();
+            version.push_str(&meta.resource_version);
         }
-        Ok(match event.what.as_str() {
+        Ok(match &*event.what {
             "ADDED" | "MODIFIED" => self.seen::<T>(event.object).map(Change::Put),
             "DELETED" => Some(Change::Gone(Key::new(&meta.namespace, &meta.name))),
             // Bookmarks, and what later servers may say.
@@ -257,8 +268,8 @@ impl<N: Send> Watch<N> {
     }
 
     /// One object, also one that cannot be understood.
-    fn seen<T: Watched<News = N>>(&self, json: Value) -> Option<Seen<T>> {
-        let meta = match meta(&json) {
+    fn seen<T: Watched<News = N>>(&self, json: &RawValue) -> Option<Seen<T>> {
+        let meta = match meta(json) {
             Ok(meta) if !meta.name.is_empty() => meta,
             _ => {
                 self.contact.nameless(T::KIND);
@@ -266,7 +277,7 @@ impl<N: Send> Watch<N> {
             }
         };
         let key = Key::new(&meta.namespace, &meta.name);
-        let decoded = T::decode(&key, json);
+        let decoded = T::decode(&key, json.get());
         if let Err(why) = &decoded {
             tracing::warn!(
                 kind = T::KIND.name, object = %key,
@@ -275,15 +286,16 @@ impl<N: Send> Watch<N> {
         }
         Some(Seen {
             key,
-            version: meta.resource_version,
+            version: meta.resource_version.into(),
             object: decoded.ok(),
         })
     }
 }
 
-fn meta(object: &Value) -> Result<Meta, Failure> {
-    let meta = object.get("metadata").unwrap_or(&Value::Null);
-    Meta::deserialize(meta).map_err(|error| Failure::Garbled(format!("metadata: {error}")))
+fn meta(object: &RawValue) -> Result<Meta<'_>, Failure> {
+    serde_json::from_str(object.get())
+        .map(|any: Any<'_>| any.metadata)
+        .map_err(|error| Failure::Garbled(format!("metadata: {error}")))
 }
 
 /// Waits before the next try: longer each time, with jitter, and as long as

@@ -41,6 +41,12 @@ pub enum Via {
 /// Far more than one process serves at once.
 const MOST_CONCURRENCY: usize = 1_000_000;
 
+/// Is an annotation of that name one of Reveille's own?
+#[must_use]
+pub fn is_ours(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
 /// Notes what is wrong with the annotations of an InterceptorRoute.
 pub(super) fn check_route(metadata: &Field<'_>) {
     let annotations = metadata
@@ -55,7 +61,7 @@ pub(super) fn check_route(metadata: &Field<'_>) {
             field.parse(probe_not_ready);
         } else if name == ENDPOINTS {
             field.parse(via);
-        } else if name.starts_with(PREFIX) {
+        } else if is_ours(name) {
             field.warning(format!(
                 "unknown annotation; known here: {MAX_CONCURRENCY_PER_REPLICA}, \
                  {PROBE_NOT_READY}, {ENDPOINTS}"

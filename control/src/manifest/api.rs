@@ -12,7 +12,7 @@ use super::meta::{Object, Source};
 use super::node::Node;
 use super::problem::Problem;
 use super::report::{Report, Scope};
-use serde_json::Value;
+use serde::Deserialize;
 use std::sync::Arc;
 
 /// What problems call the place of an API object.
@@ -27,9 +27,23 @@ pub struct FromApi<S> {
     pub problems: Vec<Problem>,
 }
 
-/// Decodes an `InterceptorRoute` (http.keda.sh/v1beta1).
+/// The name of an object of which nothing more can be read.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Named {
+    metadata: Name,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Name {
+    namespace: String,
+    name: String,
+}
+
+/// Decodes an `InterceptorRoute` (http.keda.sh/v1beta1) from its JSON text.
 #[must_use]
-pub fn interceptor_route(json: Value) -> FromApi<InterceptorRouteSpec> {
+pub fn interceptor_route(json: &str) -> FromApi<InterceptorRouteSpec> {
     read(Kind::InterceptorRoute, json, |root, report, source| {
         kind::object(
             Kind::InterceptorRoute,
@@ -41,9 +55,9 @@ pub fn interceptor_route(json: Value) -> FromApi<InterceptorRouteSpec> {
     })
 }
 
-/// Decodes an `HTTPScaledObject` (http.keda.sh/v1alpha1).
+/// Decodes an `HTTPScaledObject` (http.keda.sh/v1alpha1) from its JSON text.
 #[must_use]
-pub fn http_scaled_object(json: Value) -> FromApi<HttpScaledObjectSpec> {
+pub fn http_scaled_object(json: &str) -> FromApi<HttpScaledObjectSpec> {
     read(Kind::HttpScaledObject, json, |root, report, source| {
         kind::object(
             Kind::HttpScaledObject,
@@ -55,9 +69,9 @@ pub fn http_scaled_object(json: Value) -> FromApi<HttpScaledObjectSpec> {
     })
 }
 
-/// Decodes a `ConfigMap` (v1) with the label of response bodies.
+/// Decodes a `ConfigMap` (v1) with the label of response bodies from its JSON text.
 #[must_use]
-pub fn config_map(json: Value) -> FromApi<ConfigMapSpec> {
+pub fn config_map(json: &str) -> FromApi<ConfigMapSpec> {
     read(
         Kind::ConfigMap,
         json,
@@ -82,12 +96,23 @@ pub fn in_one_line(problems: &[Problem]) -> String {
 
 fn read<S>(
     kind: Kind,
-    json: Value,
+    json: &str,
     decode: impl FnOnce(&Node, &Report, Source) -> Option<Object<S>>,
 ) -> FromApi<S> {
     let file: Arc<str> = ORIGIN.into();
     let report = Report::new(file.clone(), Scope::Cluster);
-    let root = Node::from_json(json);
+    let root = match Node::from_json(json) {
+        Ok(root) => root,
+        Err(error) => {
+            let Named { metadata } = serde_json::from_str(json).unwrap_or_default();
+            report.set_object(format!("{kind} {}/{}", metadata.namespace, metadata.name));
+            report.error(0, "", format!("cannot be read: {error}"));
+            return FromApi {
+                object: None,
+                problems: report.into_problems(),
+            };
+        }
+    };
     let text = |path| root.at(path).and_then(Node::as_str).unwrap_or_default();
     let (namespace, name) = (
         text(&["metadata", "namespace"]),
@@ -107,8 +132,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn route(spec: &Value) -> Value {
-        json!({
+    fn route(spec: &serde_json::Value) -> String {
+        let object = json!({
             "apiVersion": "http.keda.sh/v1beta1", "kind": "InterceptorRoute",
             "metadata": {
                 "name": "web", "namespace": "shop", "uid": "1-2", "resourceVersion": "7",
@@ -116,12 +141,13 @@ mod tests {
             },
             "spec": spec,
             "status": {"conditions": []},
-        })
+        });
+        object.to_string()
     }
 
     #[test]
     fn a_route_is_decoded_as_in_a_file() {
-        let read = interceptor_route(route(&json!({
+        let read = interceptor_route(&route(&json!({
             "target": {"service": "web", "port": 80},
             "rules": [{"hosts": ["web.test"]}],
             "scalingMetric": {"concurrency": {"targetValue": 10}},
@@ -135,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_broken_one_says_what_is_wrong_with_it() {
-        let read = interceptor_route(route(&json!({
+        let read = interceptor_route(&route(&json!({
             "target": {"service": "web", "port": 80, "portName": "http"},
             "scalingMetric": {"requestRate": {"targetValue": 1, "window": "soon"}},
         })));
@@ -152,11 +178,22 @@ mod tests {
     }
 
     #[test]
+    fn one_that_nests_too_deep_is_named_all_the_same() {
+        let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+        let json = format!(r#"{{"metadata": {{"namespace": "a", "name": "b"}}, "spec": {deep}}}"#);
+        let problem = interceptor_route(&json).problems[0].to_string();
+        let wanted = "InterceptorRoute a/b: cannot be read: recursion limit exceeded";
+        assert!(problem.contains(wanted), "{problem}");
+    }
+
+    #[test]
     fn a_config_map_needs_its_label() {
-        let map = |labels: &Value| json!({"metadata": {"name": "a", "namespace": "b", "labels": labels}, "data": {"k": "v"}});
-        let read = config_map(map(&json!({"http.keda.sh/response-body": "true"})));
+        let map = |labels: &serde_json::Value| {
+            json!({"metadata": {"name": "a", "namespace": "b", "labels": labels}, "data": {"k": "v"}}).to_string()
+        };
+        let read = config_map(&map(&json!({"http.keda.sh/response-body": "true"})));
         let object = read.object.expect("sound");
         assert_eq!(object.spec.bodies["k"], b"v");
-        assert_eq!(config_map(map(&json!({}))).object, None);
+        assert_eq!(config_map(&map(&json!({}))).object, None);
     }
 }

@@ -53,7 +53,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-pub use annotation::{ENDPOINTS, MAX_CONCURRENCY_PER_REPLICA, PROBE_NOT_READY, Via};
+pub use annotation::{ENDPOINTS, MAX_CONCURRENCY_PER_REPLICA, PROBE_NOT_READY, Via, is_ours};
 pub use app_protocol::AppProtocol;
 pub use backend::BackendSpec;
 pub use body_file::FileBody;

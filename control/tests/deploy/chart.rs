@@ -170,6 +170,53 @@ fn only_who_looks_for_sidecars_may_read_pods() {
 }
 
 #[test]
+fn of_secrets_only_the_trust_bundle_is_read_and_only_if_it_is_watched() {
+    let Some(helm) = helm::binary() else { return };
+    let grants = |settings: &[&str]| {
+        let objects = helm::objects(helm, settings);
+        let role =
+            |object: &&Object| object.kind == "Role" && object.name.ends_with("trust-bundle");
+        let role = objects.iter().find(role).map(|role| {
+            let resource = |rule: &serde_json::Value| {
+                let text = |name: &str| rule[name][0].as_str().unwrap_or_default().to_owned();
+                (
+                    text("resources"),
+                    text("resourceNames"),
+                    rule["verbs"].clone(),
+                )
+            };
+            let rules = role.list("/rules").iter().map(resource).collect::<Vec<_>>();
+            (role.text("/metadata/namespace").to_owned(), rules)
+        });
+        let is_asked_for = helm::text(helm, settings).contains("--dapr-trust-bundle=");
+        assert_eq!(role.is_some(), is_asked_for, "{settings:?}");
+        role
+    };
+    assert_eq!(grants(&[]), None);
+    assert!(!helm::text(helm, &["dapr.sidecars=true"]).contains("secrets"));
+    let (read, name) = (json!(["list", "watch"]), "dapr-trust-bundle".to_owned());
+    let rule = |resource: &str, verbs: &serde_json::Value| {
+        let name = if resource == "events" {
+            String::new()
+        } else {
+            name.clone()
+        };
+        (resource.to_owned(), name, verbs.clone())
+    };
+    let events = rule("events", &json!(["create"]));
+    let map = rule("configmaps", &read);
+    let both = vec![map.clone(), rule("secrets", &read), events.clone()];
+    let on = ["dapr.trustBundle.enabled=true"];
+    assert_eq!(grants(&on), Some(("dapr-system".to_owned(), both)));
+    let root_only = [on[0], "dapr.trustBundle.rootOnly=true"];
+    assert_eq!(
+        grants(&root_only),
+        Some(("dapr-system".to_owned(), vec![map, events]))
+    );
+    assert!(helm::text(helm, &root_only).contains("--dapr-trust-bundle-root-only"));
+}
+
+#[test]
 fn the_definitions_keep_routes_alive_unless_told_otherwise() {
     let Some(helm) = helm::binary() else { return };
     let keep = "/metadata/annotations/helm.sh~1resource-policy";
@@ -192,6 +239,10 @@ fn values_that_mean_nothing_are_refused_by_name() {
         (r#"replicaCount="many""#, "/replicaCount"),
         (r#"wake="never""#, "/wake"),
         (r#"dapr.scrapeInterval="2""#, "/dapr/scrapeInterval"),
+        (
+            r#"dapr.trustBundle.namespace="""#,
+            "/dapr/trustBundle/namespace",
+        ),
         ("proxy.port=70000", "/proxy/port"),
         (r#"proxy.tls.clientAuth="maybe""#, "/proxy/tls/clientAuth"),
         ("podDisruptionBudget.minAvailable=1", "minAvailable"),

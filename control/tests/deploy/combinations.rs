@@ -69,6 +69,17 @@ pub(crate) const COMBINATIONS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "Dapr's trust bundle",
+        &[
+            "dapr.trustBundle.enabled=true",
+            r#"watchNamespaces=["shop"]"#,
+        ],
+    ),
+    (
+        "the root of a trust bundle elsewhere",
+        &[r#"dapr.trustBundle={"enabled":true,"namespace":"mesh","name":"trust","rootOnly":true}"#],
+    ),
+    (
         "a network policy",
         &[
             "networkPolicy.enabled=true",

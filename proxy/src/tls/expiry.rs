@@ -1,14 +1,17 @@
 //! When to say that a certificate is about to expire.
+//!
+//! Asked by `hub.rs` for those in use, and by control for those of others.
 
 const DAY: i64 = 24 * 60 * 60;
 /// Days before the end at which it is said.
 const DAYS: [i64; 5] = [30, 14, 7, 2, 1];
 
 /// What there is to say, the more urgent the greater.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Notice {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Notice {
     /// It ends within this many days; fewer is greater.
     Within(std::cmp::Reverse<i64>),
+    /// It has ended.
     Expired,
 }
 
@@ -24,13 +27,15 @@ fn notice(expiry: i64, at: i64) -> Option<Notice> {
 
 /// What to say at `now` about a certificate that ends at `expiry`, when it was
 /// last looked at, at `last`: each notice once. All times are Unix seconds.
-pub(super) fn due(expiry: i64, last: Option<i64>, now: i64) -> Option<Notice> {
+#[must_use]
+pub fn due(expiry: i64, last: Option<i64>, now: i64) -> Option<Notice> {
     let said = last.and_then(|last| notice(expiry, last));
     notice(expiry, now).filter(|notice| Some(*notice) > said)
 }
 
 /// Whole days that are left.
-pub(super) fn days_left(expiry: i64, now: i64) -> i64 {
+#[must_use]
+pub fn days_left(expiry: i64, now: i64) -> i64 {
     expiry.saturating_sub(now) / DAY
 }
 

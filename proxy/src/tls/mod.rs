@@ -10,10 +10,11 @@
 //! The cryptography is aws-lc-rs's, given explicitly everywhere: nothing here
 //! depends on a default of the process.
 
+mod bundle;
 mod certificate;
 mod config;
 mod crypto;
-mod expiry;
+pub mod expiry;
 mod hub;
 mod inbound;
 mod listener;
@@ -24,6 +25,7 @@ mod sni;
 mod stores;
 mod trust;
 
+pub use bundle::{Bundle, BundledCertificate};
 pub use certificate::{CertificateFacts, CertificateRole};
 pub use config::{
     CertificateSource, ClientAuth, Offers, ServerTls, Setting, TlsConfig, TlsProblem, TlsVersion,

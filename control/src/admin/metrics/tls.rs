@@ -1,10 +1,11 @@
 //! TLS: handshakes with clients, reloads, when certificates end.
 
-use super::page::{NONE, Page};
+use super::page::{Labels, NONE, Page};
 use crate::admin::Admin;
 use prometheus_client::metrics::MetricType;
 use proxy::tls::HandshakeFailure;
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -56,7 +57,7 @@ pub(super) fn tls(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
     )?;
     page.gauge_seconds(
         "reveille_certificate_expiry_timestamp",
-        "When a certificate in use expires, in Unix time",
+        "When a certificate expires that is in use, or that Dapr uses, in Unix time",
         |family| {
             tls.certificates().iter().try_for_each(|certificate| {
                 let labels = [
@@ -66,7 +67,31 @@ pub(super) fn tls(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
                 ];
                 // One that ended before 1970 has expired as well.
                 family.gauge(&labels, u64::try_from(certificate.not_after).unwrap_or(0))
+            })?;
+            bundled(admin).into_iter().try_for_each(|(labels, end)| {
+                family.gauge(&labels, u64::try_from(end).unwrap_or(0))
             })
         },
     )
+}
+
+/// Dapr's certificates, in their order. Of two with the same labels, as while a
+/// bundle has an old and a new one, the first that ends.
+fn bundled(admin: &Admin) -> BTreeMap<Labels<3>, i64> {
+    let mut ends: BTreeMap<Labels<3>, i64> = BTreeMap::new();
+    let Some(cluster) = admin.scene.cluster() else {
+        return ends;
+    };
+    for certificate in cluster.trust_bundle().certificates().iter() {
+        let labels = [
+            ("path", certificate.path.clone()),
+            ("role", certificate.role.as_str().to_owned()),
+            ("subject", certificate.subject.clone()),
+        ];
+        let end = certificate.not_after;
+        ends.entry(labels)
+            .and_modify(|first| *first = end.min(*first))
+            .or_insert(end);
+    }
+    ends
 }

@@ -7,10 +7,11 @@ fn legacy(metadata: &Value) -> LegacyObject {
     for (name, value) in metadata.as_object().into_iter().flatten() {
         all[name] = value.clone();
     }
-    LegacyObject::read(json!({
+    let json = json!({
         "metadata": all,
         "spec": {"scaleTargetRef": {"name": "web", "service": "web", "port": 80}},
-    }))
+    });
+    LegacyObject::read(&json.to_string())
 }
 
 fn key() -> Key {
@@ -39,7 +40,7 @@ fn applied(act: &Act, change: impl FnOnce(&mut Value)) -> ScaledObject {
     let mut document = document.clone();
     document["metadata"]["uid"] = "2".into();
     change(&mut document);
-    ScaledObject::read(&key(), document).expect("readable")
+    ScaledObject::read(&key(), &document.to_string()).expect("readable")
 }
 
 #[test]

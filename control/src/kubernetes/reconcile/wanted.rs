@@ -102,7 +102,7 @@ impl Reconciler {
             deprecation: object
                 .filter(|_| is_first)
                 .map(|object| object.equivalent()),
-            reporter: self.reporter.clone(),
+            events: self.events.clone(),
         }
     }
 

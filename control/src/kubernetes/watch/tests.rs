@@ -64,7 +64,7 @@ fn watch(
     let watch = Watch {
         api: Api::new(Client::new(Double { asked, status }, "default")),
         scope: None,
-        labels: None,
+        selector: Selector::default(),
         news: sender,
         contact: contact.clone(),
     };

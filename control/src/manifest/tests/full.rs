@@ -202,7 +202,7 @@ fn the_same_object_from_json() {
     let text = r#"{"target": {"service": "web", "port": 80}, "rules": [{"hosts": ["a"]}],
         "scalingMetric": {"concurrency": {"targetValue": 3}},
         "staticRoutes": [{"rules": [{}], "response": {"bodyFromConfigMap": {"name": "pages"}}}]}"#;
-    let node = node::Node::from_json(serde_json::from_str(text).unwrap());
+    let node = node::Node::from_json(text).unwrap();
     let report = report::Report::new("api".into(), report::Scope::Cluster);
     let spec = InterceptorRouteSpec::decode(&decode::Field::root(&node, &report)).unwrap();
     assert_eq!(spec.target.port, PortRef::Number(80));

@@ -1,12 +1,18 @@
 //! Kubernetes mode, on a double of the API server over real HTTP.
 
+mod churn;
 mod cold_start;
+mod denials;
+mod disconnects;
 mod endpoints;
+mod failover;
 mod http_scaled_objects;
 mod keda;
+mod malformed;
 mod objects;
 mod peers;
 mod routes;
 mod sidecars;
 mod status;
+mod trust_bundle;
 mod watches;

@@ -1,6 +1,6 @@
 //! Objects of a cluster, as short as tests want them.
 
-use crate::support::Pod;
+use crate::support::{Pod, Reveille, wait_until};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
@@ -70,4 +70,15 @@ pub(crate) fn in_state(service: &str, index: usize, pod: &Pod, conditions: &Valu
 /// A route, its Service and one ready Pod.
 pub(crate) fn all_of(name: &str, pod: &Pod) -> [Value; 3] {
     [route(name), service(name), serving(name, 0, pod)]
+}
+
+pub(crate) fn answers(reveille: &Reveille, target: &str, with: &str) -> bool {
+    let answer = reveille.client(target).get("/");
+    answer.status == 200 && answer.body == with
+}
+
+pub(crate) fn until_answers(reveille: &Reveille, target: &str, with: &str) {
+    wait_until(&format!("{target} answers {with}"), || {
+        answers(reveille, target, with)
+    });
 }

@@ -1,20 +1,11 @@
 //! Whatever happens between Reveille and the API server, what was last seen is
 //! served, and what changes in the meantime is seen in the end.
 
-use super::objects::{all_of, in_state, route, scaled_object, service, serving};
+use super::objects::{
+    all_of, answers, in_state, route, scaled_object, service, serving, until_answers,
+};
 use crate::support::{ApiServer, Pod, Reveille, wait_until};
 use serde_json::{Value, json};
-
-fn answers(reveille: &Reveille, target: &str, with: &str) -> bool {
-    let answer = reveille.client(target).get("/");
-    answer.status == 200 && answer.body == with
-}
-
-fn until_answers(reveille: &Reveille, target: &str, with: &str) {
-    wait_until(&format!("{target} answers {with}"), || {
-        answers(reveille, target, with)
-    });
-}
 
 #[test]
 fn a_thousand_routes_are_there_when_it_is_ready() {
@@ -125,39 +116,6 @@ fn throttling_is_waited_out() {
 }
 
 #[test]
-fn a_missing_permission_is_named() {
-    let (api, pod) = (ApiServer::start(), Pod::start("pod"));
-    api.put_all(all_of("web", &pod));
-    api.permit("list", "EndpointSlice", false);
-    let reveille = Reveille::in_cluster(&api).start();
-    reveille.until_logged(
-        "the permission to list endpointslices.discovery.k8s.io in all namespaces is missing",
-    );
-    assert_eq!(reveille.ask("/readyz").status, 503);
-    let view = reveille.ask("/api/v1/cluster").body;
-    assert!(
-        view.contains("the permission to list endpointslices"),
-        "{view}"
-    );
-    let page = reveille.ask("/metrics").body;
-    assert!(
-        page.contains("kind=\"EndpointSlice\",namespace=\"\",reason=\"denied\""),
-        "{page}"
-    );
-    api.permit("list", "EndpointSlice", true);
-    reveille.until_ready();
-    assert!(answers(&reveille, "web", "pod"));
-    // One that is taken away later harms nobody.
-    api.permit("watch", "InterceptorRoute", false);
-    reveille.until_logged("the permission to watch interceptorroutes.http.keda.sh");
-    assert!(answers(&reveille, "web", "pod"));
-    api.permit("watch", "InterceptorRoute", true);
-    api.put_all(all_of("shop", &pod));
-    until_answers(&reveille, "shop", "pod");
-    reveille.stop();
-}
-
-#[test]
 fn a_cluster_without_keda_serves_all_the_same() {
     let (api, pod) = (ApiServer::start(), Pod::start("pod"));
     api.define("ScaledObject", false);
@@ -187,41 +145,6 @@ fn a_cluster_without_keda_serves_all_the_same() {
         page.contains("reveille_kubernetes_synced{kind=\"Service\",namespace=\"\"} 1\n"),
         "{page}"
     );
-    reveille.stop();
-}
-
-#[test]
-fn malformed_objects_harm_nobody_else() {
-    let (api, pod) = (ApiServer::start(), Pod::start("pod"));
-    api.put_all(all_of("web", &pod));
-    let broken = [
-        json!({"kind": "InterceptorRoute", "metadata": {"name": "a1"}, "spec": 5}),
-        json!({"kind": "InterceptorRoute", "metadata": {"name": "a2"}}),
-        json!({"kind": "InterceptorRoute", "metadata": {"name": "a3"}, "spec": {"target": {}}}),
-        json!({"kind": "Service", "metadata": {"name": "s1"}, "spec": {"ports": "none"}}),
-        json!({"kind": "EndpointSlice", "metadata": {"name": "e1"}, "endpoints": []}),
-        json!({"kind": "EndpointSlice", "metadata": {"name": "e2", "labels":
-            {"kubernetes.io/service-name": "web"}}, "endpoints": [{"addresses": 5}]}),
-        json!({"kind": "ScaledObject", "metadata": {"name": "o1"}, "spec": {"triggers": {}}}),
-        json!({"kind": "ConfigMap", "metadata": {"name": "m1", "labels":
-            {"http.keda.sh/response-body": "true"}}, "data": {"x": 5}}),
-    ];
-    api.put_all(broken.clone());
-    let reveille = Reveille::in_cluster(&api).start();
-    reveille.until_ready();
-    assert!(answers(&reveille, "web", "pod"));
-    assert_eq!(reveille.targets().len(), 1);
-    // Also when they come later.
-    for object in broken {
-        let (kind, name) = (object["kind"].clone(), object["metadata"]["name"].clone());
-        let text = |value: &Value| value.as_str().expect("text").to_owned();
-        api.delete(&text(&kind), "default", &text(&name));
-        api.put(object);
-    }
-    api.put_all(all_of("shop", &pod));
-    until_answers(&reveille, "shop", "pod");
-    assert!(answers(&reveille, "web", "pod"));
-    reveille.until_logged("InterceptorRoute default/a3: spec.target.service: is required");
     reveille.stop();
 }
 
@@ -286,61 +209,6 @@ fn what_a_scaled_object_says_is_shown() {
     let answer = waiting.answer();
     assert_eq!(answer.status, 503, "{answer:?}");
     assert!(answer.body.contains("paused-replicas is 0"), "{answer:?}");
-    reveille.stop();
-}
-
-#[test]
-fn after_much_churn_exactly_what_the_objects_say_is_served() {
-    let (api, pods) = (ApiServer::start(), ["a", "b"].map(Pod::start));
-    api.put_all(all_of("steady", &pods[0]));
-    let reveille = Reveille::in_cluster(&api).start();
-    reveille.until_ready();
-    let mut there = std::collections::BTreeSet::from(["default/steady".to_owned()]);
-    for step in 0..2000 {
-        // The same each time, and without a pattern that a cache would like.
-        let name = format!("r{}", step * 7 % 50);
-        let full_name = format!("default/{name}");
-        match step % 5 {
-            0 | 1 => {
-                api.put_all(all_of(&name, &pods[step % 2]));
-                there.insert(full_name);
-            }
-            2 => api.put(serving(&name, 0, &pods[step % 2])),
-            3 if there.remove(&full_name) => api.delete("InterceptorRoute", "default", &name),
-            3 => {}
-            _ => {
-                let gone = json!({"ready": false, "serving": false, "terminating": true});
-                api.put(in_state("steady", 1, &pods[1], &gone));
-            }
-        }
-        match step {
-            500 => api.cut_watches(),
-            1000 => api.forget_history(),
-            1500 => {
-                api.forget_history();
-                api.cut_watches();
-            }
-            _ => {}
-        }
-        if step % 200 == 0 {
-            assert!(answers(&reveille, "steady", "a"), "at step {step}");
-        }
-    }
-    wait_until("it has caught up", || {
-        let now = reveille.targets().into_iter().map(|target| target.name);
-        now.eq(there.iter().cloned())
-    });
-    for full_name in there.iter().filter(|name| *name != "default/steady") {
-        let name = full_name.trim_start_matches("default/");
-        let slice = api
-            .get("EndpointSlice", "default", &format!("{name}-0"))
-            .expect("there");
-        let pod = slice["endpoints"][0]["targetRef"]["name"]
-            .as_str()
-            .expect("named");
-        until_answers(&reveille, name, pod);
-    }
-    assert!(answers(&reveille, "steady", "a"));
     reveille.stop();
 }
 

@@ -12,7 +12,7 @@ mod sidecar;
 
 pub(crate) use self::http::{Answer, Client, Connection, read_head};
 pub(crate) use admin::{ManifestsNow, TargetNow};
-pub(crate) use apiserver::ApiServer;
+pub(crate) use apiserver::{ApiServer, Cut};
 pub(crate) use manifest::Target;
 pub(crate) use pod::Pod;
 pub(crate) use processes::Marker;

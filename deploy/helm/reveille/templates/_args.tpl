@@ -70,6 +70,14 @@
 - --dapr-sidecars
 - --dapr-scrape-interval={{ $values.dapr.scrapeInterval }}
 {{- end }}
+{{- with $values.dapr.trustBundle }}
+{{- if .enabled }}
+- --dapr-trust-bundle={{ .namespace }}/{{ .name }}
+{{- if .rootOnly }}
+- --dapr-trust-bundle-root-only
+{{- end }}
+{{- end }}
+{{- end }}
 {{- with $values.traces.endpoint }}
 - {{ printf "--otlp-traces-endpoint=%s" . | quote }}
 {{- end }}

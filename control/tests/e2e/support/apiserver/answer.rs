@@ -1,8 +1,10 @@
 //! Paths and verbs.
 
 use super::{
-    Asked, patch,
-    store::{KINDS, Kind, Shared, State, has_labels},
+    Asked,
+    cuts::Armed,
+    patch,
+    store::{KINDS, Kind, Shared, State, has_fields, has_labels},
     watching::{self, Body, Wanted},
 };
 use bytes::Bytes;
@@ -23,6 +25,7 @@ struct Place {
 
 pub(super) async fn answer(
     shared: Arc<Shared>,
+    armed: Armed,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let (head, body) = request.into_parts();
@@ -86,6 +89,7 @@ pub(super) async fn answer(
     // An apply may create.
     let creates = is_apply && shared.look(|state| object(state, &place).is_none());
     let verbs = [verb].into_iter().chain(creates.then_some("create"));
+    *armed.lock() = shared.change(|state| state.cut(verb, place.kind, &query));
     if let Some(refused) = verbs
         .into_iter()
         .find_map(|verb| refused(&shared, &place, verb))
@@ -98,6 +102,7 @@ pub(super) async fn answer(
             kind: place.kind,
             namespace: place.namespace,
             labels: parameters.get("labelSelector").cloned().unwrap_or_default(),
+            fields: parameters.get("fieldSelector").cloned().unwrap_or_default(),
             from: number("resourceVersion").unwrap_or(0),
             limit: Duration::from_secs(number("timeoutSeconds").unwrap_or(300)),
         };
@@ -150,7 +155,9 @@ fn list(state: &State, place: &Place, parameters: &HashMap<String, String>) -> R
         return failure(410, "Expired", "the provided continue parameter is too old");
     }
     let all = state.list(place.kind, place.namespace.as_deref(), after);
-    let mut all = all.filter(|object| has_labels(object, get("labelSelector")));
+    let mut all = all.filter(|object| {
+        has_labels(object, get("labelSelector")) && has_fields(object, get("fieldSelector"))
+    });
     let items: Vec<&Value> = all.by_ref().take(limit).collect();
     let next = all.next().and_then(|_| items.last()).map(|last| {
         let text = |name: &str| last["metadata"][name].as_str().unwrap_or_default();

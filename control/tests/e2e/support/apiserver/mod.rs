@@ -4,13 +4,16 @@
 //!
 //! `store.rs` holds the objects and their history, `serve.rs` the listener,
 //! `answer.rs` the paths and verbs, `watching.rs` the streams, `patch.rs` the
-//! kinds of patches.
+//! kinds of patches, `cuts.rs` where answers break off.
 
 mod answer;
+mod cuts;
 mod patch;
 mod serve;
 mod store;
 mod watching;
+
+pub(crate) use cuts::Cut;
 
 use serde_json::{Value, json};
 use serve::Server;
@@ -20,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use store::{KINDS, Kind, Shared};
+use store::{KINDS, Kind, Ordered, Shared};
 
 /// A running API server with an empty cluster.
 pub(crate) struct ApiServer {
@@ -129,6 +132,29 @@ impl ApiServer {
     /// Forgets the history: who goes on from an old version gets 410.
     pub(crate) fn forget_history(&self) {
         self.shared.change(store::State::forget_history);
+    }
+
+    /// The answer to the next request of this verb of a kind, in whose query
+    /// that stands, breaks off.
+    pub(crate) fn cut_next(&self, verb: &'static str, kind: &str, query: &'static str, cut: Cut) {
+        let plural = named(kind).plural;
+        let ordered = Ordered {
+            verb,
+            plural,
+            query,
+            cut,
+        };
+        self.shared.change(|state| state.cuts.push(ordered));
+    }
+
+    /// Cuts that are yet to come.
+    pub(crate) fn cuts_left(&self) -> usize {
+        self.shared.look(|state| state.cuts.len())
+    }
+
+    /// Sends watches of a kind a line that is no event of it.
+    pub(crate) fn say(&self, kind: &str, line: &str) {
+        self.shared.change(|state| state.say(named(kind), line));
     }
 
     /// Breaks all watches in the middle.

@@ -1,6 +1,10 @@
 //! The listener: on a thread of its own, and gone on command.
 
-use super::{answer::answer, store::Shared};
+use super::{
+    answer::answer,
+    cuts::{Armed, CutStream},
+    store::Shared,
+};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{net::SocketAddr, sync::Arc};
@@ -67,7 +71,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationTo
         let Ok((stream, _)) = accepted else { continue };
         let shared = shared.clone();
         connections.spawn(async move {
-            let service = service_fn(move |request| answer(shared.clone(), request));
+            let armed = Armed::default();
+            let stream = CutStream::new(stream, armed.clone());
+            let service = service_fn(move |request| answer(shared.clone(), armed.clone(), request));
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             // Whoever leaves in the middle is no concern of ours.
             let _ended = connection.await;

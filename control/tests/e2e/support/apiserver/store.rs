@@ -1,6 +1,6 @@
 //! The objects of the cluster, and the history of their changes.
 
-use super::Asked;
+use super::{Asked, cuts::Cut};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
@@ -46,11 +46,15 @@ pub(super) const KINDS: &[Kind] = &[
     kind("Service", "", "v1", "services"),
     kind("ConfigMap", "", "v1", "configmaps"),
     kind("Pod", "", "v1", "pods"),
+    kind("Secret", "", "v1", "secrets"),
     kind("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices"),
     kind("Deployment", "apps", "v1", "deployments"),
     kind("Lease", "coordination.k8s.io", "v1", "leases"),
     kind("Event", "events.k8s.io", "v1", "events"),
 ];
+
+/// In place of what happened to an object: its text is a line as it is.
+pub(super) const SAID: &str = "SAID";
 
 /// A change of an object.
 #[derive(Clone)]
@@ -76,6 +80,16 @@ pub(super) struct State {
     /// So many requests are throttled, with that Retry-After.
     pub(super) throttled: (usize, u64),
     pub(super) asked: Vec<Asked>,
+    pub(super) cuts: Vec<Ordered>,
+}
+
+/// A cut of the answer to the next request of that verb and kind, in whose
+/// query that stands.
+pub(super) struct Ordered {
+    pub(super) verb: &'static str,
+    pub(super) plural: &'static str,
+    pub(super) query: &'static str,
+    pub(super) cut: Cut,
 }
 
 /// What the double's tasks share.
@@ -242,6 +256,26 @@ impl State {
         Some(object)
     }
 
+    /// What becomes of an answer.
+    pub(super) fn cut(&mut self, verb: &str, kind: &Kind, query: &str) -> Option<Cut> {
+        let is_it = |one: &Ordered| {
+            one.verb == verb && one.plural == kind.plural && query.contains(one.query)
+        };
+        let at = self.cuts.iter().position(is_it)?;
+        Some(self.cuts.remove(at).cut)
+    }
+
+    /// Sends watches of a kind a line that is no event of it.
+    pub(super) fn say(&mut self, kind: &'static Kind, line: &str) {
+        self.version += 1;
+        self.history.push(Change {
+            version: self.version,
+            plural: kind.plural,
+            what: SAID,
+            object: line.into(),
+        });
+    }
+
     pub(super) fn forget_history(&mut self) {
         self.version += 1;
         self.oldest = self.version;
@@ -256,6 +290,17 @@ fn has_finalizers(object: &Value) -> bool {
 
 fn place(kind: &Kind, namespace: &str, name: &str) -> Place {
     (kind.plural, namespace.to_owned(), name.to_owned())
+}
+
+/// Is it an object with these fields? As of a real one, of few: its name.
+pub(super) fn has_fields(object: &Value, selector: &str) -> bool {
+    selector
+        .split(',')
+        .filter(|part| !part.is_empty())
+        .all(|part| match part.split_once('=') {
+            Some(("metadata.name", name)) => object["metadata"]["name"] == json!(name),
+            _ => panic!("the double selects by no such field: {part}"),
+        })
 }
 
 /// Does an object have these labels?

@@ -1,6 +1,6 @@
 //! The stream of a watch: what changed since a version, bookmarks, and its end.
 
-use super::store::{Kind, Shared, has_labels};
+use super::store::{Kind, SAID, Shared, has_fields, has_labels};
 use bytes::Bytes;
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
@@ -17,6 +17,7 @@ pub(super) struct Wanted {
     pub(super) kind: &'static Kind,
     pub(super) namespace: Option<String>,
     pub(super) labels: String,
+    pub(super) fields: String,
     pub(super) from: u64,
     pub(super) limit: Duration,
 }
@@ -54,9 +55,18 @@ async fn tell(shared: &Shared, wanted: &Wanted, lines: Lines) {
         }
         for change in changes {
             let namespace = wanted.namespace.as_deref();
+            if change.what == SAID && change.plural == kind.plural {
+                let text = change.object.as_str().unwrap_or_default();
+                let said = Ok(Frame::data(format!("{text}\n").into()));
+                if lines.send(said).await.is_err() {
+                    return;
+                }
+                continue;
+            }
             let is_wanted = change.plural == kind.plural
                 && namespace.is_none_or(|ns| change.object["metadata"]["namespace"] == ns)
-                && has_labels(&change.object, &wanted.labels);
+                && has_labels(&change.object, &wanted.labels)
+                && has_fields(&change.object, &wanted.fields);
             if is_wanted && lines.send(line(change.what, &change.object)).await.is_err() {
                 return;
             }
