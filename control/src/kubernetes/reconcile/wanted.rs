@@ -2,7 +2,7 @@
 //! the ScaledObjects that are made of HTTPScaledObjects. From all that the
 //! reconciler knows; it only looks.
 
-use super::{Backend, Key, Placed, Reconciler, routes::Seen};
+use super::{Key, Placed, Reconciler, routes::Seen};
 use crate::{
     kubernetes::{
         condition::{self, Facts, Scaling},
@@ -180,11 +180,10 @@ impl Reconciler {
 impl Placed {
     /// Why it leads nowhere.
     fn unresolved(&self) -> Option<String> {
-        let failing = |backend: &Backend| backend.service().failing();
-        if let Some(why) = failing(&self.backend) {
+        if let Some(why) = self.backend.nowhere() {
             return Some(why.to_string());
         }
-        let why = failing(self.fallback.as_deref()?)?;
+        let why = self.fallback.as_deref()?.nowhere()?;
         Some(format!("the fallback: {why}"))
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{object::Holder, *};
 use crate::kubernetes::{
+    account::Account,
     api::Api,
     event::Events,
     store::{Key, Seen},
@@ -226,7 +227,7 @@ async fn only_the_holder_of_the_lease_writes_events_and_tries_until_it_has() {
         taken: Arc::default(),
     };
     let (status, taken) = (server.status.clone(), server.taken.clone());
-    let api = Api::new(Client::new(server, "default"));
+    let api = Api::new(Account::new(Client::new(server, "default"), None));
     let events = Arc::new(Events::new(api, "me".to_owned(), Arc::default()));
     let (tell, news) = mpsc::channel(8);
     let (hold, holds) = watch::channel(false);
