@@ -80,7 +80,7 @@ pub(super) enum Act {
 #[derive(Debug)]
 pub(super) struct Made {
     pub(super) key: Key,
-    /// The resourceVersion of what is changed.
+    /// The resourceVersion of the ScaledObject that is changed.
     pub(super) follows_from: Option<u64>,
     pub(super) act: Act,
 }
@@ -325,7 +325,8 @@ impl Errand for Made {
                 let path = HTTP_SCALED_OBJECT.path_of(key);
                 let patch =
                     json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}});
-                api.write(Method::PATCH, &path, MERGE, &patch).await?
+                api.write(Method::PATCH, &path, MERGE, &patch).await?;
+                return Ok(None);
             }
         };
         let version = &written["metadata"]["resourceVersion"];

@@ -161,6 +161,13 @@ impl State {
             group => format!("{group}/{}", kind.version).into(),
         };
         object["kind"] = kind.name.into();
+        // Who writes an object without its status leaves that alone.
+        if let Some(before) = &before
+            && object.get("status").is_none()
+            && let Some(status) = before.get("status")
+        {
+            object["status"] = status.clone();
+        }
         let generation = match &before {
             Some(before) => {
                 let same = before["spec"] == object["spec"];
