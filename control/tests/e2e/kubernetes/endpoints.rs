@@ -77,6 +77,11 @@ fn an_address_that_is_not_ready_yet_serves_whoever_waits() {
     until_names(&reveille, "web", &["pod"]);
     api.put(serving("web", 0, &pod));
     assert_eq!(reveille.client("web").get("/").cold_start(), Some("false"));
+    // When another one is seen that came later, this was seen as well.
+    let later = Pod::start("later");
+    api.put(serving("web", 1, &later));
+    until_names(&reveille, "web", &["later", "pod"]);
+    api.delete("EndpointSlice", "default", "web-1");
     // But the cluster's word counts once it was ready.
     api.put(in_state("web", 0, &pod, &json!({"ready": false})));
     until_names(&reveille, "web", &[]);
