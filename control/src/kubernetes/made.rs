@@ -50,6 +50,8 @@ pub(super) struct View<'a> {
 pub(super) enum Standing {
     /// This ScaledObject wakes its workload.
     Found(Key),
+    /// This one does, and is not of this object.
+    Theirs(Key),
     /// One is being made.
     Awaited,
     /// It cannot be written, for this reason.
@@ -88,9 +90,12 @@ pub(super) struct Made {
 /// What should be done, if anything, and how its scaling stands.
 pub(super) fn decide(view: &View<'_>) -> (Option<Act>, Standing) {
     let legacy = view.legacy;
-    let found = view.waker.cloned().map(Standing::Found);
     let owned = view.named.and_then(|named| named.owned.as_deref());
     let owned = owned.filter(|owned| owned.owner == legacy.route.uid);
+    let found = view.waker.cloned().map(|waker| match owned {
+        Some(_) if waker == *view.key => Standing::Found(waker),
+        _ => Standing::Theirs(waker),
+    });
     let release = || {
         let owned = owned.filter(|_| legacy.orphans())?;
         Some(Act::Release {

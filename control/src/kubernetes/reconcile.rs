@@ -197,7 +197,13 @@ impl Reconciler {
         if waker.begins(&sleeper) {
             let target = placed.target.clone();
             let name = format!("the wake of {}", sleeper.workload);
-            let waking = waker.clone().wake(sleeper, move || target.held() > 0);
+            let (ledger, ids) = (self.ledger.clone(), names_of(id));
+            let replaces_keda = move |yes| {
+                ids.iter()
+                    .for_each(|id| ledger.set_woken_elsewhere(id, yes))
+            };
+            let is_awaited = move || target.held() > 0;
+            let waking = waker.clone().wake(sleeper, is_awaited, replaces_keda);
             self.crew.spawn(&name, waking);
         }
     }
@@ -243,6 +249,7 @@ impl Reconciler {
         let entries = self.placed.values().map(|placed| placed.entry.clone());
         let entries = entries.chain(self.shadowed_entries()).collect();
         self.ledger.set_targets(entries);
+        self.say_who_wakes();
         let spec = |placed: &Placed| RouteSpec {
             route: placed.route.clone(),
             rules: placed.rules.clone(),
@@ -261,6 +268,20 @@ impl Reconciler {
             fallback.chain([&placed.backend]).map(|one| one.key())
         });
         self.backends.keep_only(&used.collect());
+    }
+
+    /// Tells the ledger which targets KEDA need not wake.
+    fn say_who_wakes(&self) {
+        let Some(waker) = &self.waker else { return };
+        for id in self.placed.keys() {
+            let scaled = self.scaled_object(id);
+            let here = scaled.is_some_and(|(key, object)| {
+                let is_able = waker.replaces_keda(&key.namespace, &object.workload);
+                is_able && object.paused.is_none()
+            });
+            let tell = |id: TargetId| self.ledger.set_woken_elsewhere(&id, here);
+            names_of(id).into_iter().for_each(tell);
+        }
     }
 
     /// Who asks for a shadowed HTTPScaledObject is told what is asked of the
@@ -374,6 +395,12 @@ impl Reconciler {
         placed.sort_unstable_by_key(|(id, _)| (id.namespace(), id.name()));
         placed.into_iter().map(one).collect()
     }
+}
+
+/// The names by which KEDA may ask for a target: that of an HTTPScaledObject in
+/// whose place it is served is one.
+fn names_of(id: &TargetId) -> [TargetId; 2] {
+    [id.clone(), legacy_target_of(&key_of(id))]
 }
 
 /// Does a route name this ConfigMap?
