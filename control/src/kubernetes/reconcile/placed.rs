@@ -106,15 +106,3 @@ impl Reconciler {
         })
     }
 }
-
-impl Placed {
-    /// Why it leads nowhere.
-    pub(super) fn unresolved(&self) -> Option<String> {
-        let failing = |backend: &Backend| backend.service().failing();
-        if let Some(why) = failing(&self.backend) {
-            return Some(why.to_string());
-        }
-        let why = failing(self.fallback.as_deref()?)?;
-        Some(format!("the fallback: {why}"))
-    }
-}

@@ -2,7 +2,7 @@
 //! the ScaledObjects that are made of HTTPScaledObjects. From all that the
 //! reconciler knows; it only looks.
 
-use super::{Key, Placed, Reconciler, routes::Seen};
+use super::{Backend, Key, Placed, Reconciler, routes::Seen};
 use crate::{
     kubernetes::{
         condition::{self, Facts, Scaling},
@@ -174,5 +174,17 @@ impl Reconciler {
             all.entry(id).or_default().push(message);
         }
         all
+    }
+}
+
+impl Placed {
+    /// Why it leads nowhere.
+    fn unresolved(&self) -> Option<String> {
+        let failing = |backend: &Backend| backend.service().failing();
+        if let Some(why) = failing(&self.backend) {
+            return Some(why.to_string());
+        }
+        let why = failing(self.fallback.as_deref()?)?;
+        Some(format!("the fallback: {why}"))
     }
 }
