@@ -35,6 +35,8 @@ pub(crate) struct Signal {
     /// Another replica may have demand that is not known here: only "active" is
     /// certain.
     pub(crate) unsure: bool,
+    /// Somebody else than KEDA scales the target from zero.
+    pub(crate) woken_elsewhere: bool,
 }
 
 /// The activity of one target.
@@ -121,6 +123,15 @@ impl Activation {
         self.signal.send_if_modified(|signal| {
             let changed = signal.unsure != unsure;
             signal.unsure = unsure;
+            changed
+        });
+    }
+
+    /// Whether somebody else than KEDA scales it from zero.
+    pub(crate) fn set_woken_elsewhere(&self, elsewhere: bool) {
+        self.signal.send_if_modified(|signal| {
+            let changed = signal.woken_elsewhere != elsewhere;
+            signal.woken_elsewhere = elsewhere;
             changed
         });
     }

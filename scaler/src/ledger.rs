@@ -190,6 +190,15 @@ impl Ledger {
         Some(tracked.requests_begun(self.clock.now_us()))
     }
 
+    /// Whether somebody else than KEDA scales `target` from zero, as far as it
+    /// is in the set. Then KEDA's streams are told of waits only if they last;
+    /// whatever KEDA asks is answered as ever.
+    pub fn set_woken_elsewhere(&self, target: &TargetId, elsewhere: bool) {
+        if let Some(tracked) = self.known(target) {
+            tracked.set_woken_elsewhere(elsewhere);
+        }
+    }
+
     /// Is the ledger waiting to hear from other replicas?
     #[must_use]
     pub fn is_blind(&self) -> bool {

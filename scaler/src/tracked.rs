@@ -142,6 +142,11 @@ impl Tracked {
         self.activation.set_unsure(unsure);
     }
 
+    /// Whether somebody else than KEDA scales it from zero.
+    pub(crate) fn set_woken_elsewhere(&self, elsewhere: bool) {
+        self.activation.set_woken_elsewhere(elsewhere);
+    }
+
     /// Somebody started to wait here. From any thread; takes no lock of ours.
     pub(crate) fn waiting(&self, now_us: u64) {
         self.own_waits.fetch_add(1, Ordering::Release);

@@ -31,8 +31,8 @@ pub struct KubernetesArgs {
     /// Context of the kubeconfig [default: its current one]
     #[arg(long, env = "REVEILLE_CONTEXT", value_name = "NAME")]
     pub context: Option<String>,
-    /// Who scales a workload from zero when somebody waits; `both` needs the
-    /// permissions to get and patch its subresource `scale`
+    /// Who scales a workload from zero when somebody waits; `direct` and `both`
+    /// need the permissions to get and patch its subresource `scale`
     #[arg(long, env = "REVEILLE_WAKE", value_enum, default_value = "keda")]
     pub wake: Wake,
 

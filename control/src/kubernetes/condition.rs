@@ -151,6 +151,10 @@ fn scaled(key: &Key, facts: &Facts<'_>) -> Condition {
         Scaling::Named(Some(object)) | Scaling::Made(Standing::Found(object)) => {
             condition(SCALED, true, "Found", format!("ScaledObject {object}"))
         }
+        Scaling::Made(Standing::Theirs(object)) => {
+            let message = format!("ScaledObject {object}, which is not of this object");
+            condition(SCALED, true, "Found", message)
+        }
         Scaling::Made(Standing::Awaited) => no("Awaited", "a ScaledObject is being made".into()),
         Scaling::Made(Standing::Refused(why)) => no(CREATE_ERROR, why.clone()),
         Scaling::Made(Standing::Taken(what)) => no(TAKEN, format!("{what}: requests wake nothing")),

@@ -109,8 +109,10 @@ pub enum Wake {
     /// KEDA alone
     #[default]
     Keda,
+    /// This program itself as soon as somebody waits; KEDA is told by its polls,
+    /// and at once only where that fails
+    Direct,
     /// KEDA, and this program itself as soon as somebody waits
-    #[value(alias = "direct")]
     Both,
 }
 
@@ -230,7 +232,8 @@ impl Followed {
         }
         let waker = match settings.wake {
             Wake::Keda => None,
-            Wake::Both => Some(Arc::new(Waker::new(api.clone()))),
+            Wake::Direct => Some(Arc::new(Waker::new(api.clone(), true))),
+            Wake::Both => Some(Arc::new(Waker::new(api.clone(), false))),
         };
         let operating = Operating {
             is_ours: settings.http_scaled_objects == HttpScaledObjects::Manage,

@@ -10,7 +10,7 @@
 //! one port of a Service, `dns.rs` the addresses of an ExternalName, `wakes.rs`
 //! who began to wait, `contact.rs` how we stand with the API server,
 //! `failure.rs` what it refuses, `peers.rs` where other replicas are,
-//! `waker.rs` wakes workloads beside KEDA, `host_policy.rs`
+//! `waker.rs` wakes workloads beside KEDA or in its place, `host_policy.rs`
 //! says which namespace may have which hosts. What is written: `condition.rs` is
 //! what a status says, `status.rs` the status, `event.rs` an Event about it,
 //! `made.rs` the ScaledObject of an HTTPScaledObject. The reconciler shows it on a

@@ -6,12 +6,14 @@
 //! and its endpoints survive whatever changes around it. `reconcile/wanted.rs`
 //! says what should be written about all of it.
 
+mod placed;
 mod routes;
+mod waking;
 mod wanted;
 
 pub(super) use wanted::Operating;
 
-use self::routes::Routes;
+use self::{placed::Placed, routes::Routes};
 use super::{
     backend::{Backend, BackendKey},
     backends::Backends,
@@ -21,22 +23,21 @@ use super::{
     route::{is_legacy, key_of, legacy_target_of, target_of},
     scaled::ScaledObject,
     store::{Change, Key, Store},
-    waker::{Sleeper, Waker},
+    waker::Waker,
 };
 use crate::{
     crew::CrewHandle,
     discovery::{Bounds, Wired},
-    manifest::{ConfigMapSpec, InterceptorRouteSpec, Object, Via},
-    routes::{ConfigMaps, route_spec, target_entry},
+    manifest::{ConfigMapSpec, InterceptorRouteSpec, Via},
+    routes::ConfigMaps,
 };
 use proxy::{
-    Proxy, Target, TargetId,
-    route::{Fallback, Route, RouteSpec, RouteTable, Rule},
+    Proxy, TargetId,
+    route::{RouteSpec, RouteTable},
 };
-use scaler::{Ledger, TargetEntry};
+use scaler::Ledger;
 use std::{
     collections::{HashMap, HashSet},
-    num::NonZeroUsize,
     sync::Arc,
 };
 
@@ -71,17 +72,6 @@ pub(super) struct Ways {
     pub(super) via: Via,
     /// Whose the rest of HTTPScaledObjects is.
     pub(super) operating: Operating,
-}
-
-/// A route that is served.
-struct Placed {
-    target: Arc<Target>,
-    backend: Arc<Backend>,
-    fallback: Option<Arc<Backend>>,
-    route: Arc<Route>,
-    rules: Vec<Rule>,
-    created: u64,
-    entry: TargetEntry,
 }
 
 impl Reconciler {
@@ -171,37 +161,6 @@ impl Reconciler {
         }
     }
 
-    /// Somebody began to wait for these.
-    pub(super) fn woken(&self, targets: HashSet<TargetId>) {
-        for id in targets {
-            if let Some(placed) = self.placed.get(&id) {
-                self.backends.woken(&placed.backend);
-                self.wake(&id, placed);
-            }
-        }
-    }
-
-    /// Wakes the workload behind a route, if that is for us to do.
-    fn wake(&self, id: &TargetId, placed: &Placed) {
-        let (Some(waker), Some((key, object))) = (&self.waker, self.scaled_object(id)) else {
-            return;
-        };
-        if object.paused.is_some() {
-            return;
-        }
-        let sleeper = Sleeper {
-            namespace: key.namespace.clone(),
-            workload: object.workload.clone(),
-            replicas: object.min_replicas.max(1),
-        };
-        if waker.begins(&sleeper) {
-            let target = placed.target.clone();
-            let name = format!("the wake of {}", sleeper.workload);
-            let waking = waker.clone().wake(sleeper, move || target.held() > 0);
-            self.crew.spawn(&name, waking);
-        }
-    }
-
     /// Brings endpoints up to date. Requests that wait are released at once.
     pub(super) fn settle_endpoints(&mut self) {
         self.has_stale_wishes |= self.backends.settle();
@@ -243,6 +202,7 @@ impl Reconciler {
         let entries = self.placed.values().map(|placed| placed.entry.clone());
         let entries = entries.chain(self.shadowed_entries()).collect();
         self.ledger.set_targets(entries);
+        self.say_who_wakes();
         let spec = |placed: &Placed| RouteSpec {
             route: placed.route.clone(),
             rules: placed.rules.clone(),
@@ -261,86 +221,6 @@ impl Reconciler {
             fallback.chain([&placed.backend]).map(|one| one.key())
         });
         self.backends.keep_only(&used.collect());
-    }
-
-    /// Who asks for a shadowed HTTPScaledObject is told what is asked of the
-    /// route in its place, by its own metric.
-    fn shadowed_entries(&self) -> impl Iterator<Item = TargetEntry> {
-        self.routes.shadowed().filter_map(|(id, by, object)| {
-            let target = self.placed.get(&by)?.target.clone();
-            let entry = target_entry(object, target);
-            Some(TargetEntry { id, ..entry })
-        })
-    }
-
-    fn place(
-        &mut self,
-        id: &TargetId,
-        object: &Object<InterceptorRouteSpec>,
-        known: Option<Placed>,
-    ) -> Placed {
-        let spec = &object.spec;
-        let namespace = id.namespace();
-        let via = object.meta.via().unwrap_or(self.ways.via);
-        let backend = self.backends.get_or_make(BackendKey {
-            service: Key::new(namespace, &spec.target.service),
-            port: spec.target.port.clone(),
-            probe: object.meta.probe_not_ready(),
-            via,
-        });
-        let target = match known {
-            Some(known) if Arc::ptr_eq(&known.backend, &backend) => known.target,
-            Some(known) => {
-                known.backend.service().detach(&known.target);
-                backend.service().attach(known.target.clone());
-                known.target
-            }
-            None => {
-                let target = self.proxy.target(id.clone());
-                backend.service().attach(target.clone());
-                target
-            }
-        };
-        // Whoever waits came along.
-        self.backends.woken(&backend);
-        let limit = object.meta.max_concurrency_per_replica();
-        if target.max_concurrency() != limit.map(NonZeroUsize::get) {
-            target.set_max_concurrency(limit);
-        }
-        let paused = self
-            .scaled_object(id)
-            .and_then(|(_, one)| one.paused.as_ref());
-        let paused = paused.map(|why| format!("asleep, and KEDA was told not to wake it: {why}"));
-        let paused = paused.map(Into::into);
-        backend.service().set_target_failing(&target, paused);
-
-        let wanted = spec
-            .cold_start
-            .as_ref()
-            .and_then(|cold| cold.fallback.as_ref());
-        let fallback = wanted.map(|wanted| {
-            let fallback = Arc::new(Fallback::new());
-            let backend = self.backends.get_or_make(BackendKey {
-                service: Key::new(namespace, &wanted.service),
-                port: wanted.port.clone(),
-                probe: None,
-                via,
-            });
-            backend.service().attach_fallback(&fallback);
-            (fallback, backend)
-        });
-        let (fallback, fallback_backend) = fallback.unzip();
-        let session_key = self.proxy.session_key(target.id());
-        let spec = route_spec(object, target.clone(), fallback, session_key, &self.bodies);
-        Placed {
-            entry: target_entry(object, target.clone()),
-            target,
-            backend,
-            fallback: fallback_backend,
-            route: spec.route,
-            rules: spec.rules,
-            created: spec.created,
-        }
     }
 
     /// The ScaledObject with a trigger for a target; failing that, with one for

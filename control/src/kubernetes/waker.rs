@@ -1,5 +1,5 @@
 //! Waking a workload ourselves: its scale subresource from zero to one, beside
-//! KEDA, with `--wake=both`.
+//! KEDA with `--wake=both`, in its place with `--wake=direct`.
 //!
 //! Called by the reconciler when somebody begins to wait. It only ever scales
 //! up from zero, and only what a ScaledObject scales: everything else is KEDA's.
@@ -22,16 +22,25 @@ const AT_ONCE: usize = 16;
 /// After a failure, the first and the longest pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// In KEDA's place: how often it is looked whether somebody has scaled it to
+/// zero again, such as a KEDA that was about to.
+const LOOK_EACH: Duration = Duration::from_secs(5);
 
 /// Wakes workloads. Share it in an `Arc`.
 pub(super) struct Waker {
     api: Api,
+    /// KEDA is not told at once.
+    alone: bool,
     places: Semaphore,
     /// Those that are being woken: namespace and workload.
-    waking: Mutex<HashSet<(Arc<str>, Workload)>>,
+    waking: Mutex<HashSet<Place>>,
+    /// Those of which the last try failed.
+    failed: Mutex<HashSet<Place>>,
     /// Plurals of kinds, by apiVersion and kind.
     plurals: Mutex<HashMap<(String, String), String>>,
 }
+
+type Place = (Arc<str>, Workload);
 
 /// A workload that is to be woken.
 #[derive(Clone, Debug)]
@@ -66,11 +75,13 @@ struct ScaleSpec {
 }
 
 impl Waker {
-    pub(super) fn new(api: Api) -> Self {
+    pub(super) fn new(api: Api, alone: bool) -> Self {
         Self {
             api,
+            alone,
             places: Semaphore::new(AT_ONCE),
             waking: Mutex::default(),
+            failed: Mutex::default(),
             plurals: Mutex::default(),
         }
     }
@@ -81,28 +92,51 @@ impl Waker {
         self.waking.lock().insert(id)
     }
 
-    /// Scales it up from zero; tries again while `is_awaited`.
-    pub(super) async fn wake(self: Arc<Self>, sleeper: Sleeper, is_awaited: impl Fn() -> bool) {
+    /// Need KEDA not be told at once, because it is woken here?
+    pub(super) fn replaces_keda(&self, namespace: &Arc<str>, workload: &Workload) -> bool {
+        let place = (namespace.clone(), workload.clone());
+        self.alone && !self.failed.lock().contains(&place)
+    }
+
+    /// Scales it up from zero; tries again while `is_awaited`. `replaces_keda` is
+    /// told what [`Waker::replaces_keda`] says now.
+    pub(super) async fn wake(
+        self: Arc<Self>,
+        sleeper: Sleeper,
+        is_awaited: impl Fn() -> bool,
+        replaces_keda: impl Fn(bool),
+    ) {
+        let place = (sleeper.namespace.clone(), sleeper.workload.clone());
         let mut pause = FIRST_PAUSE;
         let mut trouble = None;
-        while let Err(failure) = self.scale_up(&sleeper).await {
-            let message = describe(&sleeper, &failure);
-            if trouble.as_ref() != Some(&message) {
-                tracing::warn!("{message}");
-                trouble = Some(message);
+        loop {
+            match self.scale_up(&sleeper).await {
+                Ok(()) => {
+                    self.failed.lock().remove(&place);
+                    if !self.alone {
+                        break;
+                    }
+                    replaces_keda(true);
+                    (pause, trouble) = (FIRST_PAUSE, None);
+                    sleep(LOOK_EACH).await;
+                }
+                Err(failure) => {
+                    let message = describe(&sleeper, &failure);
+                    if trouble.as_ref() != Some(&message) {
+                        tracing::warn!("{message}");
+                        trouble = Some(message);
+                    }
+                    self.failed.lock().insert(place.clone());
+                    replaces_keda(false);
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
             if !is_awaited() {
                 break;
             }
         }
-        let Sleeper {
-            namespace,
-            workload,
-            ..
-        } = sleeper;
-        self.waking.lock().remove(&(namespace, workload));
+        self.waking.lock().remove(&place);
     }
 
     async fn scale_up(&self, sleeper: &Sleeper) -> Result<(), Failure> {
@@ -172,8 +206,8 @@ fn describe(sleeper: &Sleeper, failure: &Failure) -> String {
     match failure {
         Failure::Denied(said) => format!(
             "{workload} in namespace {namespace} cannot be woken: the permissions to get and \
-             patch the subresource `scale` of its kind are missing, which --wake=both needs \
-             ({said})"
+             patch the subresource `scale` of its kind are missing, which --wake=direct and \
+             --wake=both need ({said})"
         ),
         Failure::Missing => format!(
             "{workload} in namespace {namespace} cannot be woken: there is no such workload, or \

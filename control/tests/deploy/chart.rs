@@ -116,7 +116,9 @@ fn what_belongs_to_one_switch_comes_and_goes_with_it() {
 fn only_who_wakes_workloads_may_scale_them() {
     let Some(helm) = helm::binary() else { return };
     assert!(!helm::text(helm, &[]).contains("deployments/scale"));
-    assert!(helm::text(helm, &[r#"wake="both""#]).contains("deployments/scale"));
+    for wake in [r#"wake="both""#, r#"wake="direct""#] {
+        assert!(helm::text(helm, &[wake]).contains("deployments/scale"));
+    }
 }
 
 #[test]

@@ -13,6 +13,10 @@
 //!   somebody waits and there is no endpoint;
 //! - nothing else.
 //!
+//! Where somebody else than KEDA scales from zero, KEDA need not hear of waits:
+//! `true` only 10 s after somebody began to wait, and each 10 s from then on, if
+//! there is still no endpoint. Its polls are answered all the same.
+//!
 //! Pure: the time, the signal and the queue come in; [`super::stream`] does the
 //! waiting. It keeps no list of what is to be said: what happened while the
 //! client did not read is said once, as the state of then.
@@ -27,6 +31,9 @@ const GAPS: [Duration; 3] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
 ];
+
+/// For so long somebody else may try to scale from zero.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// New waits are told at once, but a client that comes and goes all the time
 /// must cost KEDA no more than one that stays: after a burst, one each 2 s.
@@ -94,6 +101,9 @@ impl SenderPolicy {
     ) -> Option<Message> {
         let new_wait = signal.waits != self.waits;
         self.waits = signal.waits;
+        if signal.woken_elsewhere && signal.active && self.sent.is_some() {
+            return self.stand_by(now, new_wait, queue);
+        }
         if self.sent != Some(signal.active) {
             let why = if self.sent.is_none() {
                 Why::Opened
@@ -133,6 +143,28 @@ impl SenderPolicy {
             // Somebody waits although there is an endpoint (it is full, or
             // about to be found dead).
             self.check_at = Some(now + GAPS[0]);
+        }
+        None
+    }
+
+    /// Somebody else is at it.
+    fn stand_by(
+        &mut self,
+        now: Instant,
+        new_wait: bool,
+        queue: impl FnOnce() -> Queue,
+    ) -> Option<Message> {
+        if self.check_at.is_some_and(|at| at <= now) {
+            let queue = queue();
+            self.check_at = (queue.held > 0).then(|| now + PATIENCE);
+            if queue.held > 0 && queue.ready_endpoints == 0 {
+                let message = self.send(now, true, Why::Repeat);
+                self.check_at = Some(now + PATIENCE);
+                return Some(message);
+            }
+        }
+        if new_wait && self.check_at.is_none() {
+            self.check_at = Some(now + PATIENCE);
         }
         None
     }

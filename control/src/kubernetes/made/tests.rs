@@ -1,6 +1,7 @@
 //! What becomes of the ScaledObject of an HTTPScaledObject, by what there is.
 
 use super::*;
+use crate::kubernetes::writer::MANAGER;
 
 fn legacy(metadata: &Value) -> LegacyObject {
     let mut all = json!({"name": "web", "namespace": "shop", "uid": "1"});

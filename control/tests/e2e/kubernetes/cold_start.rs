@@ -90,6 +90,40 @@ fn it_wakes_a_workload_itself_if_it_is_told_to() {
 }
 
 #[test]
+fn it_wakes_a_workload_alone_and_keda_hears_only_where_that_fails() {
+    let api = ApiServer::start();
+    for name in ["web", "shop"] {
+        let deployment =
+            json!({"kind": "Deployment", "metadata": {"name": name}, "spec": {"replicas": 0}});
+        api.put_all([route(name), service(name), scaled_object(name), deployment]);
+    }
+    let reveille = Reveille::in_cluster(&api).arg("--wake", "direct").start();
+    reveille.until_ready();
+    let mut keda = Keda::asks_for(&reveille, &[("interceptorRoute", "web")]);
+    let mut stream = keda.stream();
+    let mut held = reveille.client("web").begin("GET", "/");
+    wait_until("it is scaled", || {
+        let deployment = api.get("Deployment", "default", "web").expect("there");
+        deployment["spec"]["replicas"] == 1
+    });
+    assert!(keda.is_active().expect("answered"), "polls are answered");
+    let pod = Pod::start("web-1");
+    api.put(serving("web", 0, &pod));
+    assert_eq!(held.answer().body, "web-1");
+
+    api.permit("patch", "Deployment", false);
+    let mut other = Keda::asks_for(&reveille, &[("interceptorRoute", "shop")]);
+    let mut told = other.stream();
+    let held = reveille.client("shop").begin("GET", "/");
+    other.until_active(&mut told);
+    reveille.until_logged("which --wake=direct and --wake=both need");
+    drop((told, other, held));
+    reveille.begin_stop();
+    let said = keda.until_ended(&mut stream);
+    assert!(!said.contains(&true), "{said:?}");
+}
+
+#[test]
 fn before_the_first_sync_keda_gets_errors_and_not_zeros() {
     let api = ApiServer::start();
     api.put_all([route("web"), service("web")]);

@@ -229,7 +229,9 @@ fn none_is_made_and_one_that_was_is_deleted_where_the_annotation_says_so() {
     own["spec"]["triggers"][0]["metadata"] =
         json!({"scalerAddress": "own:1", "httpScaledObject": "web"});
     api.put(own);
-    until_reason(&api, "web", "ScaledObjectFound", "Found");
+    let found = until_reason(&api, "web", "ScaledObjectFound", "Found");
+    let message = "ScaledObject default/web, which is not of this object";
+    assert_eq!(found["message"], message);
     assert_eq!(reveille.client("web").get("/").body, "pod");
     assert_eq!(writes(&api), 2);
     reveille.stop();

@@ -61,6 +61,21 @@ impl Keda {
         self.runtime.block_on(opened).expect("opened").into_inner()
     }
 
+    /// All that comes until the stream ends.
+    pub(super) fn until_ended(&self, stream: &mut Streaming<IsActiveResponse>) -> Vec<bool> {
+        let mut said = Vec::new();
+        let end = async {
+            while let Some(message) = stream.message().await.expect("no error") {
+                said.push(message.result);
+            }
+        };
+        let ended = self
+            .runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, end).await });
+        ended.expect("in time");
+        said
+    }
+
     pub(super) fn until_active(&self, stream: &mut Streaming<IsActiveResponse>) {
         let active = async {
             while !stream

@@ -41,7 +41,7 @@ kinds are those of control/src/kubernetes. */}}
   resources: [pods]
   verbs: [list, watch]
 {{- end }}
-{{- if eq .Values.wake "both" }}
+{{- if ne .Values.wake "keda" }}
 # Waking them ourselves.
 - apiGroups: [apps]
   resources: [deployments/scale, statefulsets/scale]

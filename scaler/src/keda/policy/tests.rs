@@ -21,6 +21,14 @@ fn signal(active: bool, waits: u64) -> Signal {
         waits,
         removed: false,
         unsure: false,
+        woken_elsewhere: false,
+    }
+}
+
+fn elsewhere(active: bool, waits: u64) -> Signal {
+    Signal {
+        woken_elsewhere: true,
+        ..signal(active, waits)
     }
 }
 
@@ -192,4 +200,27 @@ fn the_queue_is_asked_only_when_it_matters() {
     assert_eq!(policy.next(now, signal(true, 1), never), edge(true));
     assert_eq!(policy.next(now, signal(true, 1), never), None);
     assert_eq!(policy.next(now, signal(false, 1), never), edge(false));
+}
+
+#[test]
+fn what_somebody_else_wakes_is_told_only_if_it_lasts() {
+    let mut stream = Stream::open(elsewhere(false, 0), NOBODY);
+    assert_eq!(stream.at(1, elsewhere(true, 1), COLD), None);
+    assert_eq!(stream.next_check(), Some(10_001));
+    // Others come to wait, and the first one's time goes on.
+    assert_eq!(stream.at(5_000, elsewhere(true, 2), COLD), None);
+    assert_eq!(stream.at(10_001, elsewhere(true, 2), COLD), REPEAT);
+    assert_eq!(stream.next_check(), Some(20_001));
+    assert_eq!(stream.at(20_001, elsewhere(true, 2), WARM), None);
+    assert_eq!(stream.at(30_001, elsewhere(true, 2), NOBODY), None);
+    assert_eq!(stream.next_check(), None);
+    assert_eq!(stream.at(40_000, elsewhere(false, 2), NOBODY), edge(false));
+}
+
+#[test]
+fn what_somebody_else_cannot_wake_is_told_at_once() {
+    let mut stream = Stream::open(elsewhere(false, 0), NOBODY);
+    assert_eq!(stream.at(1, elsewhere(true, 1), COLD), None);
+    assert_eq!(stream.at(50, signal(true, 1), COLD), edge(true));
+    assert_eq!(stream.next_check(), Some(550));
 }
