@@ -314,17 +314,19 @@ impl App {
         }
     }
 
-    /// Stops everything, in this order: no more reloads; not ready; after the
-    /// shutdown delay close the proxy's listeners; drain requests, held ones
-    /// included, to zero or the deadline; end the autoscaler and KEDA's streams, with OK;
-    /// stop the child processes; write out the access log and send the last
-    /// spans; stop the admin server last, so that all of it could be watched.
+    /// Stops everything, in this order: no more reloads; not ready, and answers
+    /// say that their connection closes; after the shutdown delay close the
+    /// proxy's listeners; drain requests, held ones included, to zero or the
+    /// deadline; end the autoscaler and KEDA's streams, with OK; stop the child
+    /// processes; write out the access log and send the last spans; stop the
+    /// admin server last, so that all of it could be watched.
     pub async fn stop(mut self) {
         self.mode.stop_changes().await;
         self.stops.opening.cancel();
         finish("the wait for the cluster", &mut self.tasks.opening).await;
         self.admin.set_ready(false);
         tracing::info!(delay = ?self.settings.shutdown_delay, "stopping: not ready any more");
+        self.proxy.announce_drain();
         tokio::time::sleep(self.settings.shutdown_delay).await;
 
         let limit = self.settings.drain_timeout;

@@ -219,6 +219,13 @@ impl Proxy {
         Ok(())
     }
 
+    /// [`Proxy::drain`] is near: from now on every answer over HTTP/1 says that
+    /// its connection closes, so that clients leave by themselves, between two
+    /// requests. Everything is accepted and served as before.
+    pub fn announce_drain(&self) {
+        self.shared.drain.announce();
+    }
+
     /// Closes the listeners, lets every request end, and resolves when none is
     /// left or `limit` has passed; then whoever is still held gets 503 and
     /// the rest is cut off. True if nothing had to be cut off.

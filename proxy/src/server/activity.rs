@@ -73,6 +73,8 @@ pub(crate) mod order {
     pub(crate) const CUT: u8 = 2;
     /// Something is due: see [`super::Activity::verdict`].
     pub(crate) const LOOK: u8 = 4;
+    /// Over HTTP/1, take no request after the next one.
+    pub(crate) const ANNOUNCED: u8 = 8;
 }
 
 /// A request's head that began this short a time before draining may still be
@@ -219,6 +221,11 @@ impl Activity {
         self.in_progress.load(Ordering::Relaxed) == 0
     }
 
+    /// The drain is near, or has begun.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.orders.load(Ordering::Relaxed) & (order::ANNOUNCED | order::DRAIN) != 0
+    }
+
     /// The drain has begun.
     pub(crate) fn is_draining(&self) -> bool {
         self.orders.load(Ordering::Relaxed) & order::DRAIN != 0
@@ -251,7 +258,7 @@ impl Activity {
     }
 
     /// Gives orders; they stay until the connection has seen them, and
-    /// [`order::DRAIN`] and [`order::CUT`] for ever.
+    /// all but [`order::LOOK`] for ever.
     pub(super) fn order(&self, orders: u8) {
         self.orders.fetch_or(orders, Ordering::Release);
         if let Some(waker) = &*self.waker.lock() {

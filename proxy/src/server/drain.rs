@@ -1,7 +1,8 @@
 //! Drain: the end of serving as a state that everybody can watch.
 //!
-//! `Serving → Draining → Deadline`. In `Draining` no connection takes another
-//! request; in `Deadline` whoever still waits or runs is cut off.
+//! `Serving → Announced → Draining → Deadline`. In `Announced` answers say that
+//! it is time to leave, in `Draining` no connection takes another request, in
+//! `Deadline` whoever still waits or runs is cut off.
 
 use std::future::Future;
 use tokio::sync::watch;
@@ -10,6 +11,8 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     Serving,
+    /// Over HTTP/1, each answer says that its connection closes.
+    Announced,
     /// No connection takes another request.
     Draining,
     /// Whoever still waits or runs is cut off.
@@ -42,6 +45,13 @@ impl Drain {
     /// Connections that are open.
     pub(crate) fn connections(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Draining is near. A client that asks again over HTTP/1 is told to leave
+    /// with the answer, so that draining need not close its connection at the
+    /// very moment at which it sends a request. (HTTP/2 has GOAWAY for that.)
+    pub(crate) fn announce(&self) {
+        self.advance(Phase::Announced);
     }
 
     /// Idle connections close now, the others after their request. Resolves

@@ -37,6 +37,7 @@ pub(super) fn exchange(
         let (shared, client) = &*exchange.served;
         let request = request.map(RequestBody::Http1);
         let mut response = forward(shared, Caller::Http1(client), request).await;
+        let is_last = is_last || client.activity.is_announced();
         if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);

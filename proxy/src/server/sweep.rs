@@ -180,6 +180,7 @@ async fn run(sweep: Arc<Sweep>) {
 fn orders_of(phase: Phase) -> u8 {
     match phase {
         Phase::Serving => 0,
+        Phase::Announced => order::ANNOUNCED,
         Phase::Draining => order::DRAIN,
         Phase::Deadline => order::DRAIN | order::CUT,
     }

@@ -14,6 +14,7 @@ use std::{
 use tokio::net::TcpStream;
 
 on_both_runtimes!(
+    who_asks_after_the_announcement_is_told_to_leave_with_the_answer,
     idle_connections_close_at_once,
     a_running_request_finishes_and_its_connection_closes,
     a_held_request_is_served_if_an_endpoint_comes_in_time,
@@ -45,6 +46,35 @@ async fn drain(proxy: &TestProxy, limit: Duration, story: impl Future<Output = (
 async fn refused(addr: SocketAddr) -> bool {
     let connected: io::Result<TcpStream> = TcpStream::connect(addr).await;
     connected.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
+async fn who_asks_after_the_announcement_is_told_to_leave_with_the_answer(setup: Setup) {
+    let proxy = setup.start();
+    let backend = Backend::saying("hello").await;
+    proxy.serve(backend.addr());
+    let (mut before, mut idle) = (proxy.client().await, proxy.client().await);
+    for client in [&mut before, &mut idle] {
+        assert_eq!(client.get("/").await.head.get("connection"), None);
+    }
+    let mut modern = H2Client::connect(proxy.addr()).await;
+    assert_eq!(modern.get("/").await.0, 200);
+    proxy.proxy.announce_drain();
+    // Everybody is served, also who comes only now, and leaves then.
+    let mut after = proxy.client().await;
+    for client in [&mut before, &mut after] {
+        let answer = client.get("/").await;
+        assert_eq!((answer.status(), answer.text()), (200, "hello"));
+        assert_eq!(answer.head.get("connection"), Some("close"));
+        assert_eq!(client.rest().await, b"");
+    }
+    // HTTP/2 can be told in the middle, when draining begins.
+    assert_eq!(modern.get("/").await.0, 200);
+    let drained = drain(&proxy, LONG, async {
+        assert_eq!(idle.rest().await, b"");
+        modern.until_closed().await.expect("a polite end");
+    });
+    assert!(drained.await, "nothing was cut off");
+    proxy.finish().await;
 }
 
 async fn idle_connections_close_at_once(setup: Setup) {
