@@ -1,7 +1,9 @@
 //! Other replicas, found by the EndpointSlices of the Service that they share.
 //!
 //! What is found here feeds the same roster as a list or a DNS name does. Ready
-//! or not, a replica that runs has demand to tell of.
+//! or not, a replica that runs has demand to tell of; so has one that is told to
+//! stop and whose probe fails by then, until its last request has ended. It says
+//! goodbye itself, and leaves the slices with its Pod.
 
 use super::{
     api::Api,

@@ -159,11 +159,10 @@ fn listed(raw: RawEndpoint) -> Option<Listed> {
 }
 
 impl Slice {
-    /// Hosts of all endpoints that run, ready or not.
+    /// Hosts of all endpoints, whatever their state: who is going away and
+    /// takes no connection any more may still be busy.
     pub(super) fn hosts(&self) -> impl Iterator<Item = IpAddr> {
-        let running = self.endpoints.iter();
-        let running = running.filter(|endpoint| endpoint.state != State::Gone);
-        running.map(|endpoint| endpoint.ip)
+        self.endpoints.iter().map(|endpoint| endpoint.ip)
     }
 }
 
@@ -260,6 +259,22 @@ mod tests {
         assert_eq!(texts(&found.ready), ready);
         assert_eq!(texts(&found.not_ready), ["c=10.0.0.3:8080"]);
         assert_eq!(texts(&found.leaving), ["d=10.0.0.4:8080"]);
+    }
+
+    #[test]
+    fn hosts_are_those_of_all_endpoints() {
+        let endpoints = json!([
+            pod("a", "10.0.0.1", &json!({"ready": true})),
+            pod("b", "10.0.0.2", &json!({"ready": false})),
+            pod(
+                "c",
+                "10.0.0.3",
+                &json!({"ready": false, "serving": false, "terminating": true})
+            ),
+        ]);
+        let slice = slice(&json!([{"name": "grpc", "port": 9090}]), &endpoints);
+        let hosts: Vec<String> = slice.hosts().map(|ip| ip.to_string()).collect();
+        assert_eq!(hosts, ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
     }
 
     #[test]
