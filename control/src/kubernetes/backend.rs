@@ -7,6 +7,9 @@
 //! period and the way of its news are longer than the start of most
 //! applications. An address that was ready before and is not any more is never
 //! overruled.
+//!
+//! Kinds are watched one by one, so a Service that is missing when a route
+//! begins to name it may be on its way: for a moment, whoever asks is held.
 
 use super::{
     slice::{Address, Addresses},
@@ -59,17 +62,42 @@ struct Known {
     /// Was ready at some time since it came.
     once_ready: HashSet<Address>,
     is_probed: bool,
+    /// Why it leads nowhere.
+    nowhere: Option<Arc<str>>,
+    /// Whoever asks is held, even if it leads nowhere.
+    is_patient: bool,
     /// Follows a DNS name, where the Service is one.
     name: Option<(String, u16, DropGuard)>,
 }
 
 impl Backend {
-    pub(super) fn new(key: BackendKey, service: Arc<Service>) -> Self {
+    /// While it leads nowhere, whoever asks is refused; with `is_patient` only
+    /// after [`Backend::give_up`].
+    pub(super) fn new(key: BackendKey, service: Arc<Service>, is_patient: bool) -> Self {
+        let known = Known {
+            is_patient,
+            ..Known::default()
+        };
         Self {
             key,
             service,
-            known: Mutex::default(),
+            known: Mutex::new(known),
             changed: Notify::new(),
+        }
+    }
+
+    /// Why it leads nowhere, if it does.
+    pub(super) fn nowhere(&self) -> Option<Arc<str>> {
+        self.known.lock().nowhere.clone()
+    }
+
+    /// What it leads to has not come: from now on whoever asks is refused while
+    /// it leads nowhere.
+    pub(super) fn give_up(&self) {
+        let mut known = self.known.lock();
+        known.is_patient = false;
+        if let Some(reason) = &known.nowhere {
+            self.service.set_failing(Some(reason));
         }
     }
 
@@ -98,12 +126,12 @@ impl Backend {
     pub(super) fn set_broken(&self, reason: &str) {
         let mut known = self.known.lock();
         known.name = None;
-        let is_known = self
-            .service
-            .failing()
-            .is_some_and(|known| *known == *reason);
-        if !is_known {
-            self.service.set_failing(Some(&reason.into()));
+        if known.nowhere.as_deref() != Some(reason) {
+            let reason: Arc<str> = reason.into();
+            if !known.is_patient {
+                self.service.set_failing(Some(&reason));
+            }
+            known.nowhere = Some(reason);
         }
         if known.addresses != Addresses::default() {
             known.addresses = Addresses::default();
@@ -118,7 +146,8 @@ impl Backend {
     pub(super) fn set_addresses(&self, addresses: Addresses) {
         let mut known = self.known.lock();
         let known = &mut *known;
-        if self.service.failing().is_some() {
+        known.is_patient = false;
+        if known.nowhere.take().is_some() {
             self.service.set_failing(None);
         }
         if known.addresses == addresses {

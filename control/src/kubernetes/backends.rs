@@ -22,8 +22,13 @@ use proxy::{
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+
+/// The news of a Service may come so much later than those of its route.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// All backends with what they are made from.
 pub(super) struct Backends {
@@ -40,6 +45,8 @@ pub(super) struct Backends {
     dirty: HashSet<Key>,
     /// A port may lead elsewhere than before.
     has_new_ports: bool,
+    /// All that was listed at the start is there.
+    is_filled: bool,
 }
 
 impl Backends {
@@ -54,6 +61,7 @@ impl Backends {
             backends_of: HashMap::new(),
             dirty: HashSet::new(),
             has_new_ports: false,
+            is_filled: false,
         }
     }
 
@@ -113,16 +121,25 @@ impl Backends {
         }
         let speaks = Speaks::Clear(Protocol::Http1);
         let service = Service::new(key.service.to_string(), speaks, self.proxy.clone());
-        let backend = Arc::new(Backend::new(key.clone(), Arc::new(service)));
+        let backend = Backend::new(key.clone(), Arc::new(service), self.is_filled);
+        let backend = Arc::new(backend);
         self.refresh(&backend);
+        if self.is_filled && backend.nowhere().is_some() {
+            let (name, backend) = (format!("the wait for {}", key.service), backend.clone());
+            self.crew.spawn(&name, async move {
+                sleep(PATIENCE).await;
+                backend.give_up();
+            });
+        }
         let of_service = self.backends_of.entry(key.service.clone()).or_default();
         of_service.push(backend.clone());
         self.backends.insert(key, backend.clone());
         backend
     }
 
-    /// Forgets all but these.
+    /// Forgets all but these. What was listed at the start is served by now.
     pub(super) fn keep_only(&mut self, used: &HashSet<&BackendKey>) {
+        self.is_filled = true;
         self.backends.retain(|key, _| used.contains(key));
         self.backends_of.retain(|_, backends| {
             backends.retain(|backend| used.contains(backend.key()));
@@ -219,3 +236,6 @@ fn speaks(
     })?;
     Ok(Speaks::Tls(connector))
 }
+
+#[cfg(test)]
+mod tests;

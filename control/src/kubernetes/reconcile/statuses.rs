@@ -1,7 +1,7 @@
 //! What the status of each route should say, from all that the reconciler
 //! knows. It only looks.
 
-use super::{Backend, Key, Placed, Reconciler, RouteObject};
+use super::{Key, Placed, Reconciler, RouteObject};
 use crate::{
     kubernetes::{
         condition::{self, Facts},
@@ -65,11 +65,10 @@ impl Reconciler {
 impl Placed {
     /// Why it leads nowhere.
     fn unresolved(&self) -> Option<String> {
-        let failing = |backend: &Backend| backend.service().failing();
-        if let Some(why) = failing(&self.backend) {
+        if let Some(why) = self.backend.nowhere() {
             return Some(why.to_string());
         }
-        let why = failing(self.fallback.as_deref()?)?;
+        let why = self.fallback.as_deref()?.nowhere()?;
         Some(format!("the fallback: {why}"))
     }
 }
