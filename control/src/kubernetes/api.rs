@@ -1,14 +1,14 @@
 //! Calls to the API server: pages of lists, lines of watches, and writes.
 //!
-//! Over the connection, credentials and TLS of `kube`'s client. Every answer is
+//! Over the connection, credentials and TLS of `kube`'s client (`account.rs`). Every answer is
 //! read here, so that one object that cannot be understood costs only itself,
 //! and what the server said about failures is kept.
 
-use super::failure::Failure;
+use super::{account::Account, failure::Failure};
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Limited};
-use kube::{Client, client::Body};
+use kube::client::Body;
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -26,7 +26,7 @@ const MAX_FAILURE: usize = 64 << 10;
 
 /// The API server.
 #[derive(Clone)]
-pub(super) struct Api(Client);
+pub(super) struct Api(Account);
 
 /// A part of a list.
 #[derive(Deserialize)]
@@ -56,8 +56,8 @@ pub(super) struct Lines {
 }
 
 impl Api {
-    pub(super) fn new(client: Client) -> Self {
-        Self(client)
+    pub(super) fn new(account: Account) -> Self {
+        Self(account)
     }
 
     /// One page of the objects at `path`. Cancel safe.
@@ -140,7 +140,7 @@ impl Api {
     /// The answer, if it is a success.
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
         let answer = self.0.send(request).await;
-        let answer = answer.map_err(|error| Failure::Unreachable(chain(&error)))?;
+        let answer = answer.map_err(|error| Failure::of_no_answer(&chain(&error)))?;
         if answer.status().is_success() {
             return Ok(answer);
         }

@@ -1,6 +1,6 @@
 //! Which API server, and as whom: a kubeconfig, or the Pod's own account.
 
-use super::api::Api;
+use super::{account::Account, api::Api};
 use anyhow::{Context, anyhow};
 use kube::{
     Client, Config,
@@ -33,11 +33,35 @@ pub(super) struct Connected {
     pub(super) namespace: String,
 }
 
-/// A client of that API server; does not connect yet.
+/// A client of an API server.
+pub(super) struct Made {
+    pub(super) client: Client,
+    server: String,
+    namespace: String,
+}
+
+/// The calls to that API server; does not connect yet.
 ///
 /// # Errors
 /// No configuration, or one that cannot be used.
 pub(super) async fn connect(settings: &ConnectSettings) -> anyhow::Result<Connected> {
+    let Made {
+        client,
+        server,
+        namespace,
+    } = client(settings).await?;
+    Ok(Connected {
+        api: Api::new(Account::new(client, Some(settings.clone()))),
+        server,
+        namespace,
+    })
+}
+
+/// A client of that API server, from its files as they are now.
+///
+/// # Errors
+/// As [`connect`].
+pub(super) async fn client(settings: &ConnectSettings) -> anyhow::Result<Made> {
     let mut config = config(settings).await?;
     config.connect_timeout = Some(CONNECT_WITHIN);
     config.read_timeout = Some(READ_WITHIN);
@@ -48,8 +72,8 @@ pub(super) async fn connect(settings: &ConnectSettings) -> anyhow::Result<Connec
     let namespace = config.default_namespace.clone();
     let client = Client::try_from(config)
         .with_context(|| format!("the API server {server} cannot be spoken to"))?;
-    Ok(Connected {
-        api: Api::new(client),
+    Ok(Made {
+        client,
         server,
         namespace,
     })

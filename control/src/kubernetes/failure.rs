@@ -25,6 +25,10 @@ pub(super) enum Failure {
     Throttled(Option<Duration>),
     /// Any other answer that is no success.
     Refused(u16, String),
+    /// 401: it does not know who asks. What it said.
+    Unknown(String),
+    /// We do not trust its certificate. Why.
+    Distrusted(String),
     /// No answer, or one that broke off.
     Unreachable(String),
     /// An answer that cannot be understood.
@@ -64,6 +68,15 @@ impl Failure {
         Self::of_code(status.as_u16(), message, after)
     }
 
+    /// The failure that there is no answer for that reason.
+    pub(super) fn of_no_answer(why: &str) -> Self {
+        // In the words of rustls, which is all that is left of it here.
+        match why.split_once("invalid peer certificate: ") {
+            Some((_, why)) => Self::Distrusted(shorten(why)),
+            None => Self::Unreachable(shorten(why)),
+        }
+    }
+
     /// The failure that an `ERROR` event of a watch is.
     pub(super) fn of_event(status: serde_json::Value) -> Self {
         match serde_json::from_value::<Status>(status) {
@@ -78,6 +91,7 @@ impl Failure {
 
     fn of_code(code: u16, message: String, after: Option<Duration>) -> Self {
         match code {
+            401 => Self::Unknown(message),
             403 => Self::Denied(message),
             404 => Self::Missing,
             409 => Self::Conflict(message),
@@ -96,6 +110,8 @@ impl Failure {
             Self::Gone => "gone",
             Self::Throttled(_) => "throttled",
             Self::Refused(..) => "refused",
+            Self::Unknown(_) => "unknown",
+            Self::Distrusted(_) => "distrusted",
             Self::Unreachable(_) => "unreachable",
             Self::Garbled(_) => "garbled",
         }
@@ -112,6 +128,17 @@ impl fmt::Display for Failure {
             Self::Throttled(Some(after)) => write!(f, "throttled (429), for {after:?}"),
             Self::Throttled(None) => f.write_str("throttled (429)"),
             Self::Refused(code, said) => write!(f, "refused with {code} ({said})"),
+            Self::Unknown(said) => write!(
+                f,
+                "the API server does not know who asks (401): is the token, or the client's \
+                 certificate, of the kubeconfig or service account still valid? ({said})"
+            ),
+            Self::Distrusted(why) => write!(
+                f,
+                "the API server's certificate is not trusted ({why}): is the \
+                 certificate-authority of the kubeconfig, or ca.crt of the service account, the \
+                 one that signs it, and is the server's name in it?"
+            ),
             Self::Unreachable(why) => write!(f, "the API server cannot be reached: {why}"),
             Self::Garbled(why) => write!(f, "the API server's answer is not understood: {why}"),
         }
@@ -145,6 +172,17 @@ mod tests {
             Failure::Refused(500, "plain text".into())
         );
         assert_eq!(answer(410, "{}"), Failure::Gone);
+    }
+
+    #[test]
+    fn who_is_not_trusted_is_told_apart() {
+        let why = "client error (Connect): invalid peer certificate: UnknownIssuer";
+        let failure = Failure::of_no_answer(why);
+        assert_eq!(failure, Failure::Distrusted("UnknownIssuer".into()));
+        assert!(failure.to_string().contains("certificate-authority"));
+        let failure = Failure::of_no_answer("connection refused");
+        assert_eq!(failure, Failure::Unreachable("connection refused".into()));
+        assert_eq!(answer(401, "who?"), Failure::Unknown("who?".into()));
     }
 
     #[test]

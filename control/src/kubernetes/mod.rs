@@ -1,7 +1,7 @@
 //! Kubernetes mode: routes, Services, endpoints and ScaledObjects of a cluster,
 //! followed and served.
 //!
-//! The way of an object: `api.rs` (the calls) → `watch.rs` (list, then watch;
+//! The way of an object: `api.rs` (the calls, as `account.rs`) → `watch.rs` (list, then watch;
 //! one task for each kind of `kind.rs` and namespace) → `news.rs` → the loop of
 //! `cluster.rs` → `store.rs` (as last seen) → `reconcile.rs` (routes and
 //! targets) and `backends.rs` (who serves them). `route.rs`, `service.rs`,
@@ -18,6 +18,7 @@
 //! Nothing here is on the way of a request. Whatever becomes of the API server,
 //! what was last seen is served on.
 
+mod account;
 mod api;
 mod backend;
 mod backends;

@@ -2,7 +2,7 @@
 //! real connection, in `tests/e2e`.
 
 use super::*;
-use crate::kubernetes::{news::News, service::ServiceObject};
+use crate::kubernetes::{account::Account, news::News, service::ServiceObject};
 use futures_util::stream;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
@@ -62,7 +62,10 @@ fn watch(
     let (sender, news) = mpsc::channel(16);
     let contact = Arc::new(Contact::new([(ServiceObject::KIND, None)]));
     let watch = Watch {
-        api: Api::new(Client::new(Double { asked, status }, "default")),
+        api: Api::new(Account::new(
+            Client::new(Double { asked, status }, "default"),
+            None,
+        )),
         scope: None,
         labels: None,
         news: sender,
