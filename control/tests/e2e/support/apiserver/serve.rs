@@ -4,19 +4,26 @@ use super::{answer::answer, store::Shared};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{net::SocketAddr, sync::Arc};
-use tokio::{net::TcpListener, runtime::Runtime, task::JoinSet};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    runtime::Runtime,
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 pub(super) struct Server {
     addr: SocketAddr,
     shared: Arc<Shared>,
+    tls: Option<TlsAcceptor>,
     runtime: Runtime,
     stop: CancellationToken,
     accepting: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Server {
-    pub(super) fn start(shared: Arc<Shared>) -> Self {
+    pub(super) fn start(shared: Arc<Shared>, tls: Option<TlsAcceptor>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("apiserver")
@@ -26,6 +33,7 @@ impl Server {
         let mut server = Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             shared,
+            tls,
             runtime,
             stop: CancellationToken::new(),
             accepting: None,
@@ -43,7 +51,8 @@ impl Server {
         let listener = bound.expect("the port is free");
         self.addr = listener.local_addr().expect("bound");
         self.stop = CancellationToken::new();
-        let accepting = accept(listener, self.shared.clone(), self.stop.clone());
+        let (shared, tls) = (self.shared.clone(), self.tls.clone());
+        let accepting = accept(listener, tls, shared, self.stop.clone());
         self.accepting = Some(self.runtime.spawn(accepting));
     }
 
@@ -55,7 +64,12 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
+async fn accept(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+) {
     // Dropped with the listener: all connections break.
     let mut connections = JoinSet::new();
     loop {
@@ -65,12 +79,24 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationTo
             Some(_) = connections.join_next() => continue,
         };
         let Ok((stream, _)) = accepted else { continue };
-        let shared = shared.clone();
+        let (shared, tls) = (shared.clone(), tls.clone());
         connections.spawn(async move {
-            let service = service_fn(move |request| answer(shared.clone(), request));
-            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            // Whoever leaves in the middle is no concern of ours.
-            let _ended = connection.await;
+            match tls {
+                None => serve(stream, shared).await,
+                Some(tls) => {
+                    // Whoever does not trust us leaves.
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, shared).await;
+                    }
+                }
+            }
         });
     }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
+    let service = service_fn(move |request| answer(shared.clone(), request));
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    // Whoever leaves in the middle is no concern of ours.
+    let _ended = connection.await;
 }

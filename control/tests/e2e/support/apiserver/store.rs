@@ -76,6 +76,8 @@ pub(super) struct State {
     /// So many requests are throttled, with that Retry-After.
     pub(super) throttled: (usize, u64),
     pub(super) asked: Vec<Asked>,
+    /// The `Authorization` that is known; `None`: nobody is asked for one.
+    pub(super) token: Option<String>,
 }
 
 /// What the double's tasks share.
