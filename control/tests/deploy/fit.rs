@@ -14,6 +14,10 @@ pub(crate) fn deployment(objects: &[Object]) -> &Object {
     found.expect("a Deployment")
 }
 
+/// Seconds that a stop takes beside its delay and its drain: the Lease is given
+/// back, the last spans are sent, the admin server ends.
+const AFTER_THE_DRAIN: i64 = 10;
+
 const POD: &str = "/spec/template/spec";
 pub(crate) const CONTAINER: &str = "/spec/template/spec/containers/0";
 
@@ -36,6 +40,7 @@ pub(crate) fn check(objects: &[Object]) {
     }
     pods_are_restricted(objects);
     names_lead_somewhere(objects);
+    replicas_are_replaced_without_loss(objects);
     services_lead_to_the_pods(objects);
     roles_are_bound(objects);
     args_are_taken(objects);
@@ -89,7 +94,34 @@ fn names_lead_somewhere(objects: &[Object]) {
     };
     let grace = deployment.at(&format!("{POD}/terminationGracePeriodSeconds"));
     let stop = seconds("--shutdown-delay") + seconds("--drain-timeout");
-    assert!(grace.as_i64().expect("a number") > stop);
+    assert!(grace.as_i64().expect("a number") >= stop + AFTER_THE_DRAIN);
+}
+
+/// What the tests on a played cluster (`e2e/kubernetes/circle/rollout.rs`)
+/// rely on when they replace replicas under traffic.
+fn replicas_are_replaced_without_loss(objects: &[Object]) {
+    let deployment = deployment(objects);
+    let rolling = deployment.at("/spec/strategy/rollingUpdate");
+    assert_eq!(*rolling, json!({"maxSurge": 1, "maxUnavailable": 0}));
+    let container = deployment.at(CONTAINER);
+    // The delay is the program's own, from SIGTERM on.
+    assert!(container.get("lifecycle").is_none(), "{container}");
+    // One slow answer takes no replica out.
+    let most = &container["readinessProbe"]["failureThreshold"];
+    assert!(most.as_i64().is_none_or(|most| most > 1));
+    // Replicas know each other by the Service whose name KEDA resolves, and
+    // KEDA finds only who is ready.
+    let peers = args(objects).find_map(|arg| arg.strip_prefix("--peers=kubernetes:"));
+    let (place, port) = peers
+        .and_then(|peers| peers.rsplit_once(':'))
+        .expect("peers");
+    let (_, name) = place.split_once('/').expect("a namespace");
+    let mut services = objects.iter().filter(|object| object.kind == "Service");
+    let service = services.find(|service| service.name == name);
+    let spec = service.expect("it is there").at("/spec");
+    assert_eq!(spec["clusterIP"], "None");
+    assert!(spec.get("publishNotReadyAddresses").is_none());
+    assert_eq!(spec["ports"][0]["port"].to_string(), port);
 }
 
 fn services_lead_to_the_pods(objects: &[Object]) {

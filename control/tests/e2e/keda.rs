@@ -3,21 +3,15 @@
 
 use crate::{
     peers::{Group, until_peer},
-    support::{Connection, Reveille, Target, wait_until},
+    support::{
+        Connection, Reveille, Target,
+        keda::{Dns, Event, Keda, ScaledObject, Timings, Workload},
+        wait_until,
+    },
 };
 use rustix::process::Signal;
 use std::time::Duration;
 use tonic::Code;
-
-#[path = "../../../scaler/tests/support/keda/mod.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "scenarios of the scaler use the rest"
-)]
-mod double;
-
-use double::{Dns, Event, Keda, ScaledObject, Timings, Workload};
 
 const SCALER: &str = "reveille.keda:9090";
 

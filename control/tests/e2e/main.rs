@@ -4,7 +4,7 @@
 //! One file per subject. Every test runs a Reveille of its own on free ports
 //! and waits for states that the admin API shows, never for a time to pass.
 //! `support/` starts it, talks to it and cleans up; `python/` holds the
-//! workloads.
+//! workloads; `kubernetes/cluster/` is a played cluster around several of them.
 
 mod support;
 

@@ -1,6 +1,8 @@
 //! Kubernetes mode, on a double of the API server over real HTTP.
 
 mod churn;
+mod circle;
+mod cluster;
 mod cold_start;
 mod denials;
 mod disconnects;
@@ -12,6 +14,7 @@ mod malformed;
 mod objects;
 mod peers;
 mod routes;
+mod secured;
 mod sidecars;
 mod status;
 mod trust_bundle;

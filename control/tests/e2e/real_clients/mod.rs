@@ -26,7 +26,7 @@ use std::{
 };
 
 /// The Python that has all packages of `.ci/tools`.
-fn python() -> String {
+pub(crate) fn python() -> String {
     let named = env::var_os("REVEILLE_TEST_PYTHON").map(PathBuf::from);
     let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/python/bin/python");
     found(
@@ -53,7 +53,7 @@ fn found(what: &str, path: PathBuf) -> String {
 }
 
 /// Runs to its end. What it writes on standard error is shown if it fails.
-fn run(command: &mut Command) -> Output {
+pub(crate) fn run(command: &mut Command) -> Output {
     let output = command.stdin(Stdio::null()).output().expect("it starts");
     assert!(
         output.status.success(),

@@ -10,6 +10,15 @@ mod processes;
 mod reveille;
 mod sidecar;
 
+/// KEDA as its scaler meets it.
+#[path = "../../../../scaler/tests/support/keda/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "scenarios of the scaler use the rest"
+)]
+pub(crate) mod keda;
+
 pub(crate) use self::http::{Answer, Client, Connection, read_head};
 pub(crate) use admin::{ManifestsNow, TargetNow};
 pub(crate) use apiserver::{ApiServer, Cut};

@@ -64,6 +64,11 @@ impl Starter {
         self
     }
 
+    /// Is this flag set?
+    pub(crate) fn has(&self, flag: &str) -> bool {
+        self.args.iter().any(|arg| arg == flag)
+    }
+
     /// A folder beside the manifest.
     pub(crate) fn folder(self, name: &str) -> Self {
         fs::create_dir(self.dir.path().join(name)).expect("made");

@@ -1,9 +1,8 @@
 //! ScaledObjects and what they scale, as a cluster would keep them.
 
-use parking_lot::Mutex;
 use scaler::externalscaler::ScaledObjectRef;
 use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 /// What to do when a metric cannot be read.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +79,7 @@ impl ScaledObject {
 
 /// The Deployment that is scaled. Clones are the same one.
 #[derive(Clone, Debug)]
-pub(crate) struct Workload(Arc<Mutex<Replicas>>);
+pub(crate) struct Workload(Arc<watch::Sender<Replicas>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Replicas {
@@ -91,7 +90,7 @@ struct Replicas {
 
 impl Workload {
     pub(crate) fn new(replicas: u32) -> Self {
-        Self(Arc::new(Mutex::new(Replicas {
+        Self(Arc::new(watch::Sender::new(Replicas {
             now: replicas,
             before: replicas,
             changed: Instant::now(),
@@ -100,12 +99,19 @@ impl Workload {
 
     /// The replicas that were asked for.
     pub(crate) fn replicas(&self) -> u32 {
-        self.0.lock().now
+        self.0.borrow().now
+    }
+
+    /// Waits until it is not `known` replicas that were asked for.
+    pub(crate) async fn other_than(&self, known: u32) -> u32 {
+        let mut changes = self.0.subscribe();
+        let other = changes.wait_for(|replicas| replicas.now != known).await;
+        other.expect("the sender is in self").now
     }
 
     /// Since when it has at least one.
     pub(crate) fn up_for(&self) -> Option<Duration> {
-        let replicas = *self.0.lock();
+        let replicas = *self.0.borrow();
         (replicas.now > 0).then(|| {
             // From one to two does not start the first one again.
             if replicas.before > 0 {
@@ -118,7 +124,7 @@ impl Workload {
 
     /// What a cache that lags says.
     pub(super) fn cached(&self, lag: Duration) -> u32 {
-        let replicas = *self.0.lock();
+        let replicas = *self.0.borrow();
         if replicas.changed.elapsed() < lag {
             replicas.before
         } else {
@@ -128,11 +134,12 @@ impl Workload {
 
     /// Asks for so many. KEDA does, and tests that play somebody else.
     pub(crate) fn scale(&self, to: u32) {
-        let mut replicas = self.0.lock();
-        *replicas = Replicas {
-            now: to,
-            before: replicas.now,
-            changed: Instant::now(),
-        };
+        self.0.send_modify(|replicas| {
+            *replicas = Replicas {
+                now: to,
+                before: replicas.now,
+                changed: Instant::now(),
+            };
+        });
     }
 }

@@ -29,7 +29,11 @@ const REQUEUE_MOST: Duration = Duration::from_secs(1000);
 #[derive(Debug)]
 pub(crate) struct Keda {
     pub(crate) log: Log,
-    _objects: JoinSet<()>,
+    timings: Timings,
+    dns: Dns,
+    /// One per scaler address, kept until the end, as KEDA keeps them.
+    channels: Mutex<HashMap<String, Arc<Channel>>>,
+    objects: Mutex<HashMap<String, JoinSet<()>>>,
 }
 
 impl Keda {
@@ -39,33 +43,50 @@ impl Keda {
         dns: &Dns,
         objects: Vec<(ScaledObject, Workload)>,
     ) -> Self {
-        let log = Log::default();
-        let mut channels: HashMap<String, Arc<Channel>> = HashMap::new();
-        let mut tasks = JoinSet::new();
+        let keda = Self {
+            log: Log::default(),
+            timings,
+            dns: dns.clone(),
+            channels: Mutex::default(),
+            objects: Mutex::default(),
+        };
         for (object, workload) in objects {
-            let addresses = object.triggers.iter().map(|t| t.scaler_address.clone());
-            let of_triggers = addresses
-                .map(|name| {
-                    let open = || Arc::new(Channel::open(&name, dns, timings));
-                    Arc::clone(channels.entry(name.clone()).or_insert_with(open))
-                })
-                .collect();
-            let operated = Operated {
-                cache: Cache::new(&object, of_triggers, log.clone()),
-                executor: tokio::sync::Mutex::new(Executor::new()),
-                status: Mutex::default(),
-                specs_changed: Notify::new(),
-                object,
-                workload,
-                timings,
-                log: log.clone(),
-            };
-            tasks.spawn(async move { operated.run().await });
+            keda.operate(object, workload);
         }
-        Self {
-            log,
-            _objects: tasks,
-        }
+        keda
+    }
+
+    /// A ScaledObject was created, changed, or is not paused any more: begins
+    /// with it anew.
+    pub(crate) fn operate(&self, object: ScaledObject, workload: Workload) {
+        let addresses = object.triggers.iter().map(|t| &t.scaler_address);
+        let of_triggers = addresses.map(|name| self.channel(name)).collect();
+        let name = object.name.clone();
+        let operated = Operated {
+            cache: Cache::new(&object, of_triggers, self.log.clone()),
+            executor: tokio::sync::Mutex::new(Executor::new()),
+            status: Mutex::default(),
+            specs_changed: Notify::new(),
+            object,
+            workload,
+            timings: self.timings,
+            log: self.log.clone(),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { operated.run().await });
+        self.objects.lock().insert(name, tasks);
+    }
+
+    /// A ScaledObject was deleted or paused: its streams end, nobody polls, and
+    /// its replicas stay.
+    pub(crate) fn forget(&self, name: &str) {
+        self.objects.lock().remove(name);
+    }
+
+    fn channel(&self, name: &str) -> Arc<Channel> {
+        let mut channels = self.channels.lock();
+        let open = || Arc::new(Channel::open(name, &self.dns, self.timings));
+        Arc::clone(channels.entry(name.to_owned()).or_insert_with(open))
     }
 }
 

@@ -36,6 +36,11 @@ pub(super) async fn answer(
         .map(|body| body.to_bytes())
         .unwrap_or_default();
     let path = head.uri.path().to_owned();
+    let shown = head.headers.get(header::AUTHORIZATION);
+    let shown = shown.and_then(|value| value.to_str().ok());
+    if shared.look(|state| state.token.is_some() && state.token.as_deref() != shown) {
+        return Ok(failure(401, "Unauthorized", "Unauthorized"));
+    }
     let throttled = shared.change(|state| {
         state.asked.push(Asked {
             path: path.clone(),
@@ -232,6 +237,10 @@ fn write(
         }
         (_, Some(known), _) if is_old(&known) => {
             return failure(409, "Conflict", "the object has been modified");
+        }
+        ("update", Some(mut known), _) if place.subresource.as_deref() == Some("scale") => {
+            known["spec"]["replicas"] = sent["spec"]["replicas"].clone();
+            known
         }
         ("update", Some(_), _) => sent,
         ("patch", known, Some(Apply { manager, force })) if place.subresource.is_none() => {

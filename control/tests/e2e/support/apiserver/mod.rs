@@ -3,14 +3,15 @@
 //! on command everything that goes wrong with the real one.
 //!
 //! `store.rs` holds the objects and their history, `serve.rs` the listener,
-//! `answer.rs` the paths and verbs, `watching.rs` the streams, `patch.rs` the
-//! kinds of patches, `cuts.rs` where answers break off.
+//! `tls.rs` its certificate, `answer.rs` the paths and verbs, `watching.rs` the
+//! streams, `patch.rs` the kinds of patches, `cuts.rs` where answers break off.
 
 mod answer;
 mod cuts;
 mod patch;
 mod serve;
 mod store;
+mod tls;
 mod watching;
 
 pub(crate) use cuts::Cut;
@@ -24,11 +25,14 @@ use std::{
     sync::Arc,
 };
 use store::{KINDS, Kind, Ordered, Shared};
+use tokio::sync::watch;
 
 /// A running API server with an empty cluster.
 pub(crate) struct ApiServer {
     shared: Arc<Shared>,
     server: Server,
+    /// Where certificates and tokens are, if it speaks TLS.
+    secured: Option<PathBuf>,
 }
 
 /// A request that it got.
@@ -41,8 +45,30 @@ pub(crate) struct Asked {
 impl ApiServer {
     pub(crate) fn start() -> Self {
         let shared = Arc::new(Shared::default());
-        let server = Server::start(shared.clone());
-        Self { shared, server }
+        Self {
+            server: Server::start(shared.clone(), None),
+            shared,
+            secured: None,
+        }
+    }
+
+    /// The same as a real one is met: over TLS, with `server.crt` and
+    /// `server.key` of `folder`. Its kubeconfig names `ca.crt` and `token`
+    /// there.
+    pub(crate) fn start_secured(folder: &Path) -> Self {
+        let shared = Arc::new(Shared::default());
+        Self {
+            server: Server::start(shared.clone(), Some(tls::acceptor(folder))),
+            shared,
+            secured: Some(folder.to_owned()),
+        }
+    }
+
+    /// From now on only whoever shows this token is known.
+    pub(crate) fn know_only(&self, token: &str) {
+        self.shared
+            .change(|state| state.token = Some(format!("Bearer {token}")));
+        self.cut_watches();
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -51,10 +77,22 @@ impl ApiServer {
 
     /// A kubeconfig for it in `folder`.
     pub(crate) fn kubeconfig(&self, folder: &Path) -> PathBuf {
+        let addr = self.addr();
+        let (cluster, user) = match &self.secured {
+            None => (json!({"server": format!("http://{addr}")}), json!({})),
+            Some(secured) => {
+                let authority = secured.join("ca.crt");
+                let server = format!("https://{addr}");
+                (
+                    json!({"server": server, "certificate-authority": authority}),
+                    json!({"tokenFile": secured.join("token")}),
+                )
+            }
+        };
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "double",
-            "clusters": [{"name": "double", "cluster": {"server": format!("http://{}", self.addr())}}],
-            "users": [{"name": "double", "user": {}}],
+            "clusters": [{"name": "double", "cluster": cluster}],
+            "users": [{"name": "double", "user": user}],
             "contexts": [{"name": "double", "context": {"cluster": "double", "user": "double"}}],
         });
         let path = folder.join("kubeconfig");
@@ -95,6 +133,21 @@ impl ApiServer {
     pub(crate) fn all(&self, kind: &str) -> Vec<Value> {
         self.shared
             .look(|state| state.list(named(kind), None, "").cloned().collect())
+    }
+
+    /// All objects of a kind as they were after each of their changes.
+    pub(crate) fn history(&self, kind: &str) -> Vec<Value> {
+        let plural = named(kind).plural;
+        self.shared.look(|state| {
+            let changes = state.history.iter();
+            let of_kind = changes.filter(|change| change.plural == plural);
+            of_kind.map(|change| change.object.clone()).collect()
+        })
+    }
+
+    /// Goes up with each change of any object.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.version.subscribe()
     }
 
     /// From now on this verb of this kind is forbidden; or allowed again.

@@ -8,19 +8,26 @@ use super::{
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{net::SocketAddr, sync::Arc};
-use tokio::{net::TcpListener, runtime::Runtime, task::JoinSet};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    runtime::Runtime,
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 pub(super) struct Server {
     addr: SocketAddr,
     shared: Arc<Shared>,
+    tls: Option<TlsAcceptor>,
     runtime: Runtime,
     stop: CancellationToken,
     accepting: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Server {
-    pub(super) fn start(shared: Arc<Shared>) -> Self {
+    pub(super) fn start(shared: Arc<Shared>, tls: Option<TlsAcceptor>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("apiserver")
@@ -30,6 +37,7 @@ impl Server {
         let mut server = Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             shared,
+            tls,
             runtime,
             stop: CancellationToken::new(),
             accepting: None,
@@ -47,7 +55,8 @@ impl Server {
         let listener = bound.expect("the port is free");
         self.addr = listener.local_addr().expect("bound");
         self.stop = CancellationToken::new();
-        let accepting = accept(listener, self.shared.clone(), self.stop.clone());
+        let (shared, tls) = (self.shared.clone(), self.tls.clone());
+        let accepting = accept(listener, tls, shared, self.stop.clone());
         self.accepting = Some(self.runtime.spawn(accepting));
     }
 
@@ -59,7 +68,12 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
+async fn accept(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+) {
     // Dropped with the listener: all connections break.
     let mut connections = JoinSet::new();
     loop {
@@ -69,14 +83,26 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationTo
             Some(_) = connections.join_next() => continue,
         };
         let Ok((stream, _)) = accepted else { continue };
-        let shared = shared.clone();
+        let (shared, tls) = (shared.clone(), tls.clone());
         connections.spawn(async move {
             let armed = Armed::default();
             let stream = CutStream::new(stream, armed.clone());
-            let service = service_fn(move |request| answer(shared.clone(), armed.clone(), request));
-            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            // Whoever leaves in the middle is no concern of ours.
-            let _ended = connection.await;
+            match tls {
+                None => serve(stream, armed, shared).await,
+                Some(tls) => {
+                    // Whoever does not trust us leaves.
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, armed, shared).await;
+                    }
+                }
+            }
         });
     }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, armed: Armed, shared: Arc<Shared>) {
+    let service = service_fn(move |request| answer(shared.clone(), armed.clone(), request));
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    // Whoever leaves in the middle is no concern of ours.
+    let _ended = connection.await;
 }

@@ -81,6 +81,8 @@ pub(super) struct State {
     pub(super) throttled: (usize, u64),
     pub(super) asked: Vec<Asked>,
     pub(super) cuts: Vec<Ordered>,
+    /// The `Authorization` that is known; `None`: nobody is asked for one.
+    pub(super) token: Option<String>,
 }
 
 /// A cut of the answer to the next request of that verb and kind, in whose
