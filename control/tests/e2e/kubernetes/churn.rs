@@ -121,11 +121,14 @@ fn a_burst_of_thousands_of_changes_ends_with_what_the_objects_say() {
         "{}",
         there.len()
     );
-    wait_until("it has caught up", || {
-        let now = reveille.targets().into_iter().map(|target| target.name);
-        now.filter(|name| name != "default/steady")
-            .eq(there.iter().cloned())
-    });
+    // Changes are taken in order: with the last one, all were.
+    let mut last = route("last");
+    last["spec"]["target"]["service"] = "s0".into();
+    api.put(last);
+    until_answers(&reveille, "last", "p0");
+    let now = reveille.targets().into_iter().map(|target| target.name);
+    let now = now.filter(|name| !["default/last", "default/steady"].contains(&name.as_str()));
+    assert!(now.eq(there.iter().cloned()));
     for (name, pod) in &wanted {
         match pod {
             Some(pod) => until_answers(&reveille, name, &format!("p{pod}")),
