@@ -5,9 +5,11 @@ mod connections;
 
 pub use connections::ConnectionArgs;
 
+mod admin;
 mod client_address;
 mod clients;
 mod endpoints;
+mod explain;
 pub mod grpc;
 pub mod ingest;
 mod keda_env;
@@ -18,9 +20,11 @@ mod query;
 mod reload;
 mod run;
 
+pub use admin::{AdminArgs, AskArgs};
 pub use client_address::ClientAddressArgs;
 pub use clients::ClientArgs;
 pub use endpoints::EndpointArgs;
+pub use explain::{ExplainArgs, OutputArg};
 pub use grpc::GrpcArgs;
 pub use ingest::IngestArgs;
 pub use keda_env::Notes;
@@ -57,6 +61,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Evaluate a query in a running Reveille: its value, matched series, and their age
     Query(QueryArgs),
+    /// Say why a target of a running Reveille is awake or asleep, and what comes next
+    Explain(ExplainArgs),
     /// Print a ready manifest
     Example(ExampleArgs),
     /// Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`

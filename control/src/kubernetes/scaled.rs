@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// What of a ScaledObject concerns us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub(super) struct ScaledObject {
     pub(super) workload: Workload,
     pub(super) min_replicas: u32,
     pub(super) max_replicas: u32,
+    /// How long after the last activity it may sleep.
+    pub(super) cooldown: Duration,
     /// Why KEDA does not scale it from zero now.
     pub(super) paused: Option<String>,
     /// The InterceptorRoutes that its triggers name.
@@ -54,6 +56,7 @@ struct Spec {
     scale_target_ref: TargetRef,
     min_replica_count: Option<u32>,
     max_replica_count: Option<u32>,
+    cooldown_period: Option<u32>,
     triggers: Vec<Trigger>,
 }
 
@@ -88,6 +91,7 @@ impl ScaledObject {
             },
             min_replicas: spec.min_replica_count.unwrap_or(0),
             max_replicas: spec.max_replica_count.unwrap_or(100),
+            cooldown: Duration::from_secs(spec.cooldown_period.unwrap_or(300).into()),
             paused: paused(&metadata.annotations),
             routes: spec.triggers.iter().filter_map(named).collect(),
         })
@@ -140,6 +144,7 @@ mod tests {
         assert_eq!(object.workload.kind, "Deployment");
         assert_eq!(object.workload.api_version, "apps/v1");
         assert_eq!((object.min_replicas, object.max_replicas), (0, 7));
+        assert_eq!(object.cooldown, Duration::from_secs(300));
         assert_eq!(object.routes, ["web"]);
         assert_eq!(object.paused, None);
     }

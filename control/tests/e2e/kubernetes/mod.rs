@@ -3,7 +3,7 @@
 mod cold_start;
 mod endpoints;
 mod keda;
-mod objects;
+pub(crate) mod objects;
 mod peers;
 mod routes;
 mod sidecars;
