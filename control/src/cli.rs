@@ -19,6 +19,7 @@ pub mod peers;
 mod query;
 mod reload;
 mod run;
+mod top;
 
 pub use admin::{AdminArgs, AskArgs};
 pub use client_address::ClientAddressArgs;
@@ -34,6 +35,7 @@ pub use peers::{PeerArgs, PeerSettings, PeersFrom};
 pub use query::QueryArgs;
 pub use reload::ReloadArgs;
 pub use run::{RunArgs, RuntimeArg};
+pub use top::TopArgs;
 
 pub mod tls;
 
@@ -63,6 +65,8 @@ pub enum Command {
     Query(QueryArgs),
     /// Say why a target of a running Reveille is awake or asleep, and what comes next
     Explain(ExplainArgs),
+    /// Show what the targets of a running Reveille are doing, in a terminal
+    Top(TopArgs),
     /// Print a ready manifest
     Example(ExampleArgs),
     /// Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`

@@ -20,4 +20,5 @@ pub mod query;
 pub mod routes;
 pub mod sight;
 pub mod telemetry;
+pub mod top;
 pub mod workload;

@@ -6,7 +6,7 @@ use control::{
     ask::Asker,
     cli::{
         AskArgs, CheckArgs, Cli, Command, ExampleArgs, ExplainArgs, HelloArgs, KubernetesArgs,
-        LocalArgs, Notes, OutputArg, QueryArgs, RunArgs,
+        LocalArgs, Notes, OutputArg, QueryArgs, RunArgs, TopArgs,
     },
     crd, explain,
     local::{examples, hello, log_problems},
@@ -14,6 +14,7 @@ use control::{
     memory,
     query::{self, Outcome},
     telemetry::{self, LogFormat},
+    top,
 };
 use std::{fs, io::Write, path::Path, process::ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
             Some(Command::Check(args)) => return check(&args),
             Some(Command::Query(args)) => return ask(&args),
             Some(Command::Explain(args)) => return explain(&args),
+            Some(Command::Top(args)) => return watch(&args),
             Some(Command::Example(args)) => example(&args),
             Some(Command::Crds) => {
                 print!("{}", crd::YAML.concat());
@@ -323,6 +325,19 @@ fn explain(args: &ExplainArgs) -> ExitCode {
             }
             ExitCode::from(NO_DATA)
         }
+        Err(error) => {
+            eprintln!("reveille: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn watch(args: &TopArgs) -> ExitCode {
+    let shown = asking(&args.ask, |asker| async move {
+        top::run(&asker, &args.settings()).await
+    });
+    match shown {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("reveille: {error:#}");
             ExitCode::FAILURE

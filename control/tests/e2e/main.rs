@@ -43,6 +43,7 @@ mod startup;
 mod stop_order;
 mod targets_api;
 mod tls;
+mod top;
 mod traces;
 mod upgrades;
 mod variables;
