@@ -14,7 +14,7 @@ mod scaling;
 mod telemetry;
 
 use crate::{
-    admin::{self, Admin},
+    admin::{self, AccessSettings, Admin},
     cli::{self, grpc::GrpcSettings},
     ingest::IngestSettings,
     kubernetes::{ClusterSettings, Waiting},
@@ -56,6 +56,8 @@ pub struct Settings {
     pub grpc: GrpcSettings,
     /// Where operators connect.
     pub admin_addr: SocketAddr,
+    /// Who of them may look.
+    pub access: AccessSettings,
     /// The data plane.
     pub proxy: ProxyConfig,
     /// The demand signal.
@@ -182,7 +184,8 @@ impl App {
         } = listeners;
         let workloads = Workloads::start(&base, Plan::new(manifests, connectors))?;
         let scaling = Scaling::start(&base, scaling)?;
-        let local = Local::start(workloads, &scaling.in_process, hpa_sync_period);
+        let sight = base.telemetry.sight.clone();
+        let local = Local::start(workloads, &scaling.in_process, hpa_sync_period, sight);
         let doors = Doors { proxy, proxy_tls };
         let app = Self::serve(base, scaling, Mode::Local(Box::new(local)), admin)?;
         doors.open(&app.proxy)?;
@@ -241,6 +244,7 @@ impl App {
             ledger,
             ingest,
             stops,
+            access,
         } = base;
         let admin = Arc::new(Admin {
             proxy: proxy.clone(),
@@ -253,12 +257,15 @@ impl App {
             traces: telemetry.traces.clone(),
             ingest,
             ready: scaling.ready,
+            sight: telemetry.sight.clone(),
+            access,
+            stopping: stops.admin.clone(),
         });
         let tasks = Tasks {
             opening: JoinSet::new(),
             keda: scaling.keda_tasks,
             ingest: scaling.ingest_tasks,
-            admin: serve_admin(listener, &admin, &stops.admin)?,
+            admin: serve_admin(listener, &admin)?,
             telemetry,
         };
         Ok(Self {
@@ -361,10 +368,9 @@ impl App {
 fn serve_admin(
     listener: TcpListener,
     admin: &Arc<Admin>,
-    stop: &CancellationToken,
 ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let served = admin::serve(listener, admin.clone(), stop.clone());
+    let served = admin::serve(listener, admin.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { Ok(served.await?) });
     Ok(tasks)

@@ -5,9 +5,11 @@ mod connections;
 
 pub use connections::ConnectionArgs;
 
+mod admin;
 mod client_address;
 mod clients;
 mod endpoints;
+mod explain;
 pub mod grpc;
 pub mod ingest;
 mod keda_env;
@@ -17,10 +19,13 @@ pub mod peers;
 mod query;
 mod reload;
 mod run;
+mod top;
 
+pub use admin::{AdminArgs, AskArgs};
 pub use client_address::ClientAddressArgs;
 pub use clients::ClientArgs;
 pub use endpoints::EndpointArgs;
+pub use explain::{ExplainArgs, OutputArg};
 pub use grpc::GrpcArgs;
 pub use ingest::IngestArgs;
 pub use keda_env::Notes;
@@ -30,6 +35,7 @@ pub use peers::{PeerArgs, PeerSettings, PeersFrom};
 pub use query::QueryArgs;
 pub use reload::ReloadArgs;
 pub use run::{RunArgs, RuntimeArg};
+pub use top::TopArgs;
 
 pub mod tls;
 
@@ -57,6 +63,10 @@ pub enum Command {
     Check(CheckArgs),
     /// Evaluate a query in a running Reveille: its value, matched series, and their age
     Query(QueryArgs),
+    /// Say why a target of a running Reveille is awake or asleep, and what comes next
+    Explain(ExplainArgs),
+    /// Show what the targets of a running Reveille are doing, in a terminal
+    Top(TopArgs),
     /// Print a ready manifest
     Example(ExampleArgs),
     /// Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`

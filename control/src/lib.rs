@@ -3,11 +3,13 @@
 
 pub mod admin;
 pub mod app;
+pub mod ask;
 pub mod autoscaler;
 pub mod cli;
 pub mod crd;
 pub mod crew;
 pub mod discovery;
+pub mod explain;
 pub mod ingest;
 pub mod kubernetes;
 pub mod local;
@@ -16,5 +18,7 @@ pub mod memory;
 pub mod otlp;
 pub mod query;
 pub mod routes;
+pub mod sight;
 pub mod telemetry;
+pub mod top;
 pub mod workload;

@@ -3,16 +3,18 @@
 use anyhow::Context;
 use control::{
     app::{Addresses, App},
+    ask::Asker,
     cli::{
-        CheckArgs, Cli, Command, ExampleArgs, HelloArgs, KubernetesArgs, LocalArgs, Notes,
-        QueryArgs, RunArgs,
+        AskArgs, CheckArgs, Cli, Command, ExampleArgs, ExplainArgs, HelloArgs, KubernetesArgs,
+        LocalArgs, Notes, OutputArg, QueryArgs, RunArgs, TopArgs,
     },
-    crd,
+    crd, explain,
     local::{examples, hello, log_problems},
     manifest::{self, Files, Manifests, Severity},
     memory,
     query::{self, Outcome},
     telemetry::{self, LogFormat},
+    top,
 };
 use std::{fs, io::Write, path::Path, process::ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
             }
             Some(Command::Check(args)) => return check(&args),
             Some(Command::Query(args)) => return ask(&args),
+            Some(Command::Explain(args)) => return explain(&args),
+            Some(Command::Top(args)) => return watch(&args),
             Some(Command::Example(args)) => example(&args),
             Some(Command::Crds) => {
                 print!("{}", crd::YAML.concat());
@@ -193,7 +197,7 @@ fn greet(addresses: Addresses) {
         std::io::stdout(),
         "\nThe service `hello` sleeps at zero replicas. Wake it:\n\n  \
          curl -i http://localhost:{port}/\n\n\
-         What it is doing: curl http://{}/api/v1/targets\n",
+         What it is doing: http://{}/\n",
         addresses.admin
     );
 }
@@ -262,15 +266,14 @@ fn check(args: &CheckArgs) -> ExitCode {
     }
 }
 
-/// Exit code of a query that finds no data: not an error, and not a value.
+/// Exit code of a query that finds no data, and of a target that is not known:
+/// not an error, and not a value.
 const NO_DATA: u8 = 3;
 
 fn ask(args: &QueryArgs) -> ExitCode {
-    let asked = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(query::ask(args.admin, &args.question())));
+    let asked = asking(&args.ask, |asker| async move {
+        query::ask(&asker, &args.question()).await
+    });
     match asked {
         Ok(Outcome::Value(text)) => {
             println!("{text}");
@@ -289,6 +292,61 @@ fn ask(args: &QueryArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs what `ask` makes of whom to ask.
+fn asking<T, F: Future<Output = anyhow::Result<T>>>(
+    args: &AskArgs,
+    ask: impl FnOnce(Asker) -> F,
+) -> anyhow::Result<T> {
+    let asker = args.asker()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(ask(asker))
+}
+
+fn explain(args: &ExplainArgs) -> ExitCode {
+    let asked = asking(&args.ask, |asker| async move {
+        explain::ask(&asker, &args.target).await
+    });
+    match asked {
+        Ok(explain::Answer::Explained(explanation)) => {
+            match args.output {
+                OutputArg::Text => println!("{}", explanation.to_text()),
+                OutputArg::Json => println!("{}", json(&explanation)),
+            }
+            ExitCode::SUCCESS
+        }
+        Ok(explain::Answer::Unknown(why)) => {
+            match args.output {
+                OutputArg::Text => eprintln!("reveille: {}", why.error),
+                OutputArg::Json => println!("{}", json(&why)),
+            }
+            ExitCode::from(NO_DATA)
+        }
+        Err(error) => {
+            eprintln!("reveille: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn watch(args: &TopArgs) -> ExitCode {
+    let shown = asking(&args.ask, |asker| async move {
+        top::run(&asker, &args.settings()).await
+    });
+    match shown {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("reveille: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("texts and numbers are JSON")
 }
 
 fn example(args: &ExampleArgs) -> anyhow::Result<()> {

@@ -3,19 +3,11 @@
 
 pub mod wire;
 
+use crate::ask::Asker;
 use anyhow::Context;
-use http::{Request, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
 use serde::Serialize;
-use std::{fmt::Write, net::SocketAddr, pin::pin, time::Duration};
-use tokio::net::TcpStream;
+use std::fmt::Write;
 use wire::{Data, Element, Reply};
-
-/// How long the whole exchange may take.
-const WITHIN: Duration = Duration::from_secs(10);
-/// The longest answer that is read, in bytes.
-const MAX_ANSWER: usize = 64 << 20;
 
 /// What is asked, as `/api/v1/query` reads it.
 #[derive(Clone, Debug, Serialize)]
@@ -45,40 +37,13 @@ pub enum Outcome {
 /// Asks.
 ///
 /// # Errors
-/// Nobody listens there, or who does is no Reveille.
-pub async fn ask(admin: SocketAddr, question: &Question) -> anyhow::Result<Outcome> {
-    let reply = tokio::time::timeout(WITHIN, exchange(admin, question))
-        .await
-        .with_context(|| format!("no answer from {admin} within {} s", WITHIN.as_secs()))??;
+/// Nobody listens there, who does is no Reveille, or wants a token.
+pub async fn ask(asker: &Asker, question: &Question) -> anyhow::Result<Outcome> {
+    let question_json = serde_json::to_vec(question)?;
+    let (_, body) = asker.post("/api/v1/query", question_json).await?;
+    let reply: Reply = serde_json::from_slice(&body)
+        .with_context(|| format!("{} answered, but not as a reveille does", asker.admin()))?;
     Ok(outcome(&question.query, &reply))
-}
-
-async fn exchange(admin: SocketAddr, question: &Question) -> anyhow::Result<Reply> {
-    let stream = TcpStream::connect(admin).await.with_context(|| {
-        format!("nobody listens on {admin}; is that the --admin-addr of a running reveille?")
-    })?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::post("/api/v1/query")
-        .header(header::HOST, admin.to_string())
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::<bytes::Bytes>::from(serde_json::to_vec(question)?))?;
-    let answer = async {
-        let answer = sender.send_request(request).await?;
-        let body = Limited::new(answer.into_body(), MAX_ANSWER);
-        let body = body
-            .collect()
-            .await
-            .map_err(|error| anyhow::anyhow!(error))?;
-        serde_json::from_slice(&body.to_bytes())
-            .with_context(|| format!("{admin} answered, but not as a reveille does"))
-    };
-    let mut answer = pin!(answer);
-    tokio::select! {
-        reply = &mut answer => reply,
-        // It may have answered and closed in one go.
-        _ended = connection => answer.await,
-    }
 }
 
 fn outcome(query: &str, reply: &Reply) -> Outcome {

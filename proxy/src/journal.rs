@@ -20,6 +20,7 @@ use crate::{
     http::body::Upload,
     proxy::Shared,
     server::ClientConnection,
+    story::StorySink,
     target::Target,
     trace::{Parent, TraceContext, TraceId, Traces},
 };
@@ -47,6 +48,8 @@ pub struct ObserveConfig {
     pub access_log: Option<AccessLog>,
     /// Spans of some requests.
     pub traces: Option<Traces>,
+    /// What becomes of targets.
+    pub stories: Option<Arc<dyn StorySink>>,
 }
 
 /// The same, for a running proxy.

@@ -22,6 +22,7 @@ pub mod route;
 mod runtime;
 mod server;
 mod sink;
+mod story;
 mod sync;
 mod target;
 pub mod tls;
@@ -44,6 +45,7 @@ pub use server::{
     RefusedFor, TrustedProxies, parse_network,
 };
 pub use sink::DemandSink;
+pub use story::{Happening, HoldRefusal, StorySink};
 pub use target::{Target, TargetContext, TargetId};
 pub use trace::{AttributeValue, Sampler, SpanId, SpanKind, SpanRecord, SpanSink, TraceId, Traces};
 pub use upstream::Stream;

@@ -86,6 +86,7 @@ impl Proxy {
             max_held: config.max_held_per_target,
             held_limit: Arc::new(HeldLimit::new(config.max_held)),
             sink,
+            stories: config.observe.stories.clone(),
         };
         let drain = Drain::new();
         let sweep = |_worker| Sweep::new(config.connections.clone(), drain.subscribe());

@@ -13,6 +13,7 @@ use crate::{
     gate::{self, Began, Gate, HeldLimit, WaitsFor},
     metrics::TargetMetrics,
     sink::DemandSink,
+    story::{Happening, HoldRefusal, Story, StorySink},
 };
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -23,6 +24,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 /// The name of a target: the namespace and name of its InterceptorRoute.
@@ -74,6 +76,8 @@ pub struct TargetContext {
     pub held_limit: Arc<HeldLimit>,
     /// Who is told that somebody waits.
     pub sink: Arc<dyn DemandSink>,
+    /// Who is told what becomes of targets, if anybody.
+    pub stories: Option<Arc<dyn StorySink>>,
 }
 
 impl fmt::Debug for TargetContext {
@@ -99,6 +103,7 @@ pub struct Target {
     /// One at a time decides who leaves the rotation for its answers.
     ejecting: Mutex<()>,
     metrics: TargetMetrics,
+    story: Story,
     context: TargetContext,
 }
 
@@ -116,6 +121,7 @@ impl Target {
             retry_budget: RetryBudget::default(),
             ejecting: Mutex::new(()),
             metrics: TargetMetrics::new(context.workers),
+            story: Story::new(context.stories.clone()),
             context,
         }
     }
@@ -130,6 +136,10 @@ impl Target {
     /// set allows it; those that run on a removed endpoint go on.
     pub fn set_endpoints(&self, endpoints: Arc<EndpointSet>) {
         self.watch(&endpoints);
+        // Told first: whoever is released is released to somebody.
+        let first = endpoints.iter().next();
+        let first = first.map(|endpoint| (endpoint.name(), endpoint.addr()));
+        self.story.endpoints(&self.id, first);
         let before = self.endpoints.swap(endpoints);
         // Once more: a limit that was set in the meantime saw the old ones.
         let now = self.endpoints.load();
@@ -192,6 +202,10 @@ impl Target {
             .ejections
             .of(reason)
             .fetch_add(1, Ordering::Relaxed);
+        self.story.tell(&self.id, || Happening::Ejected {
+            endpoint: endpoint.name().to_owned(),
+            reason,
+        });
         if reason != EjectReason::Connect {
             tracing::warn!(
                 target = %self.id, endpoint = endpoint.name(), addr = %endpoint.addr(),
@@ -214,6 +228,14 @@ impl Target {
     /// Gives the target up: whoever waits and whoever comes while there is no
     /// endpoint gets 503 with `reason` at once. `None` lifts it.
     pub fn set_failing(&self, reason: Option<Arc<str>>) {
+        let before = self.gate.refusing();
+        if let Some(reason) = reason
+            .as_ref()
+            .filter(|reason| before.as_ref() != Some(reason))
+        {
+            let reason = reason.clone();
+            self.story.tell(&self.id, || Happening::Failing(reason));
+        }
         self.gate.refuse(reason);
     }
 
@@ -276,18 +298,61 @@ impl Target {
         &self.gate
     }
 
-    /// Somebody wants this target and nobody serves it.
-    pub(crate) fn wake(&self) {
+    /// Somebody wants this target and nobody serves it; `by` is who.
+    pub(crate) fn wake(&self, by: impl FnOnce() -> String) {
+        self.story.woken(&self.id, by);
         self.context.sink.waiting(&self.id);
+    }
+
+    /// Something that was measured wants this target, and KEDA is told so. If
+    /// nobody serves it, that is its wake, in the words of `by`.
+    pub fn woken_by(&self, by: &str) {
+        if self.endpoints.load().is_empty() {
+            self.story.woken(&self.id, || by.to_owned());
+        }
+    }
+
+    /// How often it was asked for while nobody served it.
+    #[must_use]
+    pub fn wakes(&self) -> u64 {
+        self.story.wakes()
+    }
+
+    /// For how long it is being woken; `None`: it is not.
+    #[must_use]
+    pub fn waking_for(&self) -> Option<Duration> {
+        self.story.woken_at().map(|at| at.elapsed())
+    }
+
+    /// For how long it has had endpoints, if it got them since it is known.
+    #[must_use]
+    pub fn awake_for(&self) -> Option<Duration> {
+        self.story.awake_since().map(|since| since.elapsed())
+    }
+
+    /// Requests that were refused while nobody served it, by reason.
+    #[must_use]
+    pub fn hold_refusals(&self) -> [(HoldRefusal, u64); HoldRefusal::ALL.len()] {
+        let counts = self.story.refusals();
+        std::array::from_fn(|at| (HoldRefusal::ALL[at], counts[at]))
+    }
+
+    pub(crate) fn story(&self) -> &Story {
+        &self.story
     }
 
     /// Somebody began to wait: tell the sink on the edge, and see to it that
     /// the queue is released once there is an endpoint.
     ///
     /// Who waits for a place wakes nobody: it is demand, but no news.
-    pub(crate) fn began_to_wait(self: &Arc<Self>, waits_for: WaitsFor, began: Began) {
+    pub(crate) fn began_to_wait(
+        self: &Arc<Self>,
+        waits_for: WaitsFor,
+        began: Began,
+        by: impl FnOnce() -> String,
+    ) {
         if began.first && waits_for == WaitsFor::Endpoint {
-            self.wake();
+            self.wake(by);
         }
         if began.start_pacer {
             tokio::spawn(gate::run_pacer(self.clone()));

@@ -155,12 +155,18 @@ impl Activation {
             .fetch_max(now_us.saturating_add(1), Ordering::Relaxed);
     }
 
+    /// How long ago it was last busy; `None`: never.
+    pub(crate) fn idle_us(&self, now_us: u64) -> Option<u64> {
+        match self.last_busy.load(Ordering::Relaxed) {
+            0 => None,
+            at => Some(now_us.saturating_add(1).saturating_sub(at)),
+        }
+    }
+
     /// Busy less than `span_us` ago.
     fn busy_within(&self, now_us: u64, span_us: u64) -> bool {
-        match self.last_busy.load(Ordering::Relaxed) {
-            0 => false,
-            at => now_us.saturating_add(1).saturating_sub(at) < span_us,
-        }
+        self.idle_us(now_us)
+            .is_some_and(|idle_us| idle_us < span_us)
     }
 }
 

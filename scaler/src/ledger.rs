@@ -13,7 +13,7 @@
 
 use crate::{
     peers::{Aside, Outbox, Shape, ToldToPeers},
-    source::{RateTarget, TargetEntry},
+    source::{RateTarget, TargetEntry, TargetScaling},
     tracked::Tracked,
 };
 use arc_swap::ArcSwapOption;
@@ -75,6 +75,32 @@ pub struct DemandReading {
     pub request_rate: f64,
     /// Something is held or in flight, or was within the activity window.
     pub active: bool,
+}
+
+/// Requests of a target in one place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Begun and not ended, held ones among them.
+    pub in_flight: u64,
+    /// Those that wait because nobody can serve them.
+    pub held: u64,
+}
+
+/// The demand for one target by where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DemandParts {
+    /// On this replica.
+    pub here: Part,
+    /// On all others together.
+    pub elsewhere: Part,
+    /// As [`DemandReading::active`].
+    pub active: bool,
+    /// Since something was last asked of it, on whatever replica; `None`: never.
+    pub idle: Option<Duration>,
+    /// For how long it stays active after that.
+    pub activity_window: Duration,
+    /// What it scales by.
+    pub scaling: TargetScaling,
 }
 
 /// Why a target cannot be read.
@@ -180,6 +206,13 @@ impl Ledger {
         Some(tracked.demand(self.clock.now_us()))
     }
 
+    /// The same by where it comes from, for people.
+    #[must_use]
+    pub fn demand_parts(&self, target: &TargetId) -> Option<DemandParts> {
+        let tracked = self.known(target)?;
+        Some(tracked.parts(self.clock.now_us()))
+    }
+
     /// Requests for `target` begun so far: here since it entered the set, and
     /// on each other replica that was heard since it began to count there.
     /// Where all replicas were heard it is the same on all of them: the
@@ -219,7 +252,8 @@ impl Ledger {
 
     /// Is a replica silent that there should be? Then nobody is told that
     /// nothing is asked of a target.
-    pub(crate) fn is_unsure(&self) -> bool {
+    #[must_use]
+    pub fn is_unsure(&self) -> bool {
         self.unsure.load(Ordering::Acquire)
     }
 

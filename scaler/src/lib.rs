@@ -24,7 +24,7 @@ mod window;
 #[cfg(test)]
 mod fake;
 
-pub use ledger::{DemandReading, Ledger, LedgerConfig};
+pub use ledger::{DemandParts, DemandReading, Ledger, LedgerConfig, Part};
 pub use source::{
     DemandSource, RateTarget, TargetEntry, TargetScaling, http_scaled_object, object_name,
 };

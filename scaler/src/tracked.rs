@@ -11,7 +11,7 @@
 
 use crate::{
     activation::{Activation, Signal},
-    ledger::{DemandReading, LedgerConfig},
+    ledger::{DemandParts, DemandReading, LedgerConfig, Part},
     peers::{Elsewhere, News, Origins, Own, Replica, Shape, Shares},
     source::{DemandSource, TargetEntry, TargetScaling},
     window::{Arrivals, Reading, Window},
@@ -24,6 +24,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 use tokio::sync::watch;
 
@@ -259,6 +260,30 @@ impl Tracked {
                 sampled.arrivals.per_second(&Arrivals::from(&totals)) + elsewhere.request_rate,
             ),
             active: self.activation.active(),
+        }
+    }
+
+    /// The same by where it comes from.
+    pub(crate) fn parts(&self, now_us: u64) -> DemandParts {
+        let (here, elsewhere) = {
+            let mut sampled = self.sampled.lock();
+            let look = self.look(&mut sampled, now_us);
+            let here = Part {
+                in_flight: look.totals.in_flight(),
+                held: look.held,
+            };
+            (here, look.elsewhere)
+        };
+        DemandParts {
+            here,
+            elsewhere: Part {
+                in_flight: elsewhere.in_flight,
+                held: elsewhere.held,
+            },
+            active: self.activation.active(),
+            idle: self.activation.idle_us(now_us).map(Duration::from_micros),
+            activity_window: self.config.activity_window,
+            scaling: self.scaling(),
         }
     }
 

@@ -1,13 +1,17 @@
 //! The admin server: health, metrics, and what the targets are doing.
 //!
-//! Read-only. `metrics/` renders `/metrics`, `targets.rs` answers
-//! `/api/v1/targets`, `manifests.rs` `/api/v1/manifests`, `cluster.rs`
-//! `/api/v1/cluster`, `peers.rs` `/api/v1/peers`, `series.rs` `/api/v1/series`,
-//! `sources.rs` `/api/v1/sources`, `query.rs` `/api/v1/query`.
+//! Read-only. `metrics/` renders `/metrics`, `page.rs` serves the page, and each
+//! other file answers what is called like it below `/api/v1/`. `access.rs` says
+//! who may look; `look.rs` looks itself, once a second.
 
+mod access;
 mod cluster;
+mod events;
+mod explain;
+mod look;
 mod manifests;
 mod metrics;
+mod page;
 mod peers;
 mod query;
 mod scene;
@@ -15,18 +19,25 @@ mod series;
 mod sources;
 mod targets;
 
+pub use access::{Access, AccessSettings};
 pub use cluster::WatchView;
 pub use manifests::{ManifestsView, RefusedView};
 pub use scene::Scene;
-pub use targets::{TargetState, TargetView};
+pub use targets::{TargetState, TargetView, ToldView};
 
-use crate::{ingest::Ingest, otlp::TraceCounters};
+use crate::{
+    ingest::Ingest,
+    otlp::TraceCounters,
+    sight::{Sight, TimelineView},
+};
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Path, State},
     http::{StatusCode, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::get,
+    serve::ListenerExt,
 };
 use proxy::{AccessLog, Proxy};
 use scaler::{
@@ -61,6 +72,12 @@ pub struct Admin {
     pub ingest: Ingest,
     /// Whether `/readyz` and the gRPC health service say so.
     pub ready: watch::Sender<bool>,
+    /// What is seen of targets.
+    pub sight: Arc<Sight>,
+    /// Who may look.
+    pub access: Arc<Access>,
+    /// Cancelled when the admin server is to end.
+    pub stopping: CancellationToken,
 }
 
 impl std::fmt::Debug for Admin {
@@ -87,39 +104,66 @@ impl Admin {
 /// After the stop, so long for answers under way to get out.
 const DRAIN_WITHIN: Duration = Duration::from_secs(1);
 
-/// Serves until `stop`, and ends at the latest a second later: a client that
-/// does not finish its request holds up nobody.
+/// A client that takes nothing of an answer for so long is cut off.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// Serves until [`Admin::stopping`], and ends at the latest a second later: a
+/// client that does not finish its request, or reads no more, holds up nobody.
 ///
 /// # Errors
 /// A listener that broke.
-pub async fn serve(
-    listener: TcpListener,
-    admin: Arc<Admin>,
-    stop: CancellationToken,
-) -> io::Result<()> {
-    let query = query::router(admin.ingest.store.clone());
-    let router = Router::new()
+pub async fn serve(listener: TcpListener, admin: Arc<Admin>) -> io::Result<()> {
+    let stop = admin.stopping.clone();
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN_WITHIN).await;
+    };
+    let listener = listener.tap_io(|stream| {
+        // Readers of events would keep their places for ever.
+        let socket = socket2::SockRef::from(&*stream);
+        if let Err(error) = socket.set_tcp_user_timeout(Some(STUCK_AFTER)) {
+            tracing::debug!(%error, "no limit for admin clients that read nothing");
+        }
+    });
+    let served = axum::serve(listener, router(&admin))
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    tokio::select! {
+        served = served.into_future() => served,
+        () = overdue => Ok(()),
+        () = look::run(admin.clone()) => unreachable!("it watches for ever"),
+        () = admin.access.clone().follow() => unreachable!("it looks for ever"),
+    }
+}
+
+fn router(admin: &Arc<Admin>) -> Router {
+    let open = Router::new()
         .route("/livez", get(async || "OK\n"))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics_text))
+        .route("/metrics", get(metrics_text));
+    let api = Router::new()
         .route("/api/v1/targets", get(targets_json))
+        .route("/api/v1/targets/{name}/explain", get(explain::by_name))
+        .route(
+            "/api/v1/targets/{namespace}/{name}/explain",
+            get(explain::by_full_name),
+        )
+        .route(
+            "/api/v1/targets/{namespace}/{name}/timeline",
+            get(timeline_json),
+        )
+        .route("/api/v1/events", get(events::stream))
         .route("/api/v1/manifests", get(manifests_json))
         .route("/api/v1/cluster", get(cluster_json))
         .route("/api/v1/peers", get(peers_json))
         .route("/api/v1/series", get(series::list))
         .route("/api/v1/sources", get(sources_json))
-        .with_state(admin)
-        .merge(query);
-    let overdue = async {
-        stop.cancelled().await;
-        tokio::time::sleep(DRAIN_WITHIN).await;
-    };
-    let served =
-        axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-    tokio::select! {
-        served = served.into_future() => served,
-        () = overdue => Ok(()),
-    }
+        .with_state(admin.clone())
+        .merge(query::router(admin.ingest.store.clone()))
+        .layer(from_fn_with_state(admin.clone(), access::check_token));
+    let guarded = api
+        .merge(page::router())
+        .layer(from_fn_with_state(admin.clone(), access::check_host));
+    open.with_state(admin.clone()).merge(guarded)
 }
 
 async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
@@ -139,6 +183,15 @@ async fn metrics_text(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn targets_json(State(admin): State<Arc<Admin>>) -> Json<Vec<TargetView>> {
     Json(targets::view(&admin))
+}
+
+async fn timeline_json(
+    State(admin): State<Arc<Admin>>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Json<TimelineView>, (StatusCode, Json<crate::explain::wire::NotExplained>)> {
+    let wired = explain::find(&admin.scene.wired(), &format!("{namespace}/{name}"));
+    let wired = wired.map_err(|(status, why)| (status, Json(why)))?;
+    Ok(Json(admin.sight.timeline(wired.target.id())))
 }
 
 async fn manifests_json(State(admin): State<Arc<Admin>>) -> Response {

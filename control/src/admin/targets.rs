@@ -2,9 +2,15 @@
 //! what is asked of it, who serves it.
 
 use super::Admin;
-use crate::{autoscaler::StatusReader, discovery::Wired};
+use crate::{autoscaler::StatusReader, discovery::Wired, sight::target_name};
+use proxy::Endpoint;
+use scaler::keda::{MetricTold, Said};
 use serde::Serialize;
-use std::sync::atomic::Ordering;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 /// What a target is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -18,6 +24,19 @@ pub enum TargetState {
     Warm,
     /// Its starts keep failing, or all its endpoints refuse connections.
     Failing,
+}
+
+impl TargetState {
+    /// As in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::Waking => "waking",
+            Self::Warm => "warm",
+            Self::Failing => "failing",
+        }
+    }
 }
 
 /// One target.
@@ -63,6 +82,26 @@ pub struct TargetView {
     /// from now on; it still does for the activity window after the last request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sleeps_in_seconds: Option<f64>,
+    /// What KEDA, or the embedded autoscaler, was told of its ScaledObject last;
+    /// absent where it did not ask lately.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<ToldView>,
+}
+
+/// What KEDA was told last of a ScaledObject.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToldView {
+    /// That it is active, or not; absent: that this is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+    /// Why it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// How long ago that was.
+    pub ago_seconds: f64,
+    /// The value of each metric that was asked for.
+    pub metrics: BTreeMap<String, f64>,
 }
 
 /// Replicas of a process pool.
@@ -106,50 +145,94 @@ pub struct EndpointView {
 
 /// All targets, in the order of their manifests.
 pub(super) fn view(admin: &Admin) -> Vec<TargetView> {
+    some(admin, admin.scene.wired().iter())
+}
+
+/// One target.
+pub(super) fn one(admin: &Admin, wired: &Wired) -> TargetView {
+    let mut one = some(admin, std::iter::once(wired));
+    one.pop().expect("one is given, so one is shown")
+}
+
+/// Some of them, in their order.
+pub(super) fn some<'a>(admin: &Admin, some: impl Iterator<Item = &'a Wired>) -> Vec<TargetView> {
     let autoscaler = admin.scene.autoscaler();
     let sleeps = autoscaler.map(StatusReader::status).unwrap_or_default();
-    let sleeps_in = |name: &str| {
-        let status = sleeps
-            .iter()
-            .find(|s| format!("{}/{}", s.namespace, s.name) == name)?;
-        status.sleeps_in.map(|left| left.as_secs_f64())
-    };
+    let sleeps: HashMap<String, Duration> = sleeps
+        .iter()
+        .filter_map(|s| Some((format!("{}/{}", s.namespace, s.name), s.sleeps_in?)))
+        .collect();
+    let mut values: HashMap<String, Vec<MetricTold>> = HashMap::new();
+    for told in admin.keda.metric_values() {
+        let object = format!("{}/{}", told.namespace, told.scaled_object);
+        values.entry(object).or_default().push(told);
+    }
     let one = |wired: &Wired| {
         let mut view = target(admin, wired);
-        view.sleeps_in_seconds = wired.scaled_object.as_deref().and_then(sleeps_in);
+        if let Some(object) = wired.scaled_object.as_deref() {
+            view.sleeps_in_seconds = sleeps.get(object).map(Duration::as_secs_f64);
+            let values = values.get(object).map_or(&[][..], Vec::as_slice);
+            view.told = told(admin, object, values);
+        }
         view
     };
-    admin.scene.wired().iter().map(one).collect()
+    some.map(one).collect()
+}
+
+fn told(admin: &Admin, object: &str, values: &[MetricTold]) -> Option<ToldView> {
+    let (namespace, name) = object.split_once('/')?;
+    let activity = admin.keda.activity_told(namespace, name);
+    let said: Vec<Said> = activity.into_iter().filter_map(|told| told.said).collect();
+    let newest = said.iter().map(|said| said.at.elapsed()).min()?;
+    let is_active = said.iter().any(|said| said.what == Ok(true));
+    let error = said.into_iter().find_map(|said| said.what.err());
+    let error = error.filter(|_| !is_active);
+    Some(ToldView {
+        active: error.is_none().then_some(is_active),
+        error,
+        ago_seconds: newest.as_secs_f64(),
+        metrics: values
+            .iter()
+            .map(|told| (told.metric.clone(), told.value))
+            .collect(),
+    })
+}
+
+/// What a target is doing, and how many endpoints it has.
+pub(super) fn state_of(wired: &Wired) -> (TargetState, usize) {
+    let (state, _reason) = state(wired, replicas(wired).as_ref());
+    (state, wired.target.endpoints().len())
+}
+
+fn replicas(wired: &Wired) -> Option<Replicas> {
+    wired.workload.as_ref().map(|workload| Replicas {
+        wanted: workload.replicas(),
+        ready: workload.ready(),
+    })
+}
+
+fn endpoints(wired: &Wired) -> Vec<EndpointView> {
+    let now_us = wired.target.clock().now_us();
+    let view = |endpoint: &Arc<Endpoint>| EndpointView {
+        name: endpoint.name().to_owned(),
+        address: endpoint.addr().to_string(),
+        in_flight: endpoint.in_flight(),
+        ejected: endpoint.is_ejected(now_us),
+        ejected_for_answers: endpoint.is_ejected_for_answers(now_us),
+    };
+    wired.target.endpoints().iter().map(view).collect()
 }
 
 fn target(admin: &Admin, wired: &Wired) -> TargetView {
     let target = &wired.target;
     let demand = admin.ledger.demand(target.id());
-    let now_us = target.clock().now_us();
-    let endpoints: Vec<EndpointView> = target
-        .endpoints()
-        .iter()
-        .map(|endpoint| EndpointView {
-            name: endpoint.name().to_owned(),
-            address: endpoint.addr().to_string(),
-            in_flight: endpoint.in_flight(),
-            ejected: endpoint.is_ejected(now_us),
-            ejected_for_answers: endpoint.is_ejected_for_answers(now_us),
-        })
-        .collect();
-    let replicas = wired.workload.as_ref().map(|workload| Replicas {
-        wanted: workload.replicas(),
-        ready: workload.ready(),
-    });
+    let endpoints = endpoints(wired);
+    let replicas = replicas(wired);
     let held = target.held() as u64;
-    let (state, reason) = state(wired, &endpoints, held, replicas.as_ref());
+    let (state, reason) = state(wired, replicas.as_ref());
     let waited_us = target.metrics().last_cold_start_us.load(Ordering::Relaxed);
     TargetView {
-        name: format!(
-            "{}/{}",
-            target.id().namespace(),
-            scaler::object_name(target.id())
-        ),
+        name: target_name(target.id()),
         state,
         reason,
         replicas,
@@ -168,16 +251,16 @@ fn target(admin: &Admin, wired: &Wired) -> TargetView {
         last_cold_start_seconds: (waited_us > 0).then(|| waited_us as f64 / 1e6),
         scaled_object: wired.scaled_object.clone(),
         sleeps_in_seconds: None,
+        told: None,
     }
 }
 
-fn state(
-    wired: &Wired,
-    endpoints: &[EndpointView],
-    held: u64,
-    replicas: Option<&Replicas>,
-) -> (TargetState, Option<String>) {
-    let serves = |endpoint: &EndpointView| !endpoint.ejected || endpoint.ejected_for_answers;
+fn state(wired: &Wired, replicas: Option<&Replicas>) -> (TargetState, Option<String>) {
+    let target = &wired.target;
+    let (endpoints, now_us) = (target.endpoints(), target.clock().now_us());
+    let serves = |endpoint: &Arc<Endpoint>| {
+        !endpoint.is_ejected(now_us) || endpoint.is_ejected_for_answers(now_us)
+    };
     if endpoints.iter().any(serves) {
         return (TargetState::Warm, None);
     }
@@ -188,7 +271,7 @@ fn state(
         let reason = "all endpoints refuse connections".to_owned();
         return (TargetState::Failing, Some(reason));
     }
-    if held > 0 || replicas.is_some_and(|replicas| replicas.wanted > 0) {
+    if target.held() > 0 || replicas.is_some_and(|replicas| replicas.wanted > 0) {
         return (TargetState::Waking, None);
     }
     (TargetState::Cold, None)

@@ -11,7 +11,10 @@ use super::{
     scaling::ScalingPorts,
     telemetry::Telemetry,
 };
-use crate::ingest::{Ingest, Port, Ports};
+use crate::{
+    admin::Access,
+    ingest::{Ingest, Port, Ports},
+};
 use anyhow::Context;
 use proxy::{
     Clock, DemandSink, Proxy, ProxyConfig,
@@ -29,6 +32,7 @@ pub(super) struct Base {
     pub(super) ledger: Arc<Ledger>,
     pub(super) ingest: Ingest,
     pub(super) stops: Stops,
+    pub(super) access: Arc<Access>,
 }
 
 /// Bound and loaded, and not listened to yet.
@@ -61,6 +65,10 @@ impl Base {
             ("opencensus", Offers::Http2Only),
         ]
         .map(|(name, offers)| load_ingest_tls(name, offers, &settings.ingest, &tls, &mut problems));
+        let (access, access_problem) = match Access::load(settings.access.clone()) {
+            Ok(access) => (Some(Arc::new(access)), None),
+            Err(problem) => (None, Some(problem)),
+        };
         let has_tls = settings.tls.server.is_some();
         let bound = bind_all([
             ("proxy", Some(settings.proxy_addr)),
@@ -79,7 +87,7 @@ impl Base {
             otlp_grpc,
             otlp_http,
             opencensus,
-        ] = all_or_every_problem(bound, &problems)?;
+        ] = all_or_every_problem(bound, &problems, access_problem.as_deref())?;
         let addresses = Addresses {
             proxy: local_addr(proxy.as_ref())?.expect("an address was given"),
             proxy_tls: local_addr(proxy_tls.as_ref())?,
@@ -125,6 +133,7 @@ impl Base {
             proxy: Arc::new(proxy),
             ledger,
             stops,
+            access: access.expect("its problem was reported"),
         };
         Ok((base, listeners))
     }

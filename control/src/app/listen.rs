@@ -120,8 +120,12 @@ pub(super) fn bind_all<const N: usize>(
 pub(super) fn all_or_every_problem<T>(
     bound: Result<T, Vec<String>>,
     tls_problems: &[String],
+    access_problem: Option<&str>,
 ) -> anyhow::Result<T> {
     let mut parts = Vec::new();
+    if let Some(problem) = access_problem {
+        parts.push(format!("cannot guard the admin port:\n  {problem}"));
+    }
     if !tls_problems.is_empty() {
         parts.push(format!("cannot use TLS:\n  {}", tls_problems.join("\n  ")));
     }

@@ -10,6 +10,7 @@ use crate::{
     crew::Crew,
     local::{Plan, Reloader, Reloads, World},
     manifest::Files,
+    sight::Sight,
 };
 use anyhow::{Context, anyhow};
 use scaler::grpc::InProcess;
@@ -75,6 +76,7 @@ impl Local {
         workloads: Workloads,
         scaler: &InProcess,
         hpa_sync_period: Duration,
+        sight: Arc<Sight>,
     ) -> Self {
         let stop_autoscaler = CancellationToken::new();
         let autoscaler = Autoscaler::spawn(
@@ -90,7 +92,7 @@ impl Local {
             autoscaler,
             reloader: JoinSet::new(),
             reload: Arc::default(),
-            reloads: Arc::new(Reloads::none()),
+            reloads: Arc::new(Reloads::none(sight)),
             stop_autoscaler,
             stop_reloader: CancellationToken::new(),
         }

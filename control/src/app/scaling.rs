@@ -59,6 +59,7 @@ impl Scaling {
         let ready = watch::Sender::new(false);
 
         let keda_metrics = Arc::new(KedaMetrics::default());
+        keda_metrics.follow_wakes(base.telemetry.sight.clone());
         let sources = keda::MetricSources {
             store: ingest.store.clone(),
             counters: ingest.counters.clone(),

@@ -2,7 +2,10 @@
 //! is told of them, and written out after its last request.
 
 use super::Settings;
-use crate::otlp::{Exporter, TraceCounters};
+use crate::{
+    otlp::{Exporter, TraceCounters},
+    sight::Sight,
+};
 use anyhow::Context;
 use proxy::{AccessLog, AccessLogTarget, ObserveConfig, Traces};
 use std::{sync::Arc, time::Duration};
@@ -16,6 +19,8 @@ pub(super) struct Telemetry {
     pub(super) access_log: Option<AccessLog>,
     pub(super) traces: Option<Arc<TraceCounters>>,
     pub(super) exporter: JoinSet<()>,
+    /// What becomes of targets.
+    pub(super) sight: Arc<Sight>,
 }
 
 /// How long whoever takes the access log may take for the rest of it.
@@ -33,9 +38,11 @@ impl Telemetry {
             )?),
         };
         let mut exporter = JoinSet::new();
+        let sight = Arc::new(Sight::default());
         let mut observe = ObserveConfig {
             access_log: access_log.clone(),
             traces: None,
+            stories: Some(sight.clone()),
         };
         let mut traces = None;
         if let Some(otlp) = &settings.otlp {
@@ -52,6 +59,7 @@ impl Telemetry {
             access_log,
             traces,
             exporter,
+            sight,
         })
     }
 

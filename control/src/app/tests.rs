@@ -49,6 +49,8 @@ fn settings() -> Settings {
         grpc_addr: any,
         grpc: GrpcSettings::default(),
         admin_addr: any,
+
+        access: AccessSettings::default(),
         proxy: ProxyConfig::default(),
         ledger: LedgerConfig::default(),
         peers: None,

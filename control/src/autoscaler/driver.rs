@@ -16,7 +16,7 @@ use super::object::{MetricType, ScaledObject, Workload};
 use super::push::{self, Push};
 use super::reading::{self, Question, Reading, Round, Sample};
 use super::scaler::{ScalerApi, ScalerError};
-use super::status::{Board, MetricStatus};
+use super::status::{Board, MetricStatus, Rules};
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
@@ -78,6 +78,7 @@ impl<A: ScalerApi> Driver<A> {
         mut edits: watch::Receiver<ScaledObject>,
         stop: CancellationToken,
     ) {
+        self.publish();
         loop {
             let edited = tokio::select! {
                 biased;
@@ -276,6 +277,12 @@ impl<A: ScalerApi> Driver<A> {
             facts.last_active = self.activation.last_active();
             facts.sleeps_at = self.activation.sleeps_at(self.workload.replicas());
             facts.failing = self.faults.any();
+            facts.rules = Rules {
+                min_replicas: self.object.min_replicas,
+                max_replicas: self.object.max_replicas,
+                polling_interval: self.object.polling_interval,
+                cooldown_period: self.object.cooldown_period,
+            };
         });
     }
 }

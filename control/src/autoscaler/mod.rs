@@ -35,4 +35,4 @@ pub use policy::{
     Behavior, DEFAULT_TOLERANCE, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy,
 };
 pub use spawn::{Autoscaler, Config, Crashed};
-pub use status::{ErrorStatus, MetricStatus, ObjectStatus, StatusReader};
+pub use status::{ErrorStatus, MetricStatus, ObjectStatus, Rules, StatusReader};

@@ -34,6 +34,21 @@ pub struct ObjectStatus {
     /// after that, so zero means at the next one. `None` if it sleeps already
     /// or never does.
     pub sleeps_in: Option<Duration>,
+    /// Its rules.
+    pub rules: Rules,
+}
+
+/// What of a ScaledObject decides when its workload sleeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// `minReplicaCount`.
+    pub min_replicas: u32,
+    /// `maxReplicaCount`.
+    pub max_replicas: u32,
+    /// `pollingInterval`.
+    pub polling_interval: Duration,
+    /// `cooldownPeriod`.
+    pub cooldown_period: Duration,
 }
 
 /// An error of a trigger.
@@ -102,6 +117,7 @@ pub(super) struct Facts {
     pub(super) last_error: Option<(Instant, String)>,
     pub(super) failing: bool,
     pub(super) metrics: Vec<MetricStatus>,
+    pub(super) rules: Rules,
 }
 
 impl Board {
@@ -126,6 +142,7 @@ impl Board {
             last_error,
             failing,
             metrics,
+            rules,
         } = self.facts.lock().clone();
         let age = |at: Instant| now.saturating_duration_since(at);
         ObjectStatus {
@@ -142,6 +159,7 @@ impl Board {
             }),
             metrics,
             sleeps_in: sleeps_at.map(|at| at.saturating_duration_since(now)),
+            rules,
         }
     }
 }

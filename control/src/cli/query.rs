@@ -1,8 +1,8 @@
 //! Flags of `reveille query`.
 
+use super::AskArgs;
 use crate::query::Question;
 use clap::Args;
-use std::net::SocketAddr;
 
 /// `reveille query`.
 #[derive(Debug, Args)]
@@ -13,14 +13,9 @@ pub struct QueryArgs {
     /// PromQL, such as 'sum(rate(http_requests_total[1m]))'
     #[arg(value_name = "EXPR")]
     pub expr: String,
-    /// Admin address of the Reveille to ask
-    #[arg(
-        long,
-        env = "REVEILLE_ADMIN",
-        value_name = "ADDR",
-        default_value = "127.0.0.1:9901"
-    )]
-    pub admin: SocketAddr,
+    /// Whom to ask
+    #[command(flatten)]
+    pub ask: AskArgs,
     /// Read EXPR as a trigger with this operationOverTime does: last_one, rate,
     /// avg, min, max or count
     #[arg(long, env = "REVEILLE_OPERATION_OVER_TIME", value_name = "WORD")]

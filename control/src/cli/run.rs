@@ -1,8 +1,8 @@
 //! Flags that both modes have: listeners, limits, timeouts, logs.
 
 use super::{
-    ClientAddressArgs, ClientArgs, ConnectionArgs, EndpointArgs, GrpcArgs, IngestArgs, ObserveArgs,
-    PeerArgs, positive, time, tls::TlsArgs,
+    AdminArgs, ClientAddressArgs, ClientArgs, ConnectionArgs, EndpointArgs, GrpcArgs, IngestArgs,
+    ObserveArgs, PeerArgs, positive, time, tls::TlsArgs,
 };
 use crate::{app::Settings, telemetry::LogFormat};
 use clap::{Args, ValueEnum};
@@ -22,6 +22,9 @@ pub struct RunArgs {
     /// Where operators connect: health, metrics, targets
     #[arg(long, env = "REVEILLE_ADMIN_ADDR", default_value = "127.0.0.1:9901")]
     pub admin_addr: SocketAddr,
+    /// Who may look there
+    #[command(flatten)]
+    pub admin: AdminArgs,
     /// Once ready, write the bound addresses to this file as one JSON object
     #[arg(long, env = "REVEILLE_ADDRESSES_FILE", value_name = "PATH")]
     pub addresses_file: Option<PathBuf>,
@@ -140,6 +143,7 @@ impl RunArgs {
             grpc_addr: self.grpc_addr,
             grpc: self.grpc.settings(),
             admin_addr: self.admin_addr,
+            access: self.admin.settings(),
             proxy: ProxyConfig {
                 workers: self.workers.map_or(cores, NonZeroUsize::get),
                 runtime: match self.runtime {

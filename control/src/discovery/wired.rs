@@ -6,7 +6,7 @@
 use super::Service;
 use crate::autoscaler::Workload;
 use proxy::Target;
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// A target, the service behind it, and what can be scaled behind that.
 #[derive(Clone)]
@@ -30,6 +30,8 @@ pub struct Bounds {
     pub min: u32,
     /// Most replicas.
     pub max: u32,
+    /// How long after the last activity it may sleep.
+    pub cooldown: Duration,
     /// Why KEDA does not wake it now.
     pub paused: Option<Arc<str>>,
 }

@@ -246,6 +246,7 @@ impl Reconciler {
                 bounds: scaled.map(|(_, object)| Bounds {
                     min: object.min_replicas,
                     max: object.max_replicas,
+                    cooldown: object.cooldown,
                     paused: object.paused.as_deref().map(Into::into),
                 }),
             }

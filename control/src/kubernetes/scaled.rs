@@ -15,7 +15,7 @@ use crate::manifest::HttpScaledObjectSpec;
 use proxy::TargetId;
 use serde::Deserialize;
 use serde_json::Value;
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// What of a ScaledObject concerns us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(super) struct ScaledObject {
     pub(super) workload: Workload,
     pub(super) min_replicas: u32,
     pub(super) max_replicas: u32,
+    /// How long after the last activity it may sleep.
+    pub(super) cooldown: Duration,
     /// Why KEDA does not scale it from zero now.
     pub(super) paused: Option<String>,
     /// What its triggers name.
@@ -112,6 +114,7 @@ struct Spec {
     scale_target_ref: TargetRef,
     min_replica_count: Option<u32>,
     max_replica_count: Option<u32>,
+    cooldown_period: Option<u32>,
     triggers: Vec<Trigger>,
 }
 
@@ -163,6 +166,7 @@ impl ScaledObject {
             workload: Workload::new(target.api_version, target.kind, target.name),
             min_replicas: spec.min_replica_count.unwrap_or(0),
             max_replicas: spec.max_replica_count.unwrap_or(100),
+            cooldown: Duration::from_secs(spec.cooldown_period.unwrap_or(300).into()),
             paused: paused(&metadata.annotations),
             targets: spec.triggers.iter().filter_map(named).collect(),
             owned: owned.transpose()?,
@@ -232,6 +236,7 @@ mod tests {
         assert_eq!(object.workload.kind, "Deployment");
         assert_eq!(object.workload.api_version, "apps/v1");
         assert_eq!((object.min_replicas, object.max_replicas), (0, 7));
+        assert_eq!(object.cooldown, Duration::from_secs(300));
         assert_eq!(object.targets, [TargetId::new("shop", "web")]);
         assert_eq!(object.owned, None);
         assert_eq!(object.paused, None);

@@ -141,7 +141,7 @@ impl Reloader {
         let world = self.world.clone();
         let applied = disk.run(move || world.apply(plan)).await;
         self.autoscaler.set(self.world.scaled());
-        self.reloads.count_applied();
+        self.reloads.count_applied(applied.routes);
         tracing::info!(
             routes = applied.routes,
             added = applied.added,

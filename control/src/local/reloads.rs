@@ -2,10 +2,14 @@
 //!
 //! Written by `reload.rs` only. It must never influence what is served.
 
+use crate::sight::{Sight, plural};
 use parking_lot::Mutex;
 use std::{
     path::PathBuf,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -18,6 +22,7 @@ pub struct Reloads {
     applied: AtomicU64,
     refused: AtomicU64,
     last: Mutex<Last>,
+    sight: Arc<Sight>,
 }
 
 #[derive(Debug)]
@@ -37,9 +42,9 @@ pub struct Refused {
 }
 
 impl Reloads {
-    /// None yet: what is served was read now.
+    /// None yet: what is served was read now. `sight` is told of each.
     #[must_use]
-    pub fn none() -> Self {
+    pub fn none(sight: Arc<Sight>) -> Self {
         Self {
             applied: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -48,6 +53,7 @@ impl Reloads {
                 applied_at: unix_now(),
                 refused: None,
             }),
+            sight,
         }
     }
 
@@ -86,8 +92,12 @@ impl Reloads {
         files.clone_into(&mut self.last.lock().files);
     }
 
-    pub(super) fn count_applied(&self) {
+    pub(super) fn count_applied(&self, routes: usize) {
         self.applied.fetch_add(1, Ordering::Relaxed);
+        self.sight.reloaded(format!(
+            "manifests reloaded: {}",
+            plural(routes as u64, "route")
+        ));
         let mut last = self.last.lock();
         last.applied_at = unix_now();
         last.refused = None;
@@ -96,6 +106,7 @@ impl Reloads {
     pub(super) fn count_refused(&self, mut problems: Vec<String>) {
         self.refused.fetch_add(1, Ordering::Relaxed);
         problems.truncate(KEPT);
+        self.sight.reload_refused(&problems);
         let at = unix_now();
         self.last.lock().refused = Some(Refused { at, problems });
     }

@@ -1,6 +1,6 @@
-//! What an unknown field was probably meant to be.
+//! What an unknown name was probably meant to be.
 //!
-//! Called by `decode` for its warnings.
+//! Called by `decode` for its warnings, and by whoever asks for a target.
 
 /// The name that was probably meant, or all that are known.
 pub(super) fn of(key: &str, known: &[&'static str]) -> String {
@@ -13,6 +13,26 @@ pub(super) fn of(key: &str, known: &[&'static str]) -> String {
         Some((_, name)) => format!("did you mean {name:?}?"),
         None => format!("known here: {}", known.join(", ")),
     }
+}
+
+/// At most `most` of `known` (`namespace/name`) that were probably meant by `asked`,
+/// which may be without a namespace; the nearest first.
+#[must_use]
+pub fn nearest(asked: &str, known: &[String], most: usize) -> Vec<String> {
+    let bare = asked.rsplit('/').next().unwrap_or(asked);
+    let far = |full: &String| {
+        let name = full.rsplit('/').next().unwrap_or(full);
+        if bare.len().abs_diff(name.len()) > (name.len() / 3).max(2) {
+            return None;
+        }
+        let by_name = distance(bare, name);
+        let far = distance(asked, full).min(by_name);
+        let is_near = far <= (name.len() / 3).max(2) && far < name.len();
+        is_near.then(|| (far, full.clone()))
+    };
+    let mut near: Vec<(usize, String)> = known.iter().filter_map(far).collect();
+    near.sort();
+    near.into_iter().take(most).map(|(_, name)| name).collect()
 }
 
 /// Edits between two names, ignoring case; very long names are far from everything.

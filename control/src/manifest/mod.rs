@@ -59,6 +59,7 @@ pub use backend::BackendSpec;
 pub use body_file::FileBody;
 pub use config_map::{ConfigMapSpec, RESPONSE_BODY_LABEL};
 pub use files::Files;
+pub use hint::nearest;
 pub use http_scaled_object::HttpScaledObjectSpec;
 pub use interceptor_route::{
     ColdStart, InterceptorRouteSpec, Overflow, PortRef, ServicePort, SessionPersistence, Timeouts,

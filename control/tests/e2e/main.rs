@@ -9,6 +9,7 @@
 mod support;
 
 mod access_log;
+mod admin_access;
 mod backend_killed;
 mod bad_bytes;
 mod bodies;
@@ -17,6 +18,8 @@ mod cold_start;
 mod command_line;
 mod dapr;
 mod dashboards;
+mod events;
+mod explain;
 mod held_requests;
 mod http_scaled_objects;
 mod ingest;
@@ -40,6 +43,7 @@ mod startup;
 mod stop_order;
 mod targets_api;
 mod tls;
+mod top;
 mod traces;
 mod upgrades;
 mod variables;

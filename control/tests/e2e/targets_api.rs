@@ -1,6 +1,6 @@
 //! `/api/v1/targets`: what is shown is what is.
 
-use crate::support::{Reveille, Target, wait_until};
+use crate::support::{PATIENCE, Reveille, Target, wait_until};
 
 #[test]
 fn a_target_is_seen_cold_waking_warm_and_cold_again() {
@@ -46,6 +46,13 @@ fn a_target_is_seen_cold_waking_warm_and_cold_again() {
     assert!(endpoint.address.starts_with("127.0.0.1:"));
     assert!(warm.last_cold_start_seconds.expect("there was one") > 0.0);
     assert!(warm.sleeps_in_seconds.is_some());
+    let told = warm.told.expect("the autoscaler asks");
+    assert_eq!((told.active, told.error), (Some(true), None));
+    assert!(told.ago_seconds < PATIENCE.as_secs_f64());
+    reveille.until("web", "the autoscaler read its metric", |now| {
+        let told = now.told.as_ref().expect("the autoscaler asks");
+        told.metrics.contains_key("http_web_concurrency")
+    });
 
     reveille.touch("answer");
     assert_eq!(held.answer().status, 200);

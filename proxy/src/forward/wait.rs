@@ -10,9 +10,13 @@ use crate::{
     journal::HoldEnd,
     route::Instead,
     server::Transport,
+    story::{HoldRefusal, WaitEnd},
 };
 use std::sync::atomic::Ordering;
 use tokio::time::Instant;
+
+/// In characters: a path may be as long as a head may be.
+const LONGEST_WHO: usize = 200;
 
 impl Job<'_> {
     /// Step 3, cold: what the route wants for requests that find nobody.
@@ -45,8 +49,9 @@ impl Job<'_> {
     /// Not even held; but it is demand, so it wakes the target like any other.
     fn turn_away(&self, instead: Instead) -> Refusal {
         let target = &self.route.target;
-        target.wake();
+        target.wake(|| self.who());
         let count_rejection = || {
+            target.story().refused(HoldRefusal::Full);
             target
                 .metrics()
                 .holds
@@ -85,6 +90,9 @@ impl Job<'_> {
         let limits = self.limits;
         let deadline = limits.phase(since, limits.readiness, Refusal::ReadinessTimeout);
         self.journal.hold_began();
+        if self.waits_for == WaitsFor::Endpoint {
+            self.route.target.story().waits();
+        }
         let mut account = HoldAccount {
             job: self.in_flight,
             since,
@@ -108,8 +116,27 @@ impl Job<'_> {
             Err(Refusal::ClientGone) => HoldEnd::Cancelled,
             Err(_) => HoldEnd::Refused,
         };
+        if let Some(why) = waited.as_ref().err().and_then(why_refused) {
+            self.route.target.story().refused(why);
+        }
         self.journal.hold_ended(account.end);
         waited
+    }
+
+    /// The request for people: method, host and path. Never the query, which
+    /// may hold what is nobody's business.
+    fn who(&self) -> String {
+        let Some(request) = &self.request else {
+            return "a request".to_owned();
+        };
+        let said = format!(
+            "{} {}{}",
+            request.method(),
+            headers::authority(request),
+            request.uri().path()
+        );
+        let clean = said.chars().filter(|char| !char.is_control());
+        clean.take(LONGEST_WHO).collect()
     }
 
     /// An endpoint; or, where each has a limit and some are there, a place.
@@ -135,7 +162,7 @@ impl Job<'_> {
                     NotHeld::Full => Refusal::TooManyPending,
                     NotHeld::Refusing(reason) => target.given_up(reason),
                 })?;
-            target.began_to_wait(self.waits_for, began);
+            target.began_to_wait(self.waits_for, began, || self.who());
             let mut pass = held.await.map_err(|reason| target.given_up(reason))?;
             // It keeps its place until it has an endpoint: nobody slips past.
             let lease = self.choose();
@@ -147,6 +174,18 @@ impl Job<'_> {
                 return Ok(lease);
             }
         }
+    }
+}
+
+/// Why a request that was to wait was refused; `None`: it left, or the route is
+/// gone.
+fn why_refused(refusal: &Refusal) -> Option<HoldRefusal> {
+    match refusal {
+        Refusal::TooManyPending => Some(HoldRefusal::Full),
+        Refusal::ReadinessTimeout | Refusal::RequestTimeout => Some(HoldRefusal::NotReady),
+        Refusal::Failing(_) => Some(HoldRefusal::Failing),
+        Refusal::Draining => Some(HoldRefusal::Stopping),
+        _ => None,
     }
 }
 
@@ -170,8 +209,18 @@ struct HoldAccount<'a> {
 
 impl Drop for HoldAccount<'_> {
     fn drop(&mut self) {
-        let metrics = self.job.target().metrics();
-        let waited_us = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let target = self.job.target();
+        let (metrics, waited) = (target.metrics(), self.since.elapsed());
+        let waited_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        let end = match self.end {
+            HoldEnd::Ready => Some(WaitEnd::Released),
+            HoldEnd::Refused => Some(WaitEnd::Refused),
+            HoldEnd::Cancelled => Some(WaitEnd::Left),
+            HoldEnd::Rejected => None,
+        };
+        if self.waits_for == WaitsFor::Endpoint {
+            target.story().waited(target.id(), end, waited);
+        }
         match self.end {
             HoldEnd::Ready if self.waits_for == WaitsFor::Place => {
                 metrics.holds.placed.record(waited_us);

@@ -210,6 +210,11 @@ impl Gate {
         }
     }
 
+    /// Why held requests are refused at once, while that is so.
+    pub(crate) fn refusing(&self) -> Option<Arc<str>> {
+        self.refusing.lock().clone()
+    }
+
     fn is_refusing(&self) -> bool {
         self.refusing.lock().is_some()
     }

@@ -34,6 +34,7 @@ fn bench(max_held: usize) -> Bench {
         max_held,
         held_limit: Arc::new(HeldLimit::new(10_000)),
         sink: edges.clone(),
+        stories: None,
     };
     Bench {
         target: Arc::new(Target::new(TargetId::new("default", "web"), context)),
@@ -61,7 +62,7 @@ async fn request(
         .gate()
         .hold(WaitsFor::Endpoint, None)
         .expect("room in the queue");
-    target.began_to_wait(WaitsFor::Endpoint, began);
+    target.began_to_wait(WaitsFor::Endpoint, began, String::new);
     if let Ok(mut pass) = held.await {
         pass.go();
         through
@@ -160,7 +161,7 @@ async fn a_thousand_to(count: u16) -> (Duration, usize) {
                 .gate()
                 .hold(WaitsFor::Endpoint, None)
                 .expect("room in the queue");
-            target.began_to_wait(WaitsFor::Endpoint, began);
+            target.began_to_wait(WaitsFor::Endpoint, began, String::new);
             let mut pass = held.await.expect("released");
             pass.go();
             most.fetch_max(
@@ -338,7 +339,9 @@ async fn news_are_heard_while_silent_endpoints_are_probed() {
         .gate()
         .hold(WaitsFor::Endpoint, None)
         .expect("room");
-    bench.target.began_to_wait(WaitsFor::Endpoint, began);
+    bench
+        .target
+        .began_to_wait(WaitsFor::Endpoint, began, String::new);
     settle().await;
     let start = Instant::now();
     bench.target.set_endpoints(endpoints(1));
@@ -369,7 +372,9 @@ async fn one_live_endpoint_among_silent_ones_is_found_at_once() {
         .gate()
         .hold(WaitsFor::Endpoint, None)
         .expect("room");
-    bench.target.began_to_wait(WaitsFor::Endpoint, began);
+    bench
+        .target
+        .began_to_wait(WaitsFor::Endpoint, began, String::new);
     assert!(held.await.is_ok());
     // One after the other, the silent ones alone would take six seconds.
     assert!(start.elapsed() < Duration::from_secs(3));
@@ -380,7 +385,9 @@ async fn a_target_that_is_given_up_refuses_old_and_new_until_it_recovers() {
     let bench = bench(10);
     let gate = bench.target.gate();
     let (held, began) = gate.hold(WaitsFor::Endpoint, None).expect("room");
-    bench.target.began_to_wait(WaitsFor::Endpoint, began);
+    bench
+        .target
+        .began_to_wait(WaitsFor::Endpoint, began, String::new);
     bench.target.set_failing(Some("starts keep failing".into()));
     assert_eq!(
         held.await.expect_err("refused").as_ref(),
@@ -392,7 +399,9 @@ async fn a_target_that_is_given_up_refuses_old_and_new_until_it_recovers() {
     ));
     bench.target.set_failing(None);
     let (held, began) = gate.hold(WaitsFor::Endpoint, None).expect("room again");
-    bench.target.began_to_wait(WaitsFor::Endpoint, began);
+    bench
+        .target
+        .began_to_wait(WaitsFor::Endpoint, began, String::new);
     bench.target.set_endpoints(endpoints(1));
     assert!(held.await.is_ok());
 }
@@ -402,7 +411,9 @@ async fn one_who_met_a_dead_endpoint_gets_the_old_place_back() {
     let bench = bench(100);
     let gate = bench.target.gate();
     let (first, began) = gate.hold(WaitsFor::Endpoint, None).expect("room");
-    bench.target.began_to_wait(WaitsFor::Endpoint, began);
+    bench
+        .target
+        .began_to_wait(WaitsFor::Endpoint, began, String::new);
     bench.target.set_endpoints(endpoints(1));
     let mut pass = first.await.expect("released");
     bench.target.set_endpoints(Arc::new(EndpointSet::empty()));
@@ -423,7 +434,7 @@ async fn one_who_met_a_dead_endpoint_gets_the_old_place_back() {
             .gate()
             .hold(WaitsFor::Endpoint, Some(pass))
             .expect("never refused twice");
-        target.began_to_wait(WaitsFor::Endpoint, began);
+        target.began_to_wait(WaitsFor::Endpoint, began, String::new);
         held.await.expect("released");
         send.send((0, Instant::now())).expect("the test listens");
     });

@@ -16,6 +16,7 @@ fn route(namespace: &str, name: &str) -> Arc<Route> {
         max_held: 1,
         held_limit: Arc::new(HeldLimit::new(1)),
         sink: Arc::new(()),
+        stories: None,
     };
     let target = Arc::new(Target::new(TargetId::new(namespace, name), context));
     Arc::new(Route::new(target))

@@ -129,19 +129,34 @@ impl Asked {
     ///
     /// # Errors
     /// None is active, and one is not known.
-    pub(crate) fn is_active(&self, memory: &Memory) -> Result<bool, KedaError> {
+    pub(crate) fn is_active(&self, memory: &Memory) -> Result<Activity, KedaError> {
         // Asked in any case: it is an answer about the target.
         let http = match &self.http {
             Some(http) => http.is_active(memory),
             None => Ok(false),
         };
-        match &self.meter {
-            Some(meter) if http != Ok(true) => match measured(memory, meter)?.active {
-                true => Ok(true),
-                false => http,
-            },
-            _ => http,
+        match (&self.meter, http) {
+            (_, Ok(true)) => Ok(Activity::Requests),
+            (Some(meter), _) if measured(memory, meter)?.active => Ok(Activity::Metric),
+            (_, http) => http.map(|_idle| Activity::None),
         }
+    }
+}
+
+/// What makes a trigger active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Activity {
+    /// Nothing: it is not.
+    None,
+    /// Requests, whatever its metric says.
+    Requests,
+    /// Its metric alone.
+    Metric,
+}
+
+impl Activity {
+    pub(crate) fn is_active(self) -> bool {
+        self != Self::None
     }
 }
 

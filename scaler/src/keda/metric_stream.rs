@@ -62,6 +62,7 @@ impl Sender {
                 && self.is_news(active)
             {
                 self.told = Some((active, Instant::now()));
+                self.open.told_active(active, active);
                 return Some(active);
             }
             tokio::select! {

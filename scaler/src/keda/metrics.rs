@@ -5,7 +5,10 @@
 //! service: a request that does not decode never does.
 
 use super::{
+    activity_told::{Activities, ActivityTold, MetricWakes, ToldBy, Trigger},
     durations::{Durations, DurationsTold},
+    error::KedaError,
+    meter::Meter,
     told::{MetricTold, Told},
 };
 use crate::externalscaler::{MetricValue, ScaledObjectRef};
@@ -67,6 +70,7 @@ pub struct KedaMetrics {
     spec_updates: AtomicU64,
     durations: [[Durations; CODES.len()]; METHODS.len()],
     told: Told,
+    activities: Activities,
 }
 
 /// The counters at one moment.
@@ -157,6 +161,39 @@ impl KedaMetrics {
         self.told.read()
     }
 
+    /// What KEDA was told last of the activity of one ScaledObject's triggers; of
+    /// each that it asked for in the last ten minutes, or follows.
+    #[must_use]
+    pub fn activity_told(&self, namespace: &str, scaled_object: &str) -> Vec<ActivityTold> {
+        self.activities.read(namespace, scaled_object)
+    }
+
+    /// From now on `wakes` hears of metrics that wake. The first one counts.
+    pub fn follow_wakes(&self, wakes: Arc<dyn MetricWakes>) {
+        self.activities.follow(wakes);
+    }
+
+    /// The trigger that an RPC is about, for [`KedaMetrics::told_active`].
+    pub(super) fn trigger(
+        &self,
+        reference: &ScaledObjectRef,
+        meter: Option<&Arc<Meter>>,
+    ) -> Option<Arc<Trigger>> {
+        self.activities.of(reference, meter)
+    }
+
+    /// KEDA was told whether a trigger is active; `by_metric`: it is, for its
+    /// metric alone.
+    pub(super) fn told_active(
+        &self,
+        trigger: &Trigger,
+        said: Result<bool, &KedaError>,
+        by: ToldBy,
+        by_metric: bool,
+    ) {
+        self.activities.told(trigger, said, by, by_metric);
+    }
+
     pub(crate) fn told(&self, reference: &ScaledObjectRef, value: &MetricValue) {
         let (namespace, scaled_object) = (&reference.namespace, &reference.name);
         let (metric, value) = (&value.metric_name, value.metric_value_float);
@@ -205,6 +242,8 @@ pub(crate) struct OpenStream {
     pub(crate) metrics: Arc<KedaMetrics>,
     method: Method,
     code: Code,
+    /// What an activity stream is about.
+    trigger: Option<Arc<Trigger>>,
 }
 
 impl OpenStream {
@@ -215,6 +254,22 @@ impl OpenStream {
             metrics,
             method,
             code: Code::Cancelled,
+            trigger: None,
+        }
+    }
+
+    /// It is an activity stream, about this.
+    pub(super) fn about(mut self, trigger: Option<Arc<Trigger>>) -> Self {
+        self.trigger = trigger;
+        self
+    }
+
+    /// KEDA is told on it whether the trigger is active; `by_metric`: it is, for
+    /// its metric alone.
+    pub(super) fn told_active(&self, active: bool, by_metric: bool) {
+        if let Some(trigger) = &self.trigger {
+            let by = ToldBy::Stream;
+            self.metrics.told_active(trigger, Ok(active), by, by_metric);
         }
     }
 

@@ -5,6 +5,7 @@
 //! trigger's metadata comes with each RPC, so there is no registry here that
 //! could be stale; queries that are known already are not parsed again.
 
+mod activity_told;
 mod asked;
 mod durations;
 mod error;
@@ -23,6 +24,7 @@ mod told;
 
 pub use crate::grpc::ServeError;
 pub use crate::metric_sources::MetricSources;
+pub use activity_told::{ActivityTold, MetricNow, MetricWakes, Said, ToldBy};
 pub use durations::DurationsTold;
 pub use metadata::check;
 pub use metrics::{CallCount, KedaMetrics, KedaMetricsSnapshot, OpenStreams};

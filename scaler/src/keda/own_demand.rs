@@ -101,6 +101,7 @@ impl Watcher {
                     None => self.open.metrics.state_on_open(),
                     Some(_) => self.open.metrics.edge(),
                 }
+                self.open.told_active(active, false);
                 return Some(active);
             }
         }

@@ -6,7 +6,8 @@
 //! zero.
 
 use super::{
-    asked::{self, Asked, Http, Subject},
+    activity_told::ToldBy,
+    asked::{self, Activity, Asked, Http, Subject},
     error::KedaError,
     metadata::UnknownKeys,
     meter::Meters,
@@ -112,7 +113,10 @@ impl KedaService {
             Ok(asked)
         });
         let asked = asked.inspect_err(|error| self.memory.metrics.ended(method, error.code()))?;
-        let guard = OpenStream::new(Arc::clone(&self.memory.metrics), method);
+        let mut guard = OpenStream::new(Arc::clone(&self.memory.metrics), method);
+        if method == Method::StreamIsActive {
+            guard = guard.about(self.memory.metrics.trigger(reference, asked.meter.as_ref()));
+        }
         Ok(Response::new(open(asked, self.closing.clone(), guard)))
     }
 }
@@ -127,9 +131,18 @@ impl ExternalScaler for KedaService {
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<IsActiveResponse>, Status> {
         let find = async {
-            let asked = self.resolve(request.get_ref())?;
+            let reference = request.get_ref();
+            let asked = self.resolve(reference)?;
+            let metrics = &self.memory.metrics;
+            let trigger = metrics.trigger(reference, asked.meter.as_ref());
+            let found = asked.is_active(&self.memory);
+            if let Some(trigger) = trigger {
+                let by_metric = found == Ok(Activity::Metric);
+                let said = found.as_ref().map(|found| found.is_active());
+                metrics.told_active(&trigger, said, ToldBy::Poll, by_metric);
+            }
             Ok(IsActiveResponse {
-                result: asked.is_active(&self.memory)?,
+                result: found?.is_active(),
             })
         };
         self.answer(Method::IsActive, find).await

@@ -77,7 +77,8 @@ impl ActivitySender {
             }
             let metric = self.metric.as_mut();
             let metric = metric.map_or(Some(false), |metric| metric.active());
-            signal.active |= metric == Some(true);
+            let by_metric = !signal.active && metric == Some(true);
+            signal.active |= by_metric;
             // Where one source is not known, or a peer not heard, what is known
             // can only say "active".
             let is_known = signal.active || (metric.is_some() && !signal.unsure);
@@ -86,6 +87,7 @@ impl ActivitySender {
                 && let Some(message) = self.policy.next(now, signal, || self.tracked.queue())
             {
                 self.count(message);
+                self.open.told_active(message.active, by_metric);
                 return Some(Ok(IsActiveResponse {
                     result: message.active,
                 }));

@@ -30,6 +30,8 @@ pub struct MetricTold {
     pub metric: String,
     /// Its value.
     pub value: f64,
+    /// When that was.
+    pub at: Instant,
 }
 
 impl MetricTold {
@@ -43,7 +45,7 @@ impl MetricTold {
 pub(super) struct Told {
     /// By a hash of the three names: a metric that is known costs no
     /// allocation.
-    metrics: Mutex<HashMap<u64, (MetricTold, Instant)>>,
+    metrics: Mutex<HashMap<u64, MetricTold>>,
     hasher: RandomState,
 }
 
@@ -54,8 +56,8 @@ impl Told {
         let now = Instant::now();
         let key = self.hasher.hash_one((namespace, scaled_object, metric));
         let mut metrics = self.metrics.lock();
-        if let Some((told, at)) = metrics.get_mut(&key) {
-            (told.value, *at) = (value, now);
+        if let Some(told) = metrics.get_mut(&key) {
+            (told.value, told.at) = (value, now);
             return;
         }
         if metrics.len() >= MOST {
@@ -67,8 +69,9 @@ impl Told {
                 scaled_object: scaled_object.to_owned(),
                 metric: metric.to_owned(),
                 value,
+                at: now,
             };
-            metrics.insert(key, (told, now));
+            metrics.insert(key, told);
         }
     }
 
@@ -76,15 +79,15 @@ impl Told {
     pub(super) fn read(&self) -> Vec<MetricTold> {
         let mut metrics = self.metrics.lock();
         forget(&mut metrics, Instant::now());
-        let mut all: Vec<MetricTold> = metrics.values().map(|(told, _)| told.clone()).collect();
+        let mut all: Vec<MetricTold> = metrics.values().cloned().collect();
         drop(metrics);
         all.sort_by(|a, b| a.names().cmp(&b.names()));
         all
     }
 }
 
-fn forget(metrics: &mut HashMap<u64, (MetricTold, Instant)>, now: Instant) {
-    metrics.retain(|_, (_, at)| now.duration_since(*at) < KEPT_FOR);
+fn forget(metrics: &mut HashMap<u64, MetricTold>, now: Instant) {
+    metrics.retain(|_, told| now.duration_since(told.at) < KEPT_FOR);
 }
 
 #[cfg(test)]

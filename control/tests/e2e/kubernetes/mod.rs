@@ -11,7 +11,7 @@ mod failover;
 mod http_scaled_objects;
 mod keda;
 mod malformed;
-mod objects;
+pub(crate) mod objects;
 mod peers;
 mod routes;
 mod secured;

@@ -2,6 +2,7 @@
 //! changes its type fails.
 
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// One target, as `/api/v1/targets` shows it. Fields and their types are part
 /// of the contract: nothing unknown is accepted.
@@ -23,6 +24,17 @@ pub(crate) struct TargetNow {
     pub(crate) last_cold_start_seconds: Option<f64>,
     pub(crate) scaled_object: Option<String>,
     pub(crate) sleeps_in_seconds: Option<f64>,
+    pub(crate) told: Option<Told>,
+}
+
+/// What KEDA was told last.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Told {
+    pub(crate) active: Option<bool>,
+    pub(crate) error: Option<String>,
+    pub(crate) ago_seconds: f64,
+    pub(crate) metrics: BTreeMap<String, f64>,
 }
 
 /// Replicas of a process.

@@ -1,0 +1,353 @@
+//! What KEDA was told last of the activity of each trigger, and when.
+//!
+//! For people, and for whoever logs what woke a target. Written by `IsActive`
+//! and by the streams; forgotten when KEDA does not ask for a while and has no
+//! stream open. It must never influence an answer.
+
+use super::{error::KedaError, meter::Meter};
+use crate::{externalscaler::ScaledObjectRef, metric_trigger::MetricDemand};
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// As long as for values: see [`super::told`].
+const KEPT_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// Most triggers that are kept.
+const MOST: usize = 20_000;
+
+/// In characters: metadata comes from outside.
+const LONGEST: usize = 256;
+
+/// Keys that say what a trigger asks for.
+const TELLING: [&str; 4] = [
+    "interceptorRoute",
+    "httpScaledObject",
+    "interceptorTargetPendingRequests",
+    "metricQuery",
+];
+
+/// Hears when a metric, and no request, makes KEDA be told "active".
+pub trait MetricWakes: fmt::Debug + Send + Sync {
+    /// `metric` of that ScaledObject rose above its activation value. Called
+    /// within an RPC: must neither block nor fail.
+    fn rose(&self, namespace: &str, scaled_object: &str, metric: &str);
+}
+
+/// How KEDA is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToldBy {
+    /// It asked.
+    Poll,
+    /// On an open stream.
+    Stream,
+}
+
+/// What KEDA was told of a trigger's activity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActivityTold {
+    /// The namespace of the ScaledObject.
+    pub namespace: String,
+    /// The ScaledObject.
+    pub scaled_object: String,
+    /// What the trigger asks for: `interceptorRoute=web`.
+    pub source: String,
+    /// What was said last; `None`: nothing yet.
+    pub said: Option<Said>,
+    /// Whether KEDA has a stream open for it.
+    pub has_stream: bool,
+    /// The trigger's metric as it is now, if it has one that is known.
+    pub metric: Option<Result<MetricNow, String>>,
+}
+
+/// Something that was said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    /// Active or not, or why that is not known.
+    pub what: Result<bool, String>,
+    /// How it was said.
+    pub by: ToldBy,
+    /// When it was said last.
+    pub at: Instant,
+    /// Since when the same was said.
+    pub since: Instant,
+}
+
+/// A metric of a trigger.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MetricNow {
+    /// Its value.
+    pub value: f64,
+    /// What one replica is good for.
+    pub target: f64,
+    /// Whether the value is above the activation value.
+    pub active: bool,
+}
+
+/// One trigger.
+#[derive(Debug)]
+pub(super) struct Trigger {
+    namespace: Box<str>,
+    scaled_object: Box<str>,
+    source: Box<str>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    said: Option<Said>,
+    meter: Weak<Meter>,
+}
+
+/// All triggers.
+#[derive(Debug, Default)]
+pub(super) struct Activities {
+    known: Mutex<Known>,
+    hasher: RandomState,
+    wakes: OnceLock<Arc<dyn MetricWakes>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// By a hash of the ScaledObject; of each trigger one of what it asks for.
+    objects: HashMap<u64, Vec<(u64, Arc<Trigger>)>>,
+    triggers: usize,
+}
+
+impl Activities {
+    /// From now on `wakes` hears. The first one counts.
+    pub(super) fn follow(&self, wakes: Arc<dyn MetricWakes>) {
+        let _first = self.wakes.set(wakes);
+    }
+
+    /// The trigger that is asked for; `None` when too many are known.
+    pub(super) fn of(
+        &self,
+        reference: &ScaledObjectRef,
+        meter: Option<&Arc<Meter>>,
+    ) -> Option<Arc<Trigger>> {
+        let values = TELLING.map(|key| reference.scaler_metadata.get(key));
+        let object = self.object(&reference.namespace, &reference.name);
+        let id = self.hasher.hash_one(values);
+        let mut known = self.known.lock();
+        let its = known.objects.get(&object);
+        if let Some((_, trigger)) = its.and_then(|its| its.iter().find(|one| one.0 == id)) {
+            if let Some(meter) = meter {
+                trigger.state.lock().meter = Arc::downgrade(meter);
+            }
+            return Some(trigger.clone());
+        }
+        if known.triggers >= MOST {
+            known.forget();
+        }
+        if known.triggers >= MOST {
+            return None;
+        }
+        let named = TELLING.iter().zip(values);
+        let named = named.filter_map(|(key, value)| Some(format!("{key}={}", value?)));
+        let source = named.collect::<Vec<_>>().join(", ");
+        let trigger = Arc::new(Trigger {
+            namespace: reference.namespace.as_str().into(),
+            scaled_object: reference.name.as_str().into(),
+            source: source.chars().take(LONGEST).collect::<String>().into(),
+            state: Mutex::new(State {
+                said: None,
+                meter: meter.map_or_else(Weak::new, Arc::downgrade),
+            }),
+        });
+        let its = known.objects.entry(object).or_default();
+        its.push((id, trigger.clone()));
+        known.triggers += 1;
+        Some(trigger)
+    }
+
+    fn object(&self, namespace: &str, name: &str) -> u64 {
+        self.hasher.hash_one((namespace, name))
+    }
+
+    /// KEDA was told this of `trigger`; `by_metric`: for a metric alone.
+    pub(super) fn told(
+        &self,
+        trigger: &Trigger,
+        what: Result<bool, &KedaError>,
+        by: ToldBy,
+        by_metric: bool,
+    ) {
+        let now = Instant::now();
+        let rose = {
+            let mut state = trigger.state.lock();
+            let before = state.said.as_ref();
+            let stays = before.filter(|said| match (&said.what, &what) {
+                (Ok(was), Ok(is)) => was == is,
+                (Err(was), Err(is)) => *was == is.to_string(),
+                _ => false,
+            });
+            let since = stays.map_or(now, |said| said.since);
+            let was_active = before.is_some_and(|said| said.what == Ok(true));
+            state.said = Some(Said {
+                what: what.map_err(ToString::to_string),
+                by,
+                at: now,
+                since,
+            });
+            by_metric && !was_active && what == Ok(true)
+        };
+        if rose && let Some(wakes) = self.wakes.get() {
+            let value = match trigger.metric() {
+                Some(Ok(metric)) => format!(" is {}, target {}", metric.value, metric.target),
+                _ => String::new(),
+            };
+            let metric = format!("{}{value}", trigger.source);
+            wakes.rose(&trigger.namespace, &trigger.scaled_object, &metric);
+        }
+    }
+
+    /// What KEDA was told of one ScaledObject's triggers, in order of what they
+    /// ask for.
+    pub(super) fn read(&self, namespace: &str, scaled_object: &str) -> Vec<ActivityTold> {
+        let found: Vec<Arc<Trigger>> = {
+            let known = self.known.lock();
+            let its = known.objects.get(&self.object(namespace, scaled_object));
+            let its = its.into_iter().flatten();
+            its.map(|(_, trigger)| trigger.clone()).collect()
+        };
+        let mut told: Vec<ActivityTold> = found.iter().filter_map(view).collect();
+        told.sort_by(|a, b| a.source.cmp(&b.source));
+        told
+    }
+}
+
+fn view(trigger: &Arc<Trigger>) -> Option<ActivityTold> {
+    let metric = trigger.metric();
+    let said = trigger.state.lock().said.clone();
+    // The map's, and the one that was found.
+    let has_stream = Arc::strong_count(trigger) > 2;
+    let is_recent = said
+        .as_ref()
+        .is_some_and(|said| said.at.elapsed() < KEPT_FOR);
+    (has_stream || is_recent).then(|| ActivityTold {
+        namespace: trigger.namespace.to_string(),
+        scaled_object: trigger.scaled_object.to_string(),
+        source: trigger.source.to_string(),
+        said,
+        has_stream,
+        metric,
+    })
+}
+
+impl Trigger {
+    fn metric(&self) -> Option<Result<MetricNow, String>> {
+        let meter = self.state.lock().meter.upgrade()?;
+        let now = |MetricDemand { value, active }| MetricNow {
+            value,
+            target: meter.target(),
+            active,
+        };
+        Some(meter.demand().map(now).map_err(|error| error.to_string()))
+    }
+}
+
+impl Known {
+    /// Those that KEDA neither asks for nor follows.
+    fn forget(&mut self) {
+        let is_asked = |trigger: &Arc<Trigger>| {
+            let state = trigger.state.lock();
+            let said = state.said.as_ref();
+            let is_recent = said.is_some_and(|said| said.at.elapsed() < KEPT_FOR);
+            is_recent || Arc::strong_count(trigger) > 1
+        };
+        self.objects.retain(|_, its| {
+            its.retain(|(_, trigger)| is_asked(trigger));
+            !its.is_empty()
+        });
+        self.triggers = self.objects.values().map(Vec::len).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    impl MetricWakes for Heard {
+        fn rose(&self, namespace: &str, scaled_object: &str, metric: &str) {
+            let line = format!("{namespace}/{scaled_object} {metric}");
+            self.0.lock().push(line);
+        }
+    }
+
+    fn reference(name: &str) -> ScaledObjectRef {
+        ScaledObjectRef {
+            name: name.to_owned(),
+            namespace: "ns".to_owned(),
+            scaler_metadata: [("interceptorRoute".to_owned(), "web".to_owned())].into(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_said_last_counts_and_since_when() {
+        let all = Activities::default();
+        let trigger = all.of(&reference("web"), None).expect("room");
+        let stream = trigger.clone();
+        assert_eq!(all.read("ns", "web")[0].said, None, "nothing was said yet");
+        drop(stream);
+        let start = Instant::now();
+        all.told(&trigger, Ok(false), ToldBy::Poll, false);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        all.told(&trigger, Ok(false), ToldBy::Stream, false);
+        drop(trigger);
+        let told = all.read("ns", "web");
+        let [told] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert_eq!(
+            (&*told.source, told.has_stream),
+            ("interceptorRoute=web", false)
+        );
+        let said = Said {
+            what: Ok(false),
+            by: ToldBy::Stream,
+            at: start + Duration::from_secs(5),
+            since: start,
+        };
+        assert_eq!(told.said, Some(said));
+        tokio::time::advance(KEPT_FOR).await;
+        assert!(all.read("ns", "web").is_empty(), "nobody asks any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_metric_that_rises_is_heard_once() {
+        let all = Activities::default();
+        let heard = Arc::new(Heard::default());
+        all.follow(heard.clone());
+        let trigger = all.of(&reference("web"), None).expect("room");
+        for active in [true, true, false, true] {
+            all.told(&trigger, Ok(active), ToldBy::Poll, active);
+        }
+        all.told(&trigger, Ok(false), ToldBy::Poll, false);
+        all.told(&trigger, Ok(true), ToldBy::Poll, false);
+        let line = "ns/web interceptorRoute=web".to_owned();
+        assert_eq!(*heard.0.lock(), [line.clone(), line]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_bounded_and_the_forgotten_make_room() {
+        let all = Activities::default();
+        for number in 0..MOST {
+            let trigger = all.of(&reference(&number.to_string()), None);
+            all.told(&trigger.expect("room"), Ok(false), ToldBy::Poll, false);
+        }
+        assert!(all.of(&reference("one more"), None).is_none());
+        tokio::time::advance(KEPT_FOR).await;
+        assert!(all.of(&reference("one more"), None).is_some());
+        assert_eq!(all.known.lock().triggers, 1);
+    }
+}
