@@ -203,3 +203,6 @@ impl Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

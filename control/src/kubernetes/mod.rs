@@ -2,7 +2,7 @@
 //! followed and served.
 //!
 //! The way of an object: `api.rs` (the calls) → `watch.rs` (list, then watch;
-//! one task for each kind of `kind.rs` and namespace) → `news.rs` → the loop of
+//! one task for each kind of `kind.rs` and namespace, started by `watches.rs`) → `news.rs` → the loop of
 //! `cluster.rs` → `store.rs` (as last seen) → `reconcile.rs` (routes and
 //! targets) and `backends.rs` (who serves them). `route.rs`, `service.rs`,
 //! `slice.rs`, `scaled.rs` say what of an object concerns us, read by `decode.rs`; `backend.rs` is
@@ -49,6 +49,7 @@ mod trust_bundle;
 mod waker;
 mod wakes;
 mod watch;
+mod watches;
 
 pub use cluster::Cluster;
 pub use connect::ConnectSettings;
