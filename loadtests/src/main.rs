@@ -17,6 +17,7 @@ mod interrupt;
 mod keda;
 mod keda_scale;
 mod keep_alive;
+mod kubernetes;
 mod manifest;
 mod open_loop;
 mod passthrough;
@@ -52,6 +53,8 @@ enum Command {
     Signal(signal::Args),
     /// Thousands of ScaledObjects on one connection: latency, CPU, memory
     KedaScale(keda_scale::Args),
+    /// A large cluster: memory, time to the first route, CPU under changes
+    Kubernetes(kubernetes::Args),
     /// Metrics: points per core, memory per series, how soon KEDA hears of them
     Ingest(ingest::Args),
     /// Cost per request and per idle connection beside other proxies
@@ -93,6 +96,7 @@ async fn run(command: Command, started: u64) -> Result<()> {
         Command::ColdStart(args) => or_interrupted(cold_start::run(args)).await,
         Command::Signal(args) => or_interrupted(signal::run(args)).await,
         Command::KedaScale(args) => or_interrupted(keda_scale::run(args)).await,
+        Command::Kubernetes(args) => or_interrupted(kubernetes::run(args)).await,
         Command::Ingest(args) => or_interrupted(ingest::run(args)).await,
         // Reports what it has when it is told to end.
         Command::Compare(args) => compare::run(args).await,

@@ -107,13 +107,25 @@ pub(crate) fn pss_kib(pid: u32) -> Result<u64> {
     parse_pss(&text).with_context(|| format!("no Pss of process {pid}"))
 }
 
+/// Resident memory of one process, KiB: now, and the most that it ever was.
+pub(crate) fn resident_kib(pid: u32) -> Result<(u64, u64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let field =
+        |name: &str| field_kib(&text, name).with_context(|| format!("no {name} of process {pid}"));
+    Ok((field("VmRSS:")?, field("VmHWM:")?))
+}
+
 /// Entries of a directory of `/proc/PID`: `fd` or `task`.
 pub(crate) fn count(pid: u32, of: &str) -> Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/{of}"))?.count())
 }
 
 fn parse_pss(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    field_kib(text, "Pss:")
+}
+
+fn field_kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
@@ -166,6 +178,8 @@ mod tests {
         assert!(super::tree_cpu(own).unwrap().user >= 0.0);
         assert!(super::pss_kib(own).unwrap() > 0);
         assert!(super::tree_pss_kib(own).unwrap() > 0);
+        let (now, peak) = super::resident_kib(own).unwrap();
+        assert!(now > 0 && now <= peak);
     }
 
     #[test]

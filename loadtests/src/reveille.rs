@@ -1,4 +1,4 @@
-//! `reveille local`, started for a measurement.
+//! Reveille, started for a measurement.
 //!
 //! On free loopback ports, which it tells by its addresses file.
 
@@ -17,6 +17,8 @@ use std::{
 use tokio::{process::Command, time::Instant};
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
+
+const LOOK_EACH: Duration = Duration::from_millis(2);
 
 /// Replicas look into the file of their peers each second.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(20);
@@ -63,7 +65,7 @@ pub(crate) struct Addresses {
     pub(crate) otlp_grpc: Option<SocketAddr>,
 }
 
-/// A running `reveille local`.
+/// A running Reveille.
 pub(crate) struct Reveille {
     pub(crate) program: Program,
     pub(crate) addresses: Addresses,
@@ -102,13 +104,34 @@ impl Reveille {
         Self::start_with(command, args, dir).await
     }
 
+    /// Starts `reveille kubernetes` for the cluster of `kubeconfig`, and waits
+    /// until it listens. Writes only into `dir`.
+    pub(crate) async fn start_in_cluster(
+        kubeconfig: &Path,
+        args: &Args,
+        dir: &Path,
+    ) -> Result<Self> {
+        let mut command = program::command(args.binary()?, None);
+        command
+            .arg("kubernetes")
+            .arg("--kubeconfig")
+            .arg(kubeconfig);
+        command.args(["--shutdown-delay", "0s"]);
+        Self::listening(command, args, dir).await
+    }
+
     async fn start_with(mut command: Command, args: &Args, dir: &Path) -> Result<Self> {
+        command.arg("local").arg("-f").arg(dir.join("manifests"));
+        Self::listening(command, args, dir).await
+    }
+
+    /// Starts it on free ports, and waits until it says which.
+    async fn listening(mut command: Command, args: &Args, dir: &Path) -> Result<Self> {
         let file = dir.join("addresses.json");
         // What an earlier one wrote.
         if file.exists() {
             std::fs::remove_file(&file)?;
         }
-        command.arg("local").arg("-f").arg(dir.join("manifests"));
         for port in ["--proxy-addr", "--grpc-addr", "--admin-addr"] {
             command.args([port, "127.0.0.1:0"]);
         }
@@ -125,7 +148,7 @@ impl Reveille {
             if Instant::now() > deadline {
                 bail!("reveille not ready in time:\n{}", program.log_end());
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(LOOK_EACH).await;
         };
         Ok(Self { program, addresses })
     }

@@ -4,14 +4,13 @@
 
 use super::{
     ConnectSettings,
-    api::{Api, Selector},
+    api::Api,
     cluster::{Boards, Cluster},
     connect::{Connected, connect},
     contact::Contact,
     duty::Duty,
     event::Events,
     host_policy::{HostGrant, HostPolicy},
-    kind::Kind,
     lease::{self, LeaseSettings},
     legacy::LegacyObject,
     peers::{self, PeerService},
@@ -23,10 +22,11 @@ use super::{
     sidecars,
     slice::Slice,
     store::Scope,
-    trust_bundle::{self, BundleMap, BundleSecret, Told, TrustBundle, TrustBundleSettings},
+    trust_bundle::{self, TrustBundle, TrustBundleSettings},
     waker::Waker,
     wakes::Wakes,
-    watch::{Watch, Watched},
+    watch::Watched,
+    watches::Watches,
     writer,
 };
 use crate::{
@@ -40,11 +40,7 @@ use scaler::{
     ingest::prometheus::{Scraper, SourceId},
     peers::Addresses,
 };
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
@@ -188,15 +184,11 @@ impl Followed {
             .iter()
             .chain(&pods)
             .flat_map(|kind| scopes.iter().map(|scope| (*kind, scope.clone())));
-        let all = all.chain(settings.trust_bundle.iter().flat_map(bundle_kinds));
+        let all = all.chain(settings.trust_bundle.iter().flat_map(trust_bundle::kinds));
         let contact = Arc::new(Contact::new(all));
         let duty = Arc::new(Duty::default());
-        let trust_bundle = Arc::new(TrustBundle::default());
-        let cluster = Arc::new(Cluster::new(
-            contact.clone(),
-            duty.clone(),
-            trust_bundle.clone(),
-        ));
+        let shown = Arc::new(TrustBundle::default());
+        let cluster = Arc::new(Cluster::new(contact.clone(), duty.clone(), shown.clone()));
         let crew = Crew::new();
         let (sender, news) = mpsc::channel(QUEUE);
         let watches = Watches {
@@ -216,7 +208,7 @@ impl Followed {
         let told = settings
             .trust_bundle
             .as_ref()
-            .map(|bundle| watches.start_trust_bundle(bundle, trust_bundle));
+            .map(|bundle| trust_bundle::begin(&watches, bundle, shown));
         let own_namespace = settings.lease.namespace.clone().unwrap_or(namespace);
         if let Some(interval) = settings.dapr {
             let (sender, pods) = mpsc::channel(QUEUE);
@@ -336,67 +328,4 @@ impl Followed {
 fn identity() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "reveille".to_owned());
     format!("{host}_{:016x}", fastrand::u64(..))
-}
-
-/// What is followed of a trust bundle, and where.
-fn bundle_kinds(settings: &TrustBundleSettings) -> Vec<(&'static Kind, Scope)> {
-    let scope = Some(settings.name.namespace().clone());
-    let secret = (!settings.root_only).then_some(BundleSecret::KIND);
-    let kinds = [BundleMap::KIND].into_iter().chain(secret);
-    kinds.map(|kind| (kind, scope.clone())).collect()
-}
-
-fn unix_now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-    })
-}
-
-struct Watches<'a> {
-    api: Api,
-    contact: Arc<Contact>,
-    crew: &'a Crew,
-}
-
-impl Watches<'_> {
-    fn start<T: Watched>(&self, scope: &Scope, news: &mpsc::Sender<T::News>) {
-        self.start_of::<T>(Selector::of(T::KIND), scope, news);
-    }
-
-    /// Gives what is due to be told in Events.
-    fn start_trust_bundle(
-        &self,
-        settings: &TrustBundleSettings,
-        shown: Arc<TrustBundle>,
-    ) -> mpsc::Receiver<Told> {
-        let name = settings.name.clone();
-        let (scope, selector) = (Some(name.namespace().clone()), Selector::named(name.name()));
-        let (sender, news) = mpsc::channel(QUEUE);
-        self.start_of::<BundleMap>(selector.clone(), &scope, &sender);
-        if !settings.root_only {
-            self.start_of::<BundleSecret>(selector, &scope, &sender);
-        }
-        let (tell, told) = mpsc::channel(QUEUE);
-        let following = trust_bundle::follow(name, news, shown, tell, unix_now);
-        self.crew.handle().spawn("the trust bundle", following);
-        told
-    }
-
-    fn start_of<T: Watched>(
-        &self,
-        selector: Selector,
-        scope: &Scope,
-        news: &mpsc::Sender<T::News>,
-    ) {
-        let watch = Watch {
-            api: self.api.clone(),
-            scope: scope.clone(),
-            selector,
-            news: news.clone(),
-            contact: self.contact.clone(),
-        };
-        let name = format!("the watch of {}", T::KIND.plural);
-        self.crew.handle().spawn(&name, watch.run::<T>());
-    }
 }

@@ -206,3 +206,6 @@ impl Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,9 @@
 //! Kubernetes mode: routes, Services, endpoints and ScaledObjects of a cluster,
 //! followed and served.
 //!
-//! The way of an object: `api.rs` (the calls, as `account.rs`) → `watch.rs` (list, then watch;
-//! one task for each kind of `kind.rs` and namespace) → `news.rs` → the loop of
+//! The way of an object: `api.rs` (the calls, as `account.rs`) → `watch.rs`
+//! (list, then watch; one task for each kind of `kind.rs` and namespace, started
+//! by `watches.rs`) → `news.rs` → the loop of
 //! `cluster.rs` → `store.rs` (as last seen) → `reconcile.rs` (routes and
 //! targets) and `backends.rs` (who serves them). `route.rs`, `legacy.rs`,
 //! `service.rs`, `slice.rs`, `scaled.rs` say what of an object concerns us, read
@@ -57,6 +58,7 @@ mod trust_bundle;
 mod waker;
 mod wakes;
 mod watch;
+mod watches;
 mod writer;
 
 pub use cluster::Cluster;

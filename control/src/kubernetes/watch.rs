@@ -8,7 +8,7 @@
 //! [`SILENT_AFTER`].
 
 use super::{
-    api::{Api, Lines, Selector},
+    api::{Api, Lines, Listed, Page, Selector},
     contact::Contact,
     failure::Failure,
     kind::Kind,
@@ -22,6 +22,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, sleep, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 /// The server ends a watch after this long, and we open the next one.
 const WATCH_FOR: Duration = Duration::from_secs(20);
@@ -146,18 +147,22 @@ impl<N: Send> Watch<N> {
     /// All objects as they are now, page by page, told as one change; the
     /// version to watch from.
     async fn list<T: Watched<News = N>>(&self) -> Result<Result<String, Closed>, Failure> {
-        let path = T::KIND.path(self.scope.as_deref());
         let mut all = Vec::new();
-        let mut from = String::new();
+        let mut coming = self.fetch(T::KIND, String::new());
         let version = loop {
-            let page = self.api.page(&path, &self.selector, &from).await?;
-            let page = page.read()?;
-            for item in page.items {
+            let page = coming
+                .await
+                .expect("fetching does not panic, and is aborted only when nobody waits")?;
+            let Listed { metadata, items } = page.read()?;
+            let next = metadata.next.filter(|from| !from.is_empty());
+            // Comes while this one is read: each takes about as long.
+            let following = next.map(|from| self.fetch(T::KIND, from));
+            for item in items {
                 all.extend(self.seen::<T>(item));
             }
-            from = page.metadata.next.unwrap_or_default();
-            if from.is_empty() {
-                break page.metadata.resource_version;
+            match following {
+                Some(following) => coming = following,
+                None => break metadata.resource_version,
             }
         };
         if version.is_empty() {
@@ -171,6 +176,14 @@ impl<N: Send> Watch<N> {
         }
         self.contact.synced(T::KIND, &self.scope);
         Ok(Ok(version))
+    }
+
+    /// One page, from a place in the list; aborted when nobody waits for it.
+    fn fetch(&self, kind: &Kind, from: String) -> AbortOnDropHandle<Result<Page, Failure>> {
+        let path = kind.path(self.scope.as_deref());
+        let (api, selector) = (self.api.clone(), self.selector.clone());
+        let fetching = async move { api.page(&path, &selector, &from).await };
+        AbortOnDropHandle::new(tokio::spawn(fetching))
     }
 
     /// Tells what changes after `version`, until a list is needed.

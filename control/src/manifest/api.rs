@@ -13,7 +13,7 @@ use super::node::Node;
 use super::problem::Problem;
 use super::report::{Report, Scope};
 use serde::Deserialize;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// What problems call the place of an API object.
 const ORIGIN: &str = "cluster";
@@ -99,7 +99,9 @@ fn read<S>(
     json: &str,
     decode: impl FnOnce(&Node, &Report, Source) -> Option<Object<S>>,
 ) -> FromApi<S> {
-    let file: Arc<str> = ORIGIN.into();
+    // One for all of thousands.
+    static FILE: LazyLock<Arc<str>> = LazyLock::new(|| ORIGIN.into());
+    let file = FILE.clone();
     let report = Report::new(file.clone(), Scope::Cluster);
     let root = match Node::from_json(json) {
         Ok(root) => root,

@@ -5,26 +5,29 @@
 //! it is told days ahead: in metrics, in the log of each replica, and in Events
 //! by the one that writes for all.
 //!
-//! `object.rs` says what of the Secret and the ConfigMap is read, `notices.rs`
-//! when there is something to tell, `tell.rs` writes the Events. A task beside
+//! `begin.rs` starts it all; `object.rs` says what of the Secret and the
+//! ConfigMap is read, `notices.rs` when there is something to tell, `tell.rs`
+//! writes the Events. A task beside
 //! the cluster's loop: nothing of what is served depends on it.
 
+mod begin;
 mod notices;
 mod object;
 mod tell;
 
-pub(super) use object::{BundleMap, BundleSecret};
-pub(super) use tell::{Told, write};
+pub(super) use begin::{begin, kinds};
+pub(super) use tell::write;
 
 use super::store::{Change, Seen};
 use arc_swap::ArcSwap;
 use notices::Notices;
-use object::{BundleNews, BundleObject, Holder};
+use object::{BundleMap, BundleNews, BundleObject, BundleSecret, Holder};
 use proxy::tls::{
     Bundle,
     expiry::{self, Notice},
 };
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use tell::Told;
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval},
