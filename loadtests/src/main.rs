@@ -3,6 +3,7 @@
 //! Run by hand or by CI on an otherwise idle Linux machine; README.md has the
 //! commands and past figures. Loads 127.0.0.1 only, and for a bounded time.
 
+mod application;
 mod backend;
 mod client;
 mod clock;
@@ -74,6 +75,8 @@ enum Command {
     SoakHost(soak::HostArgs),
     /// The application behind the soak
     SoakBackend(soak::BackendArgs),
+    /// The application behind the scripts of k6 and hey
+    Application(application::Args),
     /// The application that cold-start wakes
     Backend(backend::Args),
 }
@@ -105,6 +108,7 @@ async fn run(command: Command, started: u64) -> Result<()> {
         Command::Held(args) => or_interrupted(held::run(args)).await,
         Command::OpenLoop(args) => open_loop::run(args).await,
         Command::Passthrough(args) => passthrough::run(args).await,
+        Command::Application(args) => application::run(args).await,
         // Starts nothing, so SIGTERM may end it as it ends any program.
         Command::Backend(args) => backend::run(args, started).await,
     }
