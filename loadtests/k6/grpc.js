@@ -15,9 +15,10 @@ import { Counter, Trend } from 'k6/metrics';
 import {
   baseUrl,
   clients,
+  dropped,
   hostHeader,
-  number,
   must,
+  number,
   start,
   timeoutSeconds,
 } from './lib/options.js';
@@ -54,7 +55,7 @@ export const options = start({
   },
   thresholds: {
     checks: ['rate==1'],
-    dropped_iterations: ['count==0'],
+    dropped_iterations: dropped,
     waking_call: [`max<${coldMs}`],
     stream_messages_echoed: [`count==${streams * messages}`],
     'grpc_req_duration{scenario:calls}': [`p(95)<${p95}`],

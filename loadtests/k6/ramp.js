@@ -6,7 +6,7 @@
 // which has the cold start, has only TIMEOUT_SECONDS.
 
 import exec from 'k6/execution';
-import { clients, number, start, targets } from './lib/options.js';
+import { clients, dropped, number, start, targets } from './lib/options.js';
 import { get } from './lib/requests.js';
 import { summary } from './lib/summary.js';
 
@@ -41,7 +41,7 @@ export const options = start({
   thresholds: {
     http_req_failed: ['rate==0'],
     checks: ['rate==1'],
-    dropped_iterations: ['count==0'],
+    dropped_iterations: dropped,
     'http_req_waiting{scenario:warm_up}': ['max>=0'],
     'http_req_waiting{scenario:ramp}': [`p(95)<${p95}`],
     'http_req_waiting{scenario:cool_down}': [`p(95)<${p95}`],

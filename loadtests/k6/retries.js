@@ -4,8 +4,9 @@
 // again PAUSE_MS later, at most ATTEMPTS times: each attempt that is given up
 // leaves a held request behind, which must vanish with its client. The run fails
 // when a client is never served, when one needs longer than COLD_MS, and when
-// the application sees more requests than it has answered, and a tenth: those of
-// clients that had left (as its X-Requests says, where it does).
+// the application sees more than one request of each client and MOST_EXTRA: those
+// of clients that had left (as its X-Requests says, where it does). Where k6 gets
+// no processor in time, clients leave also while they are answered.
 
 import http from 'k6/http';
 import exec from 'k6/execution';
@@ -18,6 +19,7 @@ const clients = number('CLIENTS', 50, 1, 10000);
 const attemptMs = number('ATTEMPT_MS', 500, 10, 600000);
 const pause = number('PAUSE_MS', 100, 0, 60000);
 const attempts = number('ATTEMPTS', 40, 1, 10000);
+const extra = number('MOST_EXTRA', Math.ceil(clients / 10), 0, 1000000);
 const coldMs = number('COLD_MS', 20000, 1, 600000);
 
 const servedAfter = new Trend('served_after', true);
@@ -41,7 +43,7 @@ export const options = start({
     served_after: [`max<${coldMs}`],
     attempts: ['med>=1'],
     attempts_given_up: ['count>=0'],
-    requests_seen_by_application: [`max<=${Math.ceil(clients * 1.1)}`],
+    requests_seen_by_application: [`max<=${clients + extra}`],
   },
 });
 

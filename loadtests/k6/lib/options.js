@@ -49,6 +49,9 @@ export const targets = number('TARGETS', 1, 1, 10000);
 // How long a request may take, the wait for a cold start included.
 export const timeoutSeconds = number('TIMEOUT_SECONDS', 60, 1, 3600);
 
+// The limit of requests that k6 could not send in time.
+export const dropped = [`count<=${number('MOST_DROPPED', 0, 0, 999999999)}`];
+
 const numbered = (pattern, n) => pattern.replace('{n}', `${n}`);
 
 export function baseUrl(n) {
