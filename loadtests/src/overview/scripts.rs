@@ -133,7 +133,10 @@ fn of_k6(script: &str, results: &Value) -> Vec<Figure> {
     let metrics = results["metrics"].as_object();
     let limited = metrics.into_iter().flatten().filter(|(_, metric)| {
         let limits = metric["thresholds"].as_object();
-        metric["contains"] == "time" && limits.is_some_and(|limits| !limits.is_empty())
+        // k6 says 0 where there was nothing to measure.
+        let is_measured = metric["values"]["count"].as_f64() != Some(0.0);
+        let is_limited = limits.is_some_and(|limits| !limits.is_empty());
+        metric["contains"] == "time" && is_limited && is_measured
     });
     let figures = limited.flat_map(|(name, metric)| {
         ["p(95)", "max"].into_iter().filter_map(move |part| {
@@ -183,6 +186,8 @@ mod tests {
         let results = json!({"metrics": {
             "waited": {"contains": "time", "values": {"p(95)": 2.5, "max": 7.0},
                        "thresholds": {"p(95)<9": {"ok": true}}},
+            "never": {"contains": "time", "values": {"p(95)": 0.0, "max": 0.0, "count": 0},
+                      "thresholds": {"p(95)<9": {"ok": true}}},
             "other": {"contains": "time", "values": {"p(95)": 1.0}},
             "checks": {"contains": "default", "values": {"rate": 1.0},
                        "thresholds": {"rate==1": {"ok": true}}},
