@@ -17,6 +17,8 @@ use serde::Serialize;
 use std::{path::PathBuf, time::Duration};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+const DELAY_MS: &str = "20..150";
+const PAUSE_MS: u64 = 20;
 
 /// Options of `cold-start`.
 #[derive(clap::Args)]
@@ -25,10 +27,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 200)]
     starts: usize,
     /// Milliseconds from a backend's start to its listen(2): drawn from A..B
-    #[arg(long, default_value = "20..150")]
+    #[arg(long, default_value = DELAY_MS)]
     delay_ms: String,
     /// Milliseconds between an answer and the next request
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = PAUSE_MS)]
     pause_ms: u64,
     /// Fail also when a target is missed, not only on errors
     #[arg(long)]
@@ -40,9 +42,23 @@ pub(crate) struct Args {
     reveille: reveille::Args,
 }
 
+impl Args {
+    /// So many starts, and anything else as it is by default.
+    pub(crate) fn of(starts: usize, reveille: reveille::Args) -> Self {
+        Self {
+            starts,
+            delay_ms: DELAY_MS.to_owned(),
+            pause_ms: PAUSE_MS,
+            fail_on_miss: false,
+            out: None,
+            reveille,
+        }
+    }
+}
+
 /// The instants of one start.
 #[derive(Clone, Copy, Debug, Serialize)]
-struct Start {
+pub(crate) struct Start {
     sent: u64,
     told: u64,
     started: u64,
@@ -59,11 +75,11 @@ impl Start {
     }
 
     /// Request → `true` on KEDA's stream, ms.
-    fn told_ms(&self) -> f64 {
+    pub(crate) fn told_ms(&self) -> f64 {
         Self::between(self.sent, self.told)
     }
     /// `listen(2)` → first byte of a request, ms.
-    fn released_ms(&self) -> f64 {
+    pub(crate) fn released_ms(&self) -> f64 {
         Self::between(self.listening, self.first_byte)
     }
     /// Request → the backend's `main`, ms.
@@ -71,7 +87,7 @@ impl Start {
         Self::between(self.sent, self.started)
     }
     /// The application's own start: `main` → `listen(2)`, ms.
-    fn own_start_ms(&self) -> f64 {
+    pub(crate) fn own_start_ms(&self) -> f64 {
         Self::between(self.started, self.listening)
     }
     /// First byte at the backend → whole answer at the client, ms.
@@ -79,7 +95,7 @@ impl Start {
         Self::between(self.first_byte, self.answered)
     }
     /// What the client sees, ms.
-    fn seen_ms(&self) -> f64 {
+    pub(crate) fn seen_ms(&self) -> f64 {
         Self::between(self.sent, self.answered)
     }
 }
@@ -91,8 +107,20 @@ struct Results<'a> {
     starts_ns: &'a [Start],
 }
 
-/// Runs the measurement and prints a table.
-pub(crate) async fn run(args: Args) -> Result<()> {
+/// What was measured so far.
+#[derive(Default)]
+pub(crate) struct Measured {
+    pub(crate) starts: Vec<Start>,
+    /// Of starts that failed.
+    pub(crate) errors: Vec<String>,
+}
+
+/// Wakes all targets, and adds to `measured` as it goes. Gives the end of
+/// Reveille's log. Cancel safe: dropped, what it started is stopped.
+///
+/// # Errors
+/// Reveille does not start, or does not stop. Starts that fail are noted.
+pub(crate) async fn measure(args: &Args, measured: &mut Measured) -> Result<String> {
     let dir = tempfile::tempdir()?;
     let own = std::env::current_exe()?;
     let own = own.to_str().context("a path that is not UTF-8")?;
@@ -103,12 +131,20 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         manifest::write_sleeping(dir.path(), name, &command)?;
     }
     let mut reveille = Reveille::start(&args.reveille, dir.path(), None).await?;
-    let measured = wake_all(&args, &names, &reveille).await;
+    let done = wake_all(args, &names, &reveille, measured).await;
     reveille.program.check_alive().context("reveille")?;
     let log = reveille.program.log_end();
     let stopped = reveille.program.stop().await.context("reveille");
-    let (starts, errors) = measured?;
+    done?;
     stopped?;
+    Ok(log)
+}
+
+/// Runs the measurement and prints a table.
+pub(crate) async fn run(args: Args) -> Result<()> {
+    let mut measured = Measured::default();
+    let log = measure(&args, &mut measured).await?;
+    let Measured { starts, errors } = measured;
 
     let table = summary(&starts, &args);
     println!("{table}");
@@ -141,19 +177,22 @@ async fn wake_all(
     args: &Args,
     names: &[String],
     reveille: &Reveille,
-) -> Result<(Vec<Start>, Vec<String>)> {
+    measured: &mut Measured,
+) -> Result<()> {
     let mut streams = Streams::open(reveille.addresses.grpc, names).await?;
-    let (mut starts, mut errors) = (Vec::new(), Vec::new());
     for (index, name) in names.iter().enumerate() {
         let woken = wake(reveille, &mut streams, index, name);
         match tokio::time::timeout(ANSWER_WITHIN, woken).await {
-            Ok(Ok(start)) => starts.push(start),
-            Ok(Err(error)) => errors.push(format!("{name}: {error:#}")),
-            Err(_) => errors.push(format!("{name}: nothing within {ANSWER_WITHIN:?}")),
+            Ok(Ok(start)) => measured.starts.push(start),
+            Ok(Err(error)) => measured.errors.push(format!("{name}: {error:#}")),
+            Err(_) => {
+                let error = format!("{name}: nothing within {ANSWER_WITHIN:?}");
+                measured.errors.push(error);
+            }
         }
         tokio::time::sleep(Duration::from_millis(args.pause_ms)).await;
     }
-    Ok((starts, errors))
+    Ok(())
 }
 
 async fn wake(
@@ -224,4 +263,30 @@ fn summary(starts: &[Start], args: &Args) -> Table {
             ),
         ],
     )
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::Start;
+
+    /// All parts take so many milliseconds.
+    pub(crate) fn start(ms: u64) -> Start {
+        let at = |parts: u64| parts * ms * 1_000_000;
+        Start {
+            sent: at(0),
+            told: at(1),
+            started: at(2),
+            listening: at(3),
+            first_byte: at(4),
+            answered: at(5),
+        }
+    }
+
+    #[test]
+    fn parts_of_a_start() {
+        let start = start(2);
+        assert_eq!((start.told_ms(), start.spawned_ms()), (2.0, 4.0));
+        assert_eq!((start.own_start_ms(), start.released_ms()), (2.0, 2.0));
+        assert_eq!((start.answer_ms(), start.seen_ms()), (2.0, 10.0));
+    }
 }

@@ -3,12 +3,14 @@
 //! Run by hand or by CI on an otherwise idle Linux machine; README.md has the
 //! commands and past figures. Loads 127.0.0.1 only, and for a bounded time.
 
+mod application;
 mod backend;
 mod client;
 mod clock;
 mod cold_start;
 mod compare;
 mod fd_limit;
+mod figure;
 mod held;
 mod http1;
 mod ingest;
@@ -18,17 +20,21 @@ mod keda;
 mod keda_scale;
 mod keep_alive;
 mod kubernetes;
+mod machine;
 mod manifest;
 mod open_loop;
+mod overview;
 mod passthrough;
 mod proc;
 mod program;
+mod progress;
 mod report;
 mod reveille;
 mod scrape;
 mod signal;
 mod soak;
 mod stats;
+mod svg;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -47,6 +53,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// One report of everything that can be measured here in a few minutes
+    Report(overview::Args),
     /// Wake many sleeping targets, one after another, and say where time goes
     ColdStart(cold_start::Args),
     /// How soon KEDA hears of a request to a sleeping target
@@ -57,10 +65,9 @@ enum Command {
     Kubernetes(kubernetes::Args),
     /// Metrics: points per core, memory per series, how soon KEDA hears of them
     Ingest(ingest::Args),
-    /// Cost per request and per idle connection beside other proxies
+    /// Cost per request and per idle connection beside other proxies; or, with
+    /// two files, what changed between two runs
     Compare(compare::Args),
-    /// What changed between two runs of compare
-    Diff(compare::DiffArgs),
     /// User instructions per warm request, counted by valgrind
     Instructions(instructions::Args),
     /// All kinds of traffic while backends die and the configuration changes
@@ -77,6 +84,8 @@ enum Command {
     SoakHost(soak::HostArgs),
     /// The application behind the soak
     SoakBackend(soak::BackendArgs),
+    /// The application behind the scripts of k6 and hey
+    Application(application::Args),
     /// The application that cold-start wakes
     Backend(backend::Args),
 }
@@ -93,6 +102,8 @@ fn main() -> Result<()> {
 
 async fn run(command: Command, started: u64) -> Result<()> {
     match command {
+        // Reports what it has when it is told to end.
+        Command::Report(args) => overview::run(args).await,
         Command::ColdStart(args) => or_interrupted(cold_start::run(args)).await,
         Command::Signal(args) => or_interrupted(signal::run(args)).await,
         Command::KedaScale(args) => or_interrupted(keda_scale::run(args)).await,
@@ -100,7 +111,6 @@ async fn run(command: Command, started: u64) -> Result<()> {
         Command::Ingest(args) => or_interrupted(ingest::run(args)).await,
         // Reports what it has when it is told to end.
         Command::Compare(args) => compare::run(args).await,
-        Command::Diff(args) => compare::diff(&args),
         Command::Instructions(args) => or_interrupted(instructions::run(args)).await,
         Command::Soak(args) => or_interrupted(soak::run(args)).await,
         Command::SoakHost(args) => soak::host(args).await,
@@ -109,6 +119,7 @@ async fn run(command: Command, started: u64) -> Result<()> {
         Command::Held(args) => or_interrupted(held::run(args)).await,
         Command::OpenLoop(args) => open_loop::run(args).await,
         Command::Passthrough(args) => passthrough::run(args).await,
+        Command::Application(args) => application::run(args).await,
         // Starts nothing, so SIGTERM may end it as it ends any program.
         Command::Backend(args) => backend::run(args, started).await,
     }

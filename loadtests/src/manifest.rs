@@ -8,6 +8,9 @@ use std::{fmt::Write as _, net::SocketAddr, path::Path};
 /// The namespace of objects that name none.
 pub(crate) const NAMESPACE: &str = "default";
 
+/// Requests at once per replica, where nothing is to be scaled by it.
+const CONCURRENCY: u32 = 100;
+
 /// The host that the target `name` is routed by.
 pub(crate) fn host(name: &str) -> String {
     format!("{name}.localhost")
@@ -26,7 +29,38 @@ pub(crate) fn write_sleeping_for(
     command: &[&str],
     cooldown: u32,
 ) -> Result<()> {
-    let mut yaml = route(name) + &process(name, command)?;
+    let scaling = Scaling {
+        concurrency: CONCURRENCY,
+        replicas: 1,
+        cooldown,
+    };
+    write_scaled(dir, name, command, scaling)
+}
+
+/// How a target is scaled.
+#[derive(Clone, Copy)]
+pub(crate) struct Scaling {
+    /// Requests at once that one replica is good for.
+    pub(crate) concurrency: u32,
+    /// At most.
+    pub(crate) replicas: u32,
+    /// Seconds without demand before it sleeps.
+    pub(crate) cooldown: u32,
+}
+
+/// A route, a process and a ScaledObject, scaled between none and many.
+pub(crate) fn write_scaled(
+    dir: &Path,
+    name: &str,
+    command: &[&str],
+    scaling: Scaling,
+) -> Result<()> {
+    let Scaling {
+        concurrency,
+        replicas,
+        cooldown,
+    } = scaling;
+    let mut yaml = route_to(name, name, concurrency) + &process(name, command)?;
     write!(
         yaml,
         "---
@@ -36,7 +70,7 @@ metadata: {{name: {name}}}
 spec:
   scaleTargetRef: {{name: {name}}}
   minReplicaCount: 0
-  maxReplicaCount: 1
+  maxReplicaCount: {replicas}
   pollingInterval: 5
   cooldownPeriod: {cooldown}
   triggers:
@@ -68,16 +102,16 @@ spec: {{addresses: {addresses}}}
 "
     );
     for name in names {
-        write!(yaml, "---\n{}", route_to(name, "fixed"))?;
+        write!(yaml, "---\n{}", route_to(name, "fixed", CONCURRENCY))?;
     }
     write_file(dir, "fixed", &yaml)
 }
 
 fn route(name: &str) -> String {
-    route_to(name, name)
+    route_to(name, name, CONCURRENCY)
 }
 
-fn route_to(name: &str, service: &str) -> String {
+fn route_to(name: &str, service: &str, concurrency: u32) -> String {
     let host = host(name);
     format!(
         "apiVersion: http.keda.sh/v1beta1
@@ -86,7 +120,7 @@ metadata: {{name: {name}}}
 spec:
   target: {{service: {service}, port: 80}}
   rules: [{{hosts: [{host}]}}]
-  scalingMetric: {{concurrency: {{targetValue: 100}}}}
+  scalingMetric: {{concurrency: {{targetValue: {concurrency}}}}}
 "
     )
 }

@@ -153,6 +153,18 @@ impl Program {
         lines.get(from..).unwrap_or_default().join("\n")
     }
 
+    /// Waits until it ends by itself, and says whether it succeeded. Fails,
+    /// and tells it to end, if that takes longer than `limit`.
+    pub(crate) async fn ended(mut self, limit: Duration) -> Result<bool> {
+        match tokio::time::timeout(limit, self.child.wait()).await {
+            Ok(ended) => Ok(ended?.success()),
+            Err(_) => {
+                self.stop().await?;
+                bail!("not done after {limit:?}");
+            }
+        }
+    }
+
     /// SIGTERM, then SIGKILL if it does not end in time.
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.terminate();

@@ -24,7 +24,7 @@ const LOOK_EACH: Duration = Duration::from_millis(2);
 const CONNECTED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Options of the program under test.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {
     /// The reveille binary. Default: beside this program
@@ -63,6 +63,14 @@ pub(crate) struct Addresses {
     pub(crate) admin: SocketAddr,
     /// Where metrics come in, if they do.
     pub(crate) otlp_grpc: Option<SocketAddr>,
+}
+
+impl Addresses {
+    /// `None` while the file is not there or not yet whole.
+    pub(crate) fn read(file: &Path) -> Option<Self> {
+        let text = std::fs::read(file).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
 }
 
 /// A running Reveille.
@@ -142,7 +150,7 @@ impl Reveille {
         let deadline = Instant::now() + READY_WITHIN;
         let addresses = loop {
             program.check_alive().context("reveille")?;
-            if let Some(addresses) = read(&file) {
+            if let Some(addresses) = Addresses::read(&file) {
                 break addresses;
             }
             if Instant::now() > deadline {
@@ -179,10 +187,4 @@ async fn until_connected(admin: SocketAddr) -> Result<()> {
         ensure!(Instant::now() < deadline, "replicas do not find each other");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-/// `None` while the file is not there or not yet whole.
-fn read(file: &Path) -> Option<Addresses> {
-    let text = std::fs::read(file).ok()?;
-    serde_json::from_slice(&text).ok()
 }

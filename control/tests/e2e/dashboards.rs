@@ -1,27 +1,30 @@
 //! What alerts and dashboards ask for is what `/metrics` has: every name, and
 //! every label that they select, group or show by.
 
+mod asked;
+
 use crate::{
     ingest::{gauge, post},
     metrics::{Family, parse},
     support::{ApiServer, Reveille, Target},
     tls,
 };
-use promql_parser::parser::{self, Expr, LabelModifier, VectorSelector};
+use asked::Exposed;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-/// Labels that Prometheus adds itself.
-const OF_PROMETHEUS: [&str; 3] = ["job", "instance", "namespace"];
-
-fn deploy(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+fn path(below: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../deploy")
-        .join(path);
+        .join(below)
+}
+
+fn deploy(below: &str) -> String {
+    let path = path(below);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -41,47 +44,9 @@ fn texts<'a>(value: &'a Value, field: &str, found: &mut Vec<&'a str>) {
     }
 }
 
-/// Every selector of an expression, and every label that it groups by.
-#[derive(Default)]
-struct Asked {
-    selectors: Vec<VectorSelector>,
-    labels: Vec<String>,
-}
-
-impl Asked {
-    fn read(&mut self, expr: &Expr) {
-        match expr {
-            Expr::Aggregate(aggregate) => {
-                self.modifier(aggregate.modifier.as_ref());
-                self.read(&aggregate.expr);
-                aggregate.param.iter().for_each(|param| self.read(param));
-            }
-            Expr::Unary(unary) => self.read(&unary.expr),
-            Expr::Binary(binary) => {
-                let matching = binary.modifier.as_ref().and_then(|m| m.matching.as_ref());
-                self.modifier(matching);
-                self.read(&binary.lhs);
-                self.read(&binary.rhs);
-            }
-            Expr::Paren(paren) => self.read(&paren.expr),
-            Expr::Call(call) => call.args.args.iter().for_each(|arg| self.read(arg)),
-            Expr::MatrixSelector(matrix) => self.selectors.push(matrix.vs.clone()),
-            Expr::VectorSelector(selector) => self.selectors.push(selector.clone()),
-            Expr::NumberLiteral(_) | Expr::StringLiteral(_) => {}
-            other => panic!("{other:?} is not understood here"),
-        }
-    }
-
-    fn modifier(&mut self, modifier: Option<&LabelModifier>) {
-        if let Some(LabelModifier::Include(labels) | LabelModifier::Exclude(labels)) = modifier {
-            self.labels.extend(labels.labels.iter().cloned());
-        }
-    }
-}
-
 /// Names of series and their labels, of everything that has a sample.
-fn exposed(families: &BTreeMap<String, Family>) -> BTreeMap<String, BTreeSet<String>> {
-    let mut exposed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+fn exposed(families: &BTreeMap<String, Family>) -> Exposed {
+    let mut exposed = Exposed::new();
     for (name, family) in families {
         for (suffix, labels, _) in &family.samples {
             let series = exposed.entry(format!("{name}{suffix}")).or_default();
@@ -91,48 +56,97 @@ fn exposed(families: &BTreeMap<String, Family>) -> BTreeMap<String, BTreeSet<Str
     exposed
 }
 
-/// Variables of Grafana's, as Prometheus would be asked.
-fn filled_in(expr: &str) -> String {
-    let rate = expr
+/// Grafana's own variables and those of a dashboard, as Prometheus would be
+/// asked.
+fn filled_in(expr: &str, variables: &[&str]) -> String {
+    let mut filled = expr
         .replace("$__rate_interval", "5m")
         .replace("$__range", "1h");
-    rate.replace("$route_namespace", ".*")
-        .replace("$route", ".*")
+    for name in variables {
+        filled = filled.replace(&format!("${name}"), ".*");
+    }
+    assert!(!filled.contains('$'), "a variable of nobody's: {expr}");
+    filled
 }
 
-fn check(expr: &str, exposed: &BTreeMap<String, BTreeSet<String>>) {
-    let parsed = parser::parse(&filled_in(expr)).unwrap_or_else(|e| panic!("{expr}: {e}"));
-    let mut asked = Asked::default();
-    asked.read(&parsed);
-    assert!(!asked.selectors.is_empty(), "{expr}");
-    let mut all = BTreeSet::from(OF_PROMETHEUS.map(str::to_owned));
-    for selector in &asked.selectors {
-        let name = selector.name.as_deref().expect("selectors have names");
-        let labels = exposed
-            .get(name)
-            .unwrap_or_else(|| panic!("no series {name}, for {expr}"));
-        for matcher in &selector.matchers.matchers {
-            assert!(
-                labels.contains(&matcher.name),
-                "{name} has no {}: {expr}",
-                matcher.name
-            );
+/// Labels that a text shows: what stands between `before` and `after`.
+fn shown<'a>(text: &'a str, before: &str, after: &'a [char]) -> Vec<&'a str> {
+    let rest = text.split(before).skip(1);
+    rest.filter_map(|rest| rest.split(after).next())
+        .map(str::trim)
+        .collect()
+}
+
+fn check_panel(panel: &Value, variables: &[&str], exposed: &Exposed) -> usize {
+    let targets = panel["targets"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut all = BTreeSet::new();
+    for target in targets {
+        let expr = target["expr"].as_str().expect("an expression");
+        let labels = asked::check(&filled_in(expr, variables), exposed);
+        let legend = target["legendFormat"].as_str().expect("a legend");
+        for label in shown(legend, "{{", &['}']) {
+            assert!(labels.contains(label), "no {label} for a legend: {expr}");
         }
-        all.extend(labels.iter().cloned());
+        all.extend(labels);
     }
-    for label in &asked.labels {
-        assert!(all.contains(label), "nothing has {label}: {expr}");
+    let mut links = Vec::new();
+    texts(&panel["fieldConfig"], "url", &mut links);
+    for link in links {
+        for label in shown(link, "${__field.labels.", &['}']) {
+            assert!(all.contains(label), "no {label} for a link: {panel}");
+        }
+    }
+    targets.len()
+}
+
+fn check_board(name: &str, exposed: &Exposed) -> usize {
+    let board: Value = serde_json::from_str(&deploy(&format!("dashboards/{name}"))).expect("JSON");
+    let list = board["templating"]["list"].as_array().expect("variables");
+    let mut variables: Vec<&str> = list
+        .iter()
+        .map(|variable| variable["name"].as_str().expect("a name"))
+        .collect();
+    // `$route` is the beginning of `$route_namespace`.
+    variables.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    for variable in list {
+        if let Some(query) = variable["query"]["query"].as_str() {
+            asked::check_label_values(&filled_in(query, &variables), exposed);
+        }
+    }
+    let panels = board["panels"].as_array().expect("panels");
+    let count = |panel| check_panel(panel, &variables, exposed);
+    panels.iter().map(count).sum()
+}
+
+fn check_alerts(exposed: &Exposed) {
+    let rules: Value = serde_saphyr::from_str(&deploy("alerts/reveille.yaml")).expect("YAML");
+    let groups = rules["groups"].as_array().expect("groups");
+    let rules = groups
+        .iter()
+        .flat_map(|group| group["rules"].as_array().expect("rules"));
+    for rule in rules {
+        let expr = rule["expr"].as_str().expect("an expression");
+        let labels = asked::check(expr, exposed);
+        let told = rule["annotations"].to_string();
+        for label in shown(&told, "$labels.", &[' ', '}', '|']) {
+            assert!(labels.contains(label), "no {label} to be told: {expr}");
+        }
     }
 }
 
 /// A Reveille in which every metric has a series: something was served, a
-/// certificate is in use, there is another replica, metrics came in.
+/// certificate is in use, there is another replica, metrics came in, pages are
+/// fetched, requests are logged and traced.
 fn everything() -> Reveille {
-    let starter = Reveille::of(Target::hello())
+    let source = "---\napiVersion: local.reveille.dev/v1alpha1\nkind: MetricSource\n\
+                  metadata: {name: pages}\nspec: {addresses: ['127.0.0.1:1']}\n";
+    let starter = Reveille::of(format!("{}{source}", Target::hello()))
         .arg("--proxy-tls-addr", "127.0.0.1:0")
         .arg("--otlp-http-addr", "127.0.0.1:0")
         .arg("--peers", "127.0.0.1:1")
         .arg("--peers-timeout", "100ms")
+        .arg("--access-log", "common")
+        .arg("--otlp-traces-endpoint", "http://127.0.0.1:1")
         .arg("--tls-cert", "web.crt")
         .arg("--tls-key", "web.key");
     tls::authority(starter.path());
@@ -148,7 +162,7 @@ fn everything() -> Reveille {
 }
 
 /// Series that only a cluster has, refused lists and writes among them.
-fn of_a_cluster() -> BTreeMap<String, BTreeSet<String>> {
+fn of_a_cluster() -> Exposed {
     let api = ApiServer::start();
     api.permit("list", "Pod", false);
     api.permit("patch", "InterceptorRoute", false);
@@ -183,13 +197,11 @@ fn alerts_and_dashboards_ask_for_what_there_is() {
     });
     let mut exposed = exposed(&parse(&page));
     exposed.extend(of_a_cluster());
-    let board: Value = serde_json::from_str(&deploy("dashboards/reveille.json")).expect("JSON");
-    let rules: Value = serde_saphyr::from_str(&deploy("alerts/reveille.yaml")).expect("YAML");
-    let mut exprs = Vec::new();
-    texts(&board["panels"], "expr", &mut exprs);
-    texts(&rules, "expr", &mut exprs);
-    assert!(exprs.len() > 40, "{}", exprs.len());
-    for expr in exprs {
-        check(expr, &exposed);
-    }
+    let folder = fs::read_dir(path("dashboards")).expect("a folder");
+    let names = folder.map(|entry| entry.expect("readable").file_name());
+    let asked: usize = names
+        .map(|name| check_board(name.to_str().expect("UTF-8"), &exposed))
+        .sum();
+    assert!(asked > 60, "{asked}");
+    check_alerts(&exposed);
 }

@@ -39,6 +39,15 @@ pub(super) struct Running {
 }
 
 impl Peer {
+    /// What is compared by default, in this order first.
+    pub(super) const ALL: [Self; 5] = [
+        Self::Nginx,
+        Self::Haproxy,
+        Self::Envoy,
+        Self::Hyper,
+        Self::Reveille,
+    ];
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",

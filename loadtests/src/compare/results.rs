@@ -1,9 +1,9 @@
 //! Everything that was measured, as it is written to compare.json.
 
 use super::{case::Case, lab::Lab, peer::Peer};
-use crate::stats::Spread;
+use crate::{figure::Figure, machine, stats::Spread};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fs};
+use std::collections::BTreeMap;
 
 /// A figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ impl Results {
         }
         let args = lab.args;
         Self {
-            machine: machine(),
+            machine: machine::describe(),
             setup: format!(
                 "{} rounds of {} s; proxy on core {}, backend and load on core {}; open loop at {}/s",
                 args.rounds(),
@@ -128,13 +128,38 @@ impl Results {
 
     /// Over nginx in the same round.
     pub(super) fn ratio(&self, peer: Peer, case: Case, metric: Metric) -> Option<Spread> {
-        let ratios = self.of(peer, case).filter_map(|one| {
+        Spread::of(self.ratios(peer, case, metric))
+    }
+
+    fn ratios(&self, peer: Peer, case: Case, metric: Metric) -> impl Iterator<Item = f64> {
+        self.of(peer, case).filter_map(move |one| {
             let mut nginx = self.of(Peer::Nginx, case);
             let reference = nginx.find(|other| other.round == one.round)?;
             let (own, reference) = (one.values.get(&metric)?, reference.values.get(&metric)?);
             (*reference > 0.0).then(|| own / reference)
-        });
-        Spread::of(ratios)
+        })
+    }
+
+    /// What each peer costs under each load, and that over nginx: it depends
+    /// less on the machine's mood.
+    pub(super) fn figures(&self) -> Vec<Figure> {
+        let mut figures = Vec::new();
+        for peer in self.peers() {
+            for case in self.cases() {
+                let metric = case.main_metric();
+                let values = self.of(peer, case);
+                let values = values.filter_map(|one| one.values.get(&metric).copied());
+                let name = format!("{} {} {}", peer.name(), case.name(), metric.title());
+                figures.push(Figure::lower(&*name, metric.unit(), values.collect()));
+                if peer != Peer::Nginx {
+                    let ratios = self.ratios(peer, case, metric).collect();
+                    let name = format!("{name} by nginx");
+                    figures.push(Figure::lower(name, "ratio", ratios));
+                }
+            }
+        }
+        figures.retain(|figure| !figure.values.is_empty());
+        figures
     }
 }
 
@@ -143,26 +168,6 @@ fn in_order<T: Ord>(all: impl Iterator<Item = T>) -> Vec<T> {
     all.sort();
     all.dedup();
     all
-}
-
-fn machine() -> String {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let value = |key: &str| {
-        let line = cpuinfo.lines().find(|line| line.starts_with(key));
-        let value = line.and_then(|line| line.split_once(": "));
-        value
-            .map_or("unknown", |(_, value)| value.trim())
-            .to_owned()
-    };
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!(
-        "{} ({}, family {}, model {}), Linux {}",
-        value("model name"),
-        value("vendor_id"),
-        value("cpu family"),
-        value("model\t\t"),
-        kernel.trim()
-    )
 }
 
 #[cfg(test)]

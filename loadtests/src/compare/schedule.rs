@@ -6,6 +6,7 @@ use super::{
     peer::{Peer, Running},
     results::{Measurement, Metric, Results},
 };
+use crate::progress;
 use anyhow::{Context as _, Result};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -111,7 +112,7 @@ struct Progress {
 impl Progress {
     fn say(&self, what: &str) {
         let passed = Duration::from_secs(self.begun.elapsed().as_secs());
-        eprintln!("[{passed:?}, {} to go] {what}", self.left);
+        progress::say(&format!("[{passed:?}, {} to go] {what}", self.left));
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn markdown(results: &Results) -> String {
     out += "\nMedians over the rounds: CPU (user and system, the whole process tree) in seconds per \
             100,000 requests, memory in KiB per connection; × is the ratio to nginx, paired by \
             round.\n\n";
-    overview(results, &mut out);
+    out += &overview(results);
     for case in results.cases() {
         out += &format!("\n### {}\n\nMedian (min–max).\n\n", case.title());
         details(results, case, &mut out);
@@ -42,29 +42,32 @@ pub(super) fn markdown(results: &Results) -> String {
     out
 }
 
-fn overview(results: &Results, out: &mut String) {
+/// The main figure of each peer under each load.
+pub(super) fn overview(results: &Results) -> String {
+    let mut out = String::new();
     let cases = results.cases();
-    *out += "| peer |";
+    out += "| peer |";
     for case in &cases {
-        *out += &format!(" {} |", case.name());
+        out += &format!(" {} |", case.name());
     }
     if cases.contains(&Case::OpenLoop) {
-        *out += " open-loop p99 ms |";
+        out += " open-loop p99 ms |";
     }
-    *out += "\n|---|";
-    *out += &"---|".repeat(cases.len() + usize::from(cases.contains(&Case::OpenLoop)));
-    *out += "\n";
+    out += "\n|---|";
+    out += &"---|".repeat(cases.len() + usize::from(cases.contains(&Case::OpenLoop)));
+    out += "\n";
     for peer in results.peers() {
-        *out += &format!("| {} |", peer.name());
+        out += &format!("| {} |", peer.name());
         for case in &cases {
             let metric = case.main_metric();
-            *out += &cell(results, peer, *case, metric);
+            out += &cell(results, peer, *case, metric);
         }
         if cases.contains(&Case::OpenLoop) {
-            *out += &cell(results, peer, Case::OpenLoop, Metric::P99);
+            out += &cell(results, peer, Case::OpenLoop, Metric::P99);
         }
-        *out += "\n";
+        out += "\n";
     }
+    out
 }
 
 /// ` 1.51 ×1.39 |`
