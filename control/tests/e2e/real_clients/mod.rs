@@ -6,6 +6,7 @@
 //! They come from `.ci/tools`. A tool that is missing fails the test and says
 //! so: a test that is skipped in silence shows nothing.
 
+mod browser;
 mod curl;
 mod dapr;
 mod grpc;
