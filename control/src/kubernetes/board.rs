@@ -29,6 +29,11 @@ pub(super) trait Wanted: Send + 'static {
 
     /// The same for what is the same.
     fn digest(&self) -> u64;
+
+    /// Must what was written last about it be seen before, if that was just now?
+    fn is_cautious(&self) -> bool {
+        false
+    }
 }
 
 /// What should be written, by the target that it is about.
@@ -114,7 +119,7 @@ impl<W: Wanted> Board<W> {
             let refused = aside_before.remove(&id);
             let refused = refused.filter(|(before, _)| before.digest() == digest);
             let again = last
-                .filter(|last| last.digest == digest)
+                .filter(|last| last.digest == digest || wanted.is_cautious())
                 .map(|last| last.at + SAME_AGAIN);
             let due = refused.map(|(_, due)| due).or(again);
             match due.filter(|due| *due > Instant::now()) {
@@ -154,7 +159,7 @@ impl<W: Wanted> Board<W> {
         let mut lists = self.lists.lock();
         // What was put there meanwhile may not have seen this write.
         if let Entry::Occupied(open) = lists.open.entry(id.clone())
-            && is_before(open.get(), version)
+            && (open.get().digest() == wanted.digest() || is_before(open.get(), version))
         {
             open.remove();
         }
@@ -282,6 +287,25 @@ mod tests {
         };
         show(&board, [("a", written)]);
         assert_eq!(taken(&board), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_wanted_while_it_is_written_is_not_written_twice() {
+        let unseen = |text| Note {
+            from: None,
+            ..note(text, 0)
+        };
+        let board = Board::default();
+        show(&board, [("a", unseen(1))]);
+        let Next::One(id, first) = board.next() else {
+            panic!("there is one");
+        };
+        show(&board, [("a", unseen(1))]);
+        board.wrote(id.clone(), &first, Some(7));
+        assert_eq!(taken(&board), None);
+        // Something else is, though.
+        show(&board, [("a", unseen(2))]);
+        assert_eq!(taken(&board), Some(("a".to_owned(), 2)));
     }
 
     #[tokio::test(start_paused = true)]

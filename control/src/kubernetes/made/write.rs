@@ -31,6 +31,10 @@ impl Wanted for Made {
         self.act.hash(&mut hasher);
         hasher.finish()
     }
+
+    fn is_cautious(&self) -> bool {
+        self.is_cautious
+    }
 }
 
 impl Errand for Made {

@@ -132,12 +132,15 @@ impl Reconciler {
         let made = act.map(|act| Made {
             key: key.clone(),
             follows_from: match act {
-                made::Act::LetGo { .. } => legacy.route.version.parse().ok(),
+                // Versions of two objects cannot be compared.
+                made::Act::LetGo { .. } => None,
                 _ => self
                     .scaled
                     .version(key)
                     .and_then(|version| version.parse().ok()),
             },
+            // Its owner must not go before it is nobody's.
+            is_cautious: legacy.orphans() && self.scaled.get(key).is_none(),
             act,
         });
         (made, standing)

@@ -500,3 +500,14 @@ fn a_cluster_without_the_kind_is_served_all_the_same() {
     reveille.until_logged("the cluster has no httpscaledobjects.http.keda.sh");
     reveille.stop();
 }
+
+#[test]
+fn an_address_that_nobody_can_dial_is_refused_at_the_start() {
+    let api = ApiServer::start();
+    let ended = Reveille::in_cluster(&api)
+        .arg("--scaler-address", "scaler")
+        .run();
+    assert!(!ended.status.success());
+    let said = r#"--scaler-address "scaler": is not HOST:PORT, such as reveille-scaler.keda:9090"#;
+    assert!(ended.log.contains(said), "{}", ended.log);
+}
