@@ -6,16 +6,14 @@
 
 use parking_lot::Mutex;
 use proxy::TargetId;
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
 /// What was refused is tried again after this long.
 const ASIDE: Duration = Duration::from_secs(2);
 /// The same is not written more often: if that much is changed back, somebody
-/// else writes it, too.
+/// else writes it, too. And so long at most is news of our own write awaited: it
+/// may be gone by now.
 const SAME_AGAIN: Duration = Duration::from_secs(10);
 
 /// Something that should be written about one object.
@@ -29,11 +27,6 @@ pub(super) trait Wanted: Send + 'static {
 
     /// The same for what is the same.
     fn digest(&self) -> u64;
-
-    /// Must what was written last about it be seen before, if that was just now?
-    fn is_cautious(&self) -> bool {
-        false
-    }
 }
 
 /// What should be written, by the target that it is about.
@@ -89,8 +82,8 @@ impl<W> Default for Board<W> {
 }
 
 impl<W: Wanted> Board<W> {
-    /// From now on these are wanted, and no others; what stands there already
-    /// is left out, and what will be news soon.
+    /// From now on these are wanted, and no others. What stands there already is
+    /// left out; what does not follow from our last write waits for news of it.
     pub(super) fn show(&self, all: impl IntoIterator<Item = (TargetId, W)>) {
         let mut lists = self.lists.lock();
         let Lists {
@@ -108,19 +101,18 @@ impl<W: Wanted> Board<W> {
             if let Some(last) = last {
                 written.insert(id.clone(), last);
             }
-            let is_old = last.is_some_and(|last| is_before(&wanted, last.version));
-            if wanted.is_written() || is_old {
+            if wanted.is_written() {
                 continue;
             }
-            if let Some(why) = refused_before.remove(&id) {
+            let digest = wanted.digest();
+            let why = refused_before.remove(&id);
+            let refused = aside_before.remove(&id);
+            let refused = refused.filter(|(before, _)| why.is_some() && before.digest() == digest);
+            if let Some(why) = why {
                 refusals.insert(id.clone(), why);
             }
-            let digest = wanted.digest();
-            let refused = aside_before.remove(&id);
-            let refused = refused.filter(|(before, _)| before.digest() == digest);
-            let again = last
-                .filter(|last| last.digest == digest || wanted.is_cautious())
-                .map(|last| last.at + SAME_AGAIN);
+            let again = last.filter(|last| last.covers(&wanted));
+            let again = again.map(|last| last.at + SAME_AGAIN);
             let due = refused.map(|(_, due)| due).or(again);
             match due.filter(|due| *due > Instant::now()) {
                 Some(due) => {
@@ -156,18 +148,21 @@ impl<W: Wanted> Board<W> {
 
     /// It stands there now, in that version of the object.
     pub(super) fn wrote(&self, id: TargetId, wanted: &W, version: Option<u64>) {
-        let mut lists = self.lists.lock();
-        // What was put there meanwhile may not have seen this write.
-        if let Entry::Occupied(open) = lists.open.entry(id.clone())
-            && (open.get().digest() == wanted.digest() || is_before(open.get(), version))
-        {
-            open.remove();
-        }
         let written = Written {
             version,
             digest: wanted.digest(),
             at: Instant::now(),
         };
+        let mut lists = self.lists.lock();
+        // What was put there meanwhile may not have seen this write.
+        if let Some(open) = lists.open.remove(&id) {
+            if written.covers(&open) {
+                let due = written.at + SAME_AGAIN;
+                lists.aside.insert(id.clone(), (open, due));
+            } else {
+                lists.open.insert(id.clone(), open);
+            }
+        }
         let was_refused = lists.refusals.remove(&id).is_some();
         lists.written.insert(id, written);
         drop(lists);
@@ -212,10 +207,14 @@ impl<W: Wanted> Board<W> {
     }
 }
 
-/// Does it follow from a version before that one? There will be news then.
-fn is_before(wanted: &impl Wanted, version: Option<u64>) -> bool {
-    let ours = wanted.follows_from();
-    ours.zip(version).is_some_and(|(ours, other)| ours < other)
+impl Written {
+    /// Is it the same, or does it follow from a version before that one? There
+    /// will be news then.
+    fn covers(&self, wanted: &impl Wanted) -> bool {
+        let versions = wanted.follows_from().zip(self.version);
+        let is_before = versions.is_some_and(|(from, ours)| from < ours);
+        is_before || self.digest == wanted.digest()
+    }
 }
 
 #[cfg(test)]
@@ -273,6 +272,12 @@ mod tests {
         assert_eq!(taken(&board), Some(("a".to_owned(), 1)));
         show(&board, [("a", note(1, 6))]);
         assert_eq!(taken(&board), None, "version 15 has yet to be seen");
+        show(&board, [("a", note(2, 6))]);
+        assert_eq!(
+            taken(&board),
+            None,
+            "another one does not follow from it, either"
+        );
         // Somebody has changed it back.
         show(&board, [("a", note(1, 16))]);
         assert_eq!(taken(&board), None, "so soon");
@@ -281,31 +286,25 @@ mod tests {
         // Something else is another matter.
         show(&board, [("a", note(2, 27))]);
         assert_eq!(taken(&board), Some(("a".to_owned(), 2)));
+        // What we wrote was deleted before it was seen.
+        show(&board, [("a", note(3, 0))]);
+        assert_eq!(taken(&board), None);
+        tokio::time::advance(SAME_AGAIN).await;
+        assert_eq!(taken(&board), Some(("a".to_owned(), 3)));
+        // It is wanted once more while it is being written.
+        show(&board, [("b", note(1, 1))]);
+        let Next::One(id, one) = board.next() else {
+            panic!("there is one");
+        };
+        show(&board, [("b", note(1, 1))]);
+        board.wrote(id, &one, None);
+        assert_eq!(taken(&board), None);
         let written = Note {
             is_written: true,
             ..note(3, 38)
         };
         show(&board, [("a", written)]);
         assert_eq!(taken(&board), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_wanted_while_it_is_written_is_not_written_twice() {
-        let unseen = |text| Note {
-            from: None,
-            ..note(text, 0)
-        };
-        let board = Board::default();
-        show(&board, [("a", unseen(1))]);
-        let Next::One(id, first) = board.next() else {
-            panic!("there is one");
-        };
-        show(&board, [("a", unseen(1))]);
-        board.wrote(id.clone(), &first, Some(7));
-        assert_eq!(taken(&board), None);
-        // Something else is, though.
-        show(&board, [("a", unseen(2))]);
-        assert_eq!(taken(&board), Some(("a".to_owned(), 2)));
     }
 
     #[tokio::test(start_paused = true)]

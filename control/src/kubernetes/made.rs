@@ -72,8 +72,6 @@ pub(super) struct Made {
     pub(super) key: Key,
     /// The resourceVersion of the ScaledObject that is changed.
     pub(super) follows_from: Option<u64>,
-    /// A ScaledObject that we have just made may not have been seen yet.
-    pub(super) is_cautious: bool,
     pub(super) act: Act,
 }
 

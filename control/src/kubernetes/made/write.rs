@@ -31,10 +31,6 @@ impl Wanted for Made {
         self.act.hash(&mut hasher);
         hasher.finish()
     }
-
-    fn is_cautious(&self) -> bool {
-        self.is_cautious
-    }
 }
 
 impl Errand for Made {
@@ -95,7 +91,8 @@ impl Errand for Made {
                 let path = HTTP_SCALED_OBJECT.path_of(key);
                 let patch =
                     json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}});
-                api.write(Method::PATCH, &path, MERGE, &patch).await?
+                api.write(Method::PATCH, &path, MERGE, &patch).await?;
+                return Ok(None);
             }
         };
         let version = &written["metadata"]["resourceVersion"];

@@ -129,18 +129,12 @@ impl Reconciler {
             scaler_address: &self.ways.operating.scaler_address,
             refusal,
         });
+        let version = self.scaled.version(key);
+        let version = version.and_then(|version| version.parse().ok());
         let made = act.map(|act| Made {
             key: key.clone(),
-            follows_from: match act {
-                // Versions of two objects cannot be compared.
-                made::Act::LetGo { .. } => None,
-                _ => self
-                    .scaled
-                    .version(key)
-                    .and_then(|version| version.parse().ok()),
-            },
-            // Its owner must not go before it is nobody's.
-            is_cautious: legacy.orphans() && self.scaled.get(key).is_none(),
+            // It must not go before the ScaledObject that we made last was seen.
+            follows_from: version.or(matches!(act, made::Act::LetGo { .. }).then_some(0)),
             act,
         });
         (made, standing)

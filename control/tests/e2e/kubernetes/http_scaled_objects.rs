@@ -258,6 +258,7 @@ fn a_route_of_its_name_wins_until_it_goes() {
     );
     // Its ScaledObject is told of the route.
     api.delete("EndpointSlice", "default", "web-0");
+    reveille.until("web", "it is cold", |now| now.state == "cold");
     let mut keda = Keda::asks_for(&reveille, &[("httpScaledObject", "web")]);
     let mut stream = keda.stream();
     let mut held = reveille.client("new").begin("GET", "/");
