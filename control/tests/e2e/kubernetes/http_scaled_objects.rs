@@ -258,6 +258,7 @@ fn a_route_of_its_name_wins_until_it_goes() {
     );
     // Its ScaledObject is told of the route.
     api.delete("EndpointSlice", "default", "web-0");
+    reveille.until("web", "it is cold", |now| now.state == "cold");
     let mut keda = Keda::asks_for(&reveille, &[("httpScaledObject", "web")]);
     let mut stream = keda.stream();
     let mut held = reveille.client("new").begin("GET", "/");
@@ -499,4 +500,15 @@ fn a_cluster_without_the_kind_is_served_all_the_same() {
     assert_eq!(reveille.client("web").get("/").body, "pod");
     reveille.until_logged("the cluster has no httpscaledobjects.http.keda.sh");
     reveille.stop();
+}
+
+#[test]
+fn an_address_that_nobody_can_dial_is_refused_at_the_start() {
+    let api = ApiServer::start();
+    let ended = Reveille::in_cluster(&api)
+        .arg("--scaler-address", "scaler")
+        .run();
+    assert!(!ended.status.success());
+    let said = r#"--scaler-address "scaler": is not HOST:PORT, such as reveille-scaler.keda:9090"#;
+    assert!(ended.log.contains(said), "{}", ended.log);
 }
