@@ -261,6 +261,7 @@ impl App {
             access,
             stopping: stops.admin.clone(),
         });
+        admin.shows_targets();
         let tasks = Tasks {
             opening: JoinSet::new(),
             keda: scaling.keda_tasks,

@@ -40,7 +40,6 @@ pub(super) async fn run(admin: Arc<Admin>) {
 
 async fn look(admin: &Admin, shown: &mut HashSet<String>) {
     let (sight, wired) = (&admin.sight, admin.scene.wired());
-    sight.serve(wired.clone());
     let mut changed = Vec::new();
     for (nth, one) in wired.iter().enumerate() {
         if nth % BATCH == BATCH - 1 {

@@ -94,6 +94,13 @@ impl Admin {
         self.ready.send_replace(ready);
     }
 
+    /// From now on what happens is told of the targets that it shows.
+    pub fn shows_targets(self: &Arc<Self>) {
+        let admin = Arc::downgrade(self);
+        self.sight
+            .follow(move || Some(admin.upgrade()?.scene.wired()));
+    }
+
     fn peer_views(&self) -> Vec<PeerView> {
         self.peers
             .as_ref()

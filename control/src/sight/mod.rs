@@ -23,7 +23,12 @@ use events::Events;
 use parking_lot::Mutex;
 use proxy::{Happening, HoldRefusal, StorySink, TargetId};
 use scaler::keda::MetricWakes;
-use std::{collections::HashMap, fmt, sync::Arc, time::SystemTime};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
 use timeline::Timelines;
 
 /// What is seen of all targets. Share it in an `Arc`.
@@ -32,8 +37,12 @@ pub struct Sight {
     events: Mutex<Events>,
     timelines: Mutex<Timelines>,
     served: ArcSwap<Served>,
+    source: OnceLock<Box<WiredSource>>,
     feed: Feed,
 }
+
+/// Says which targets are served; `None`: that is over.
+type WiredSource = dyn Fn() -> Option<Arc<[Wired]>> + Send + Sync;
 
 /// The targets that are served, by their ids.
 #[derive(Default)]
@@ -49,14 +58,23 @@ impl fmt::Debug for Sight {
 }
 
 impl Sight {
-    /// These are served now. Costs nothing while they are the same.
-    pub fn serve(&self, wired: Arc<[Wired]>) {
-        if Arc::ptr_eq(&self.served.load().wired, &wired) {
-            return;
-        }
+    /// From now on `source` says which targets are served. The first one counts.
+    pub fn follow(&self, source: impl Fn() -> Option<Arc<[Wired]>> + Send + Sync + 'static) {
+        let _first = self.source.set(Box::new(source));
+    }
+
+    /// Those that are served now. Costs next to nothing while they are the same.
+    fn served(&self) -> Arc<Served> {
+        let wired = self.source.get().and_then(|source| source());
+        let known = self.served.load_full();
+        let Some(wired) = wired.filter(|wired| !Arc::ptr_eq(wired, &known.wired)) else {
+            return known;
+        };
         let ids = wired.iter().map(|wired| wired.target.id().clone());
         let places = ids.enumerate().map(|(place, id)| (id, place)).collect();
-        self.served.store(Arc::new(Served { wired, places }));
+        let served = Arc::new(Served { wired, places });
+        self.served.store(served.clone());
+        served
     }
 
     /// What counters and gauges of a target say now, once a second. True if
@@ -120,14 +138,14 @@ impl Sight {
     }
 
     fn served_by(&self, is_it: impl Fn(&Wired) -> bool) -> Vec<Wired> {
-        let served = self.served.load();
+        let served = self.served();
         let found = served.wired.iter().filter(|wired| is_it(wired));
         found.cloned().collect()
     }
 
     /// Are replicas wanted that should serve it?
     fn is_wanted(&self, id: &TargetId) -> bool {
-        let served = self.served.load();
+        let served = self.served();
         let place = served.places.get(id);
         let wired = place.and_then(|place| served.wired.get(*place));
         wired.is_some_and(|wired| match &wired.workload {

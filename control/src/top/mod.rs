@@ -15,7 +15,7 @@ use crate::{
     explain::{self, Answer},
 };
 use anyhow::{Context, bail};
-use crossterm::event::{Event, KeyEvent};
+use crossterm::event::Event;
 use http::StatusCode;
 use keys::Done;
 use model::{Model, Shown, Target};
@@ -66,7 +66,8 @@ pub async fn run(asker: &Asker, settings: &TopSettings) -> anyhow::Result<()> {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
     loop {
-        terminal.show(&draw::screen(&model, terminal.size()))?;
+        let size = terminal.size();
+        terminal.show(&draw::screen(&model, size))?;
         let done = tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = hang_up.recv() => return Ok(()),
@@ -75,11 +76,8 @@ pub async fn run(asker: &Asker, settings: &TopSettings) -> anyhow::Result<()> {
             event = pressed.recv() => match event {
                 // The terminal is gone.
                 None => return Ok(()),
-                Some(Event::Key(key)) => on_key(&mut model, key),
-                Some(Event::Resize(width, height)) => {
-                    terminal.resized(width, height);
-                    Done::Nothing
-                }
+                Some(Event::Key(key)) => keys::press(&mut model, key),
+                // Another size is seen before it is drawn.
                 Some(_) => Done::Nothing,
             },
         };
@@ -89,10 +87,6 @@ pub async fn run(asker: &Asker, settings: &TopSettings) -> anyhow::Result<()> {
             Done::Ask => look(asker, &mut model).await,
         }
     }
-}
-
-fn on_key(model: &mut Model, key: KeyEvent) -> Done {
-    keys::press(model, key)
 }
 
 /// Keys and resizes: read by a thread, as a terminal is read.

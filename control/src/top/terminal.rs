@@ -56,15 +56,15 @@ impl Terminal {
         Ok(terminal)
     }
 
-    /// Columns and lines.
-    pub(super) fn size(&self) -> (u16, u16) {
+    /// Columns and lines, as they are now: after a change all is written anew.
+    pub(super) fn size(&mut self) -> (u16, u16) {
+        if let Ok(now) = size()
+            && now != self.size
+        {
+            self.size = now;
+            self.shown.clear();
+        }
         self.size
-    }
-
-    /// It is another size now: all is written anew.
-    pub(super) fn resized(&mut self, width: u16, height: u16) {
-        self.size = (width, height);
-        self.shown.clear();
     }
 
     /// Writes the lines that are others than before, in one go.

@@ -1,12 +1,17 @@
 //! `/api/v1/events` and the past of a target, as whoever looks on sees them.
 
-use crate::support::{Client, Connection, Reveille, Target, wait_for};
+use crate::support::{Client, Connection, PATIENCE, Reveille, Target, wait_for};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use tokio::time::Instant;
 
 /// A reader of server-sent events.
-struct Reader(BufReader<TcpStream>);
+struct Reader {
+    lines: BufReader<TcpStream>,
+    /// Everything that was told so far.
+    seen: Vec<(String, Value)>,
+}
 
 impl Reader {
     fn of(reveille: &Reveille) -> Self {
@@ -14,9 +19,12 @@ impl Reader {
         stream
             .write_all(b"GET /api/v1/events HTTP/1.1\r\nHost: admin\r\n\r\n")
             .expect("sent");
-        let timeout = Some(crate::support::PATIENCE);
+        let timeout = Some(PATIENCE);
         stream.set_read_timeout(timeout).expect("set");
-        Self(BufReader::new(stream))
+        Self {
+            lines: BufReader::new(stream),
+            seen: Vec::new(),
+        }
     }
 
     /// The next event and its data; `None` at the end.
@@ -24,7 +32,7 @@ impl Reader {
         let mut event = None;
         loop {
             let mut line = String::new();
-            if self.0.read_line(&mut line).expect("a line") == 0 {
+            if self.lines.read_line(&mut line).expect("a line") == 0 {
                 return None;
             }
             let line = line.trim_end();
@@ -37,14 +45,33 @@ impl Reader {
         }
     }
 
-    /// The next event of that name for which `is_it` holds.
+    /// The first event of that name, of those that were told or will be, for which
+    /// `is_it` holds.
     fn until(&mut self, name: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        let mut looked_at = 0;
         loop {
-            let (event, data) = self.next().expect("it goes on");
-            if event == name && is_it(&data) {
-                return data;
+            for (event, data) in &self.seen[looked_at..] {
+                if event == name && is_it(data) {
+                    return data.clone();
+                }
             }
+            looked_at = self.seen.len();
+            assert!(
+                Instant::now() < deadline,
+                "no such {name}: {:#?}",
+                self.seen
+            );
+            let told = self.next().expect("it goes on");
+            self.seen.push(told);
         }
+    }
+
+    /// What happened so far, without changes of replicas.
+    fn kinds(&self) -> Vec<&str> {
+        let happened = self.seen.iter().filter(|(event, _)| event == "happened");
+        let kinds = happened.filter_map(|(_, data)| data["kind"].as_str());
+        kinds.filter(|kind| *kind != "scaled").collect()
     }
 }
 
@@ -57,28 +84,26 @@ fn changed_to(state: &'static str) -> impl Fn(&Value) -> bool {
 
 #[test]
 fn a_wake_is_told_as_it_happens_and_the_end_is_an_end() {
-    let reveille = Reveille::of(Target::hello()).start();
+    let reveille = Reveille::of(Target::python()).start();
     let mut reader = Reader::of(&reveille);
     let all = reader.until("targets", |_| true);
+    let first = &all["targets"][0];
     assert_eq!(
-        (&all["first"], &all["targets"][0]["state"]),
+        (&all["first"], &first["state"]),
         (&true.into(), &"cold".into())
     );
     reader.until("events", |past| past.as_array().is_some_and(Vec::is_empty));
 
-    assert_eq!(reveille.client("web").get("/").status, 200);
-    for kind in ["woken", "ready", "released"] {
-        let event = reader.until("happened", |one| one["kind"] != "scaled");
-        assert_eq!(
-            (&event["kind"], &event["target"]),
-            (&kind.into(), &"default/web".into())
-        );
-    }
+    let mut waits = reveille.client("web").begin("GET", "/wait/answer");
+    let woken = reader.until("happened", |one| one["kind"] == "woken");
+    assert_eq!(woken["target"], "default/web");
     let warm = reader.until("changed", changed_to("warm"));
     assert_eq!(warm[0]["target"]["name"], "default/web");
     assert!(warm[0]["row"][0].as_u64().expect("a time") > 1_700_000_000);
+    reveille.touch("answer");
+    assert_eq!(waits.answer().status, 200);
     reader.until("happened", |one| one["kind"] == "asleep");
-    reader.until("changed", changed_to("cold"));
+    assert_eq!(reader.kinds(), ["woken", "ready", "released", "asleep"]);
 
     let mut late = Reader::of(&reveille);
     let past = late.until("events", |_| true);
