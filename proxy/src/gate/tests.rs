@@ -34,6 +34,7 @@ fn bench(max_held: usize) -> Bench {
         max_held,
         held_limit: Arc::new(HeldLimit::new(10_000)),
         sink: edges.clone(),
+        changes: Arc::default(),
     };
     Bench {
         target: Arc::new(Target::new(TargetId::new("default", "web"), context)),
