@@ -17,6 +17,7 @@ pub mod peers;
 mod query;
 mod reload;
 mod run;
+pub mod xds;
 
 pub use client_address::ClientAddressArgs;
 pub use clients::ClientArgs;
@@ -30,6 +31,7 @@ pub use peers::{PeerArgs, PeerSettings, PeersFrom};
 pub use query::QueryArgs;
 pub use reload::ReloadArgs;
 pub use run::{RunArgs, RuntimeArg};
+pub use xds::XdsArgs;
 
 pub mod tls;
 

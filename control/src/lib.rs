@@ -18,3 +18,4 @@ pub mod query;
 pub mod routes;
 pub mod telemetry;
 pub mod workload;
+pub mod xds;

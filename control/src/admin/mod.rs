@@ -3,7 +3,7 @@
 //! Read-only. `metrics/` renders `/metrics`, `targets.rs` answers
 //! `/api/v1/targets`, `manifests.rs` `/api/v1/manifests`, `cluster.rs`
 //! `/api/v1/cluster`, `peers.rs` `/api/v1/peers`, `series.rs` `/api/v1/series`,
-//! `sources.rs` `/api/v1/sources`, `query.rs` `/api/v1/query`.
+//! `sources.rs` `/api/v1/sources`, `query.rs` `/api/v1/query`, `xds.rs` `/api/v1/xds`.
 
 mod cluster;
 mod manifests;
@@ -14,13 +14,14 @@ mod scene;
 mod series;
 mod sources;
 mod targets;
+mod xds;
 
 pub use cluster::WatchView;
 pub use manifests::{ManifestsView, RefusedView};
 pub use scene::Scene;
 pub use targets::{TargetState, TargetView};
 
-use crate::{ingest::Ingest, otlp::TraceCounters};
+use crate::{ingest::Ingest, otlp::TraceCounters, xds::Xds};
 use axum::{
     Json, Router,
     extract::State,
@@ -53,6 +54,8 @@ pub struct Admin {
     pub grpc: Arc<GrpcMetrics>,
     /// Other replicas, if there are to be some.
     pub peers: Option<Arc<Peers>>,
+    /// What serves Envoys, if there are to be some.
+    pub xds: Option<Arc<Xds>>,
     /// The access log, if there is one.
     pub access_log: Option<AccessLog>,
     /// What became of spans, if there are traces.
@@ -106,6 +109,7 @@ pub async fn serve(
         .route("/api/v1/manifests", get(manifests_json))
         .route("/api/v1/cluster", get(cluster_json))
         .route("/api/v1/peers", get(peers_json))
+        .route("/api/v1/xds", get(xds_json))
         .route("/api/v1/series", get(series::list))
         .route("/api/v1/sources", get(sources_json))
         .with_state(admin)
@@ -161,4 +165,11 @@ async fn cluster_json(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn peers_json(State(admin): State<Arc<Admin>>) -> Json<peers::PeersView> {
     Json(peers::view(&admin))
+}
+
+async fn xds_json(State(admin): State<Arc<Admin>>) -> Response {
+    match xds::view(&admin) {
+        Some(view) => Json(view).into_response(),
+        None => (StatusCode::NOT_FOUND, "no xDS server: see --xds-addr\n").into_response(),
+    }
 }

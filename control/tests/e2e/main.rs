@@ -17,6 +17,7 @@ mod cold_start;
 mod command_line;
 mod dapr;
 mod dashboards;
+mod envoy;
 mod held_requests;
 mod http_scaled_objects;
 mod ingest;

@@ -3,8 +3,10 @@
 
 mod admin;
 mod apiserver;
+mod envoy;
 mod http;
 mod manifest;
+mod named;
 mod pod;
 mod processes;
 mod reveille;
@@ -13,7 +15,9 @@ mod sidecar;
 pub(crate) use self::http::{Answer, Client, Connection, read_head};
 pub(crate) use admin::{ManifestsNow, TargetNow};
 pub(crate) use apiserver::ApiServer;
+pub(crate) use envoy::Envoy;
 pub(crate) use manifest::Target;
+pub(crate) use named::{backend_manifest, named_backend};
 pub(crate) use pod::Pod;
 pub(crate) use processes::Marker;
 pub(crate) use reveille::{Ended, Reveille, Starter, command};
