@@ -2,6 +2,7 @@
 
 mod cold_start;
 mod endpoints;
+mod envoy;
 mod keda;
 mod objects;
 mod peers;
