@@ -21,6 +21,7 @@ use crate::{
     local::Plan,
     manifest::{Files, Manifests},
     otlp::OtlpSettings,
+    xds::{Xds, XdsPort, XdsSettings},
 };
 use anyhow::{Context, anyhow};
 use base::{Base, Listeners};
@@ -70,6 +71,8 @@ pub struct Settings {
     pub otlp: Option<OtlpSettings>,
     /// Metrics that come in.
     pub ingest: IngestSettings,
+    /// Beside Envoy, if there are to be some.
+    pub xds: Option<XdsSettings>,
     /// How long to go on serving after "not ready", so that whoever balances
     /// over us learns of it.
     pub shutdown_delay: Duration,
@@ -98,6 +101,9 @@ pub struct Addresses {
     /// Where the OpenCensus agent's protocol comes in, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opencensus: Option<SocketAddr>,
+    /// Where Envoys connect, if they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xds: Option<SocketAddr>,
 }
 
 /// A running Reveille. Dropping it kills its child processes; [`App::stop`]
@@ -149,6 +155,7 @@ struct Tasks {
     opening: JoinSet<anyhow::Result<()>>,
     keda: JoinSet<anyhow::Result<()>>,
     ingest: JoinSet<anyhow::Result<()>>,
+    xds: JoinSet<anyhow::Result<()>>,
     admin: JoinSet<anyhow::Result<()>>,
     telemetry: Telemetry,
 }
@@ -180,6 +187,7 @@ impl App {
             proxy,
             proxy_tls,
             scaling,
+            xds,
             admin,
         } = listeners;
         let workloads = Workloads::start(&base, Plan::new(manifests, connectors))?;
@@ -187,7 +195,8 @@ impl App {
         let sight = base.telemetry.sight.clone();
         let local = Local::start(workloads, &scaling.in_process, hpa_sync_period, sight);
         let doors = Doors { proxy, proxy_tls };
-        let app = Self::serve(base, scaling, Mode::Local(Box::new(local)), admin)?;
+        let xds = beside_envoy(&base, xds, std::future::ready(()))?;
+        let app = Self::serve(base, scaling, xds, Mode::Local(Box::new(local)), admin)?;
         doors.open(&app.proxy)?;
         app.admin.set_ready(true);
         Ok(app)
@@ -210,13 +219,16 @@ impl App {
             proxy,
             proxy_tls,
             scaling,
+            xds,
             admin,
         } = listeners;
         let mut scaling = Scaling::start(&base, scaling)?;
         let kubernetes = Kubernetes::start(&base, &mut scaling, &waiting, cluster).await?;
         let served = kubernetes.served();
         let doors = Doors { proxy, proxy_tls };
-        let mut app = Self::serve(base, scaling, Mode::Kubernetes(kubernetes), admin)?;
+        // An Envoy that goes on with what it had must not be told of less.
+        let xds = beside_envoy(&base, xds, kubernetes.served())?;
+        let mut app = Self::serve(base, scaling, xds, Mode::Kubernetes(kubernetes), admin)?;
         let (proxy, admin) = (app.proxy.clone(), app.admin.clone());
         let stop = app.stops.opening.clone();
         app.tasks.opening.spawn(async move {
@@ -233,6 +245,7 @@ impl App {
     fn serve(
         base: Base,
         scaling: Scaling,
+        (xds, xds_tasks): BesideEnvoy,
         mode: Mode,
         listener: TcpListener,
     ) -> anyhow::Result<Self> {
@@ -253,6 +266,7 @@ impl App {
             keda: scaling.keda_metrics,
             grpc: scaling.grpc_metrics,
             peers: scaling.peers,
+            xds,
             access_log: telemetry.access_log.clone(),
             traces: telemetry.traces.clone(),
             ingest,
@@ -266,6 +280,7 @@ impl App {
             opening: JoinSet::new(),
             keda: scaling.keda_tasks,
             ingest: scaling.ingest_tasks,
+            xds: xds_tasks,
             admin: serve_admin(listener, &admin)?,
             telemetry,
         };
@@ -306,6 +321,7 @@ impl App {
             error = opening_failed(&mut tasks.opening) => error,
             Some(ended) = tasks.keda.join_next() => ended_early("gRPC", ended),
             Some(ended) = tasks.ingest.join_next() => ended_early("the ingest of metrics", ended),
+            Some(ended) = tasks.xds.join_next() => ended_early("the xDS server", ended),
             Some(ended) = tasks.admin.join_next() => ended_early("admin", ended),
             Some(ended) = tasks.telemetry.exporter.join_next() => {
                 ended_early("the export of traces", ended.map(Ok))
@@ -355,6 +371,7 @@ impl App {
         self.mode.end_scaling();
         self.stops.keda.cancel();
         finish("gRPC", &mut self.tasks.keda).await;
+        finish("the xDS server", &mut self.tasks.xds).await;
         self.stops.ingest.cancel();
         finish("the ingest of metrics", &mut self.tasks.ingest).await;
         self.mode.stop().await;
@@ -364,6 +381,25 @@ impl App {
         finish("admin", &mut self.tasks.admin).await;
         tracing::info!("stopped");
     }
+}
+
+/// What serves Envoys, and its tasks: none without an address for it.
+type BesideEnvoy = (Option<Arc<Xds>>, JoinSet<anyhow::Result<()>>);
+
+/// Serves Envoys from when `ready` is, if there are to be some. It ends with
+/// KEDA's streams: until then they are told of drained endpoints, and heard.
+fn beside_envoy(
+    base: &Base,
+    port: Option<XdsPort>,
+    ready: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<BesideEnvoy> {
+    let (Some(settings), Some(port)) = (&base.settings.xds, port) else {
+        return Ok((None, JoinSet::new()));
+    };
+    let proxy = (base.proxy.clone(), base.addresses.proxy);
+    let stop = &base.stops.keda;
+    let (xds, tasks) = Xds::start(settings, port, proxy, base.ledger.clone(), ready, stop)?;
+    Ok((Some(xds), tasks))
 }
 
 fn serve_admin(

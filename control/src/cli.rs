@@ -20,6 +20,7 @@ mod query;
 mod reload;
 mod run;
 mod top;
+pub mod xds;
 
 pub use admin::{AdminArgs, AskArgs};
 pub use client_address::ClientAddressArgs;
@@ -36,6 +37,7 @@ pub use query::QueryArgs;
 pub use reload::ReloadArgs;
 pub use run::{RunArgs, RuntimeArg};
 pub use top::TopArgs;
+pub use xds::XdsArgs;
 
 pub mod tls;
 

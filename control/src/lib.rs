@@ -22,3 +22,4 @@ pub mod sight;
 pub mod telemetry;
 pub mod top;
 pub mod workload;
+pub mod xds;

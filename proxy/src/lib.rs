@@ -5,6 +5,7 @@
 //! Kubernetes nor KEDA.
 
 mod access_log;
+mod changes;
 mod clock;
 mod config;
 mod demand;
@@ -30,6 +31,7 @@ mod trace;
 mod upstream;
 
 pub use access_log::{AccessLog, AccessLogFormat, AccessLogTarget};
+pub use changes::Changes;
 pub use clock::Clock;
 pub use config::{
     ClientAddressConfig, ConnectionConfig, EndpointConfig, OutlierConfig, ProxyConfig, RetryConfig,

@@ -19,7 +19,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::{collections::HashSet, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 /// How often idle upstream connections are looked through.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -87,6 +87,7 @@ impl Proxy {
             held_limit: Arc::new(HeldLimit::new(config.max_held)),
             sink,
             stories: config.observe.stories.clone(),
+            changes: Arc::default(),
         };
         let drain = Drain::new();
         let sweep = |_worker| Sweep::new(config.connections.clone(), drain.subscribe());
@@ -174,6 +175,25 @@ impl Proxy {
     /// Replaces all routes at once. Requests under way keep theirs.
     pub fn set_routes(&self, table: RouteTable) {
         self.shared.routes.store(Arc::new(table));
+        self.targets.changes.tell();
+    }
+
+    /// All routes, as they are now.
+    #[must_use]
+    pub fn routes(&self) -> Arc<RouteTable> {
+        self.shared.routes.load_full()
+    }
+
+    /// Told after each change of the routes, or of some target's endpoints.
+    #[must_use]
+    pub fn follow_changes(&self) -> watch::Receiver<u64> {
+        self.targets.changes.follow()
+    }
+
+    /// What can be set about it, as it was set.
+    #[must_use]
+    pub fn config(&self) -> &ProxyConfig {
+        &self.shared.config
     }
 
     /// Accepts connections on `addr` (port 0: any); gives the bound address.

@@ -5,6 +5,7 @@
 //! snapshot and waits at its gate; the scaler reads its demand.
 
 use crate::{
+    changes::Changes,
     clock::Clock,
     demand::{Demand, Totals},
     endpoint::{EjectReason, Endpoint, EndpointSet, OutlierConfig, PlaceLimit, Strike},
@@ -78,6 +79,8 @@ pub struct TargetContext {
     pub sink: Arc<dyn DemandSink>,
     /// Who is told what becomes of targets, if anybody.
     pub stories: Option<Arc<dyn StorySink>>,
+    /// Told when a target has other endpoints.
+    pub changes: Arc<Changes>,
 }
 
 impl fmt::Debug for TargetContext {
@@ -147,6 +150,7 @@ impl Target {
         let left = before.iter().filter(|known| !now.contains(known));
         left.for_each(|endpoint| endpoint.unwatch(self.gate.changed()));
         self.gate.endpoints_changed();
+        self.context.changes.tell();
     }
 
     /// From now on each endpoint gets at most `limit` requests at once from

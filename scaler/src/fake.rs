@@ -10,6 +10,7 @@ use std::sync::{
 
 /// Real counters, and knobs for what the gate and the endpoints would say.
 pub(crate) struct Fake {
+    target: TargetId,
     clock: Clock,
     demand: Demand,
     held: AtomicU64,
@@ -20,6 +21,7 @@ impl Fake {
     pub(crate) fn new(clock: Clock) -> Arc<Self> {
         let demand = Demand::new(2);
         Arc::new(Self {
+            target: TargetId::new("ns", "web"),
             clock,
             demand,
             held: AtomicU64::new(0),
@@ -61,5 +63,8 @@ impl DemandSource for Fake {
     }
     fn ready_endpoints(&self) -> usize {
         self.ready.load(Ordering::Relaxed)
+    }
+    fn target(&self) -> Option<&TargetId> {
+        Some(&self.target)
     }
 }

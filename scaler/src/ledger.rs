@@ -12,6 +12,7 @@
 //! readers must answer with an error, not with zero.
 
 use crate::{
+    direct::{Reporter, Reporters},
     peers::{Aside, Outbox, Shape, ToldToPeers},
     source::{RateTarget, TargetEntry, TargetScaling},
     tracked::Tracked,
@@ -22,8 +23,8 @@ use proxy::{Clock, DemandSink, TargetId};
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicU8, Ordering},
     },
     time::Duration,
 };
@@ -130,9 +131,21 @@ pub struct Ledger {
     outbox: Outbox,
     /// Other replicas were not heard yet.
     blind: watch::Sender<bool>,
-    /// Another replica that there should be is silent. Written under the lock
-    /// of `aside`, so that no target misses it.
-    unsure: AtomicBool,
+    /// Who is silent that there should be: bits of [`Doubt`]. Written under the
+    /// lock of `aside`, so that no target misses it.
+    doubts: AtomicU8,
+    /// What other proxies report, if that is expected.
+    direct: OnceLock<Arc<Reporters>>,
+}
+
+/// Who may have demand that is not known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Doubt {
+    /// Another replica.
+    Peers = 1,
+    /// Another proxy that reports.
+    Direct = 2,
 }
 
 impl Ledger {
@@ -146,7 +159,34 @@ impl Ledger {
             aside: Mutex::default(),
             outbox: Outbox::new(),
             blind: watch::Sender::new(false),
-            unsure: AtomicBool::new(false),
+            doubts: AtomicU8::new(0),
+            direct: OnceLock::new(),
+        }
+    }
+
+    /// Other proxies will report requests that they sent to endpoints
+    /// themselves. One that falls silent counts on for `grace`, and for so
+    /// long nobody is told of an idle target; likewise from now on, as nobody
+    /// knows who will report. Call it before the first
+    /// [`Ledger::set_targets`].
+    pub fn expect_reports(&self, grace: Duration) {
+        let reporters = Arc::new(Reporters::new(grace, self.clock.now_us()));
+        if self.direct.set(reporters).is_err() {
+            tracing::error!("reports are expected already: the first grace counts");
+        }
+        self.look_for_silence();
+    }
+
+    /// A proxy called `name` reports from now on, if that is expected.
+    #[must_use]
+    pub fn reporter(&self, name: &str) -> Option<Reporter> {
+        Some(self.direct.get()?.join(name, self.clock))
+    }
+
+    /// Notices proxies that fell silent, and those that came back.
+    pub(crate) fn look_for_silence(&self) {
+        if let Some(reporters) = self.direct.get() {
+            self.set_unsure(Doubt::Direct, reporters.is_unsure(self.clock.now_us()));
         }
     }
 
@@ -159,7 +199,10 @@ impl Ledger {
         let now_us = self.clock.now_us();
         let before = self.table.load_full();
         let mut table = Table::with_capacity(entries.len());
-        for entry in entries {
+        for mut entry in entries {
+            if let Some(reporters) = self.direct.get() {
+                entry.source = reporters.joined(entry.source);
+            }
             let known = table
                 .get(&entry.id)
                 .or_else(|| before.as_ref()?.get(&entry.id));
@@ -189,6 +232,10 @@ impl Ledger {
                 tracked.remove();
                 aside.keep(id.clone(), tracked.give_shares());
             }
+        }
+        drop(before);
+        if let Some(reporters) = self.direct.get() {
+            reporters.forget();
         }
     }
 
@@ -250,23 +297,32 @@ impl Ledger {
         self.outbox.told()
     }
 
-    /// Is a replica silent that there should be? Then nobody is told that
+    /// Is somebody silent that there should be? Then nobody is told that
     /// nothing is asked of a target.
     #[must_use]
     pub fn is_unsure(&self) -> bool {
-        self.unsure.load(Ordering::Acquire)
+        self.doubts.load(Ordering::Acquire) != 0
     }
 
     /// Returns whether that is news.
-    pub(crate) fn set_unsure(&self, unsure: bool) -> bool {
+    pub(crate) fn set_unsure(&self, doubt: Doubt, unsure: bool) -> bool {
+        let bit = doubt as u8;
+        if (self.doubts.load(Ordering::Acquire) & bit != 0) == unsure {
+            return false; // the common case takes no lock
+        }
         let _table_stays = self.aside.lock();
-        let news = self.unsure.swap(unsure, Ordering::AcqRel) != unsure;
-        if news {
+        let before = if unsure {
+            self.doubts.fetch_or(bit, Ordering::AcqRel)
+        } else {
+            self.doubts.fetch_and(!bit, Ordering::AcqRel)
+        };
+        let now = self.is_unsure();
+        if (before != 0) != now {
             for tracked in self.targets().iter().flat_map(|table| table.values()) {
-                tracked.set_unsure(unsure);
+                tracked.set_unsure(now);
             }
         }
-        news
+        (before & bit != 0) != unsure
     }
 
     pub(crate) fn set_blind(&self, blind: bool) {

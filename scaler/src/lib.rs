@@ -6,6 +6,7 @@
 mod activation;
 mod codec;
 pub mod demand_merge;
+mod direct;
 pub mod grpc;
 pub mod ingest;
 pub mod keda;
@@ -24,6 +25,7 @@ mod window;
 #[cfg(test)]
 mod fake;
 
+pub use direct::{DirectReport, Reporter};
 pub use ledger::{DemandParts, DemandReading, Ledger, LedgerConfig, Part};
 pub use source::{
     DemandSource, RateTarget, TargetEntry, TargetScaling, http_scaled_object, object_name,

@@ -27,6 +27,7 @@ pub async fn run(ledger: Arc<Ledger>, shutdown: impl Future<Output = ()> + Send)
             () = &mut shutdown => return,
             _ = ticks.tick() => {}
         }
+        ledger.look_for_silence();
         let Some(targets) = ledger.targets() else {
             continue;
         };

@@ -11,7 +11,7 @@ use std::{fmt, sync::Arc, time::Duration};
 /// The counters of one target, read by the sampler ten times a second and by
 /// every RPC that asks for the target.
 ///
-/// All three methods are called while the target's window is locked: they
+/// The first three methods are called while the target's window is locked: they
 /// must be a handful of atomic loads, must not block and must not call the
 /// ledger back.
 pub trait DemandSource: Send + Sync + 'static {
@@ -22,6 +22,11 @@ pub trait DemandSource: Send + Sync + 'static {
     fn held(&self) -> u64;
     /// Endpoints that a request could be sent to now.
     fn ready_endpoints(&self) -> usize;
+    /// The target that is counted, if other proxies may report requests for it
+    /// that are not among [`DemandSource::totals`].
+    fn target(&self) -> Option<&TargetId> {
+        None
+    }
 }
 
 /// A wanted request rate per replica, and how the rate is averaged.

@@ -18,6 +18,7 @@ mod scene;
 mod series;
 mod sources;
 mod targets;
+mod xds;
 
 pub use access::{Access, AccessSettings};
 pub use cluster::WatchView;
@@ -29,6 +30,7 @@ use crate::{
     ingest::Ingest,
     otlp::TraceCounters,
     sight::{Sight, TimelineView},
+    xds::Xds,
 };
 use axum::{
     Json, Router,
@@ -64,6 +66,8 @@ pub struct Admin {
     pub grpc: Arc<GrpcMetrics>,
     /// Other replicas, if there are to be some.
     pub peers: Option<Arc<Peers>>,
+    /// What serves Envoys, if there are to be some.
+    pub xds: Option<Arc<Xds>>,
     /// The access log, if there is one.
     pub access_log: Option<AccessLog>,
     /// What became of spans, if there are traces.
@@ -162,6 +166,7 @@ fn router(admin: &Arc<Admin>) -> Router {
         .route("/api/v1/manifests", get(manifests_json))
         .route("/api/v1/cluster", get(cluster_json))
         .route("/api/v1/peers", get(peers_json))
+        .route("/api/v1/xds", get(xds_json))
         .route("/api/v1/series", get(series::list))
         .route("/api/v1/sources", get(sources_json))
         .with_state(admin.clone())
@@ -221,4 +226,11 @@ async fn cluster_json(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn peers_json(State(admin): State<Arc<Admin>>) -> Json<peers::PeersView> {
     Json(peers::view(&admin))
+}
+
+async fn xds_json(State(admin): State<Arc<Admin>>) -> Response {
+    match xds::view(&admin) {
+        Some(view) => Json(view).into_response(),
+        None => (StatusCode::NOT_FOUND, "no xDS server: see --xds-addr\n").into_response(),
+    }
 }

@@ -6,7 +6,8 @@
 use super::{
     Addresses, Settings, Stops,
     listen::{
-        all_or_every_problem, bind_all, load_grpc_tls, load_ingest_tls, load_peers_tls, local_addr,
+        all_or_every_problem, bind_all, load_grpc_tls, load_ingest_tls, load_peers_tls,
+        load_xds_tls, local_addr,
     },
     scaling::ScalingPorts,
     telemetry::Telemetry,
@@ -14,6 +15,7 @@ use super::{
 use crate::{
     admin::Access,
     ingest::{Ingest, Port, Ports},
+    xds::XdsPort,
 };
 use anyhow::Context;
 use proxy::{
@@ -40,6 +42,7 @@ pub(super) struct Listeners {
     pub(super) proxy: TcpListener,
     pub(super) proxy_tls: Option<TcpListener>,
     pub(super) scaling: ScalingPorts,
+    pub(super) xds: Option<XdsPort>,
     pub(super) admin: TcpListener,
 }
 
@@ -69,6 +72,7 @@ impl Base {
             Ok(access) => (Some(Arc::new(access)), None),
             Err(problem) => (None, Some(problem)),
         };
+        let xds_tls = load_xds_tls(settings.xds.as_ref(), &tls, &mut problems);
         let has_tls = settings.tls.server.is_some();
         let bound = bind_all([
             ("proxy", Some(settings.proxy_addr)),
@@ -78,6 +82,7 @@ impl Base {
             ("otlp-grpc", settings.ingest.otlp_grpc_addr),
             ("otlp-http", settings.ingest.otlp_http_addr),
             ("opencensus", settings.ingest.opencensus_addr),
+            ("xds", settings.xds.as_ref().map(|xds| xds.addr)),
         ]);
         let [
             proxy,
@@ -87,6 +92,7 @@ impl Base {
             otlp_grpc,
             otlp_http,
             opencensus,
+            xds,
         ] = all_or_every_problem(bound, &problems, access_problem.as_deref())?;
         let addresses = Addresses {
             proxy: local_addr(proxy.as_ref())?.expect("an address was given"),
@@ -96,6 +102,7 @@ impl Base {
             otlp_grpc: local_addr(otlp_grpc.as_ref())?,
             otlp_http: local_addr(otlp_http.as_ref())?,
             opencensus: local_addr(opencensus.as_ref())?,
+            xds: local_addr(xds.as_ref())?,
         };
         let port =
             |listener: Option<TcpListener>, tls| listener.map(|listener| Port { listener, tls });
@@ -112,6 +119,10 @@ impl Base {
                     opencensus: port(opencensus, opencensus_tls),
                 },
             },
+            xds: xds.map(|listener| XdsPort {
+                listener,
+                tls: xds_tls,
+            }),
             admin: admin.expect("an address was given"),
         };
 
@@ -123,6 +134,9 @@ impl Base {
         };
         let clock = Clock::start();
         let ledger = Arc::new(Ledger::new(settings.ledger, clock));
+        if let Some(xds) = &settings.xds {
+            ledger.expect_reports(xds.load_grace);
+        }
         let proxy = Proxy::with_tls(config, clock, sink(ledger.clone()), tls)
             .context("the proxy's workers cannot be started")?;
         let base = Self {

@@ -7,6 +7,7 @@ use crate::{
     ingest::IngestSettings,
     local::connectors::Connectors,
     manifest::Manifests,
+    xds::XdsSettings,
 };
 use anyhow::anyhow;
 use proxy::tls::{Listener, Offers, Tls, TlsConfig};
@@ -67,6 +68,18 @@ pub(super) fn load_ingest_tls(
                 }
             }
         })
+        .ok()
+}
+
+/// Loads the xDS port's side of TLS, if there is one and it is to speak it.
+pub(super) fn load_xds_tls(
+    settings: Option<&XdsSettings>,
+    tls: &Tls,
+    problems: &mut Vec<String>,
+) -> Option<Arc<Listener>> {
+    let loaded = tls.listener("xds", settings?.tls.as_ref()?, Offers::Http2Only);
+    loaded
+        .map_err(|found| problems.extend(found.iter().map(cli::xds::describe)))
         .ok()
 }
 

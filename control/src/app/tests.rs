@@ -57,6 +57,7 @@ fn settings() -> Settings {
         access_log: None,
         otlp: None,
         ingest: crate::ingest::IngestSettings::default(),
+        xds: None,
         shutdown_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(1),
     }

@@ -2,7 +2,7 @@
 
 use super::{
     AdminArgs, ClientAddressArgs, ClientArgs, ConnectionArgs, EndpointArgs, GrpcArgs, IngestArgs,
-    ObserveArgs, PeerArgs, positive, time, tls::TlsArgs,
+    ObserveArgs, PeerArgs, XdsArgs, positive, time, tls::TlsArgs,
 };
 use crate::{app::Settings, telemetry::LogFormat};
 use clap::{Args, ValueEnum};
@@ -101,6 +101,10 @@ pub struct RunArgs {
     #[command(flatten)]
     pub peers: PeerArgs,
 
+    /// Beside Envoy.
+    #[command(flatten)]
+    pub xds: XdsArgs,
+
     /// On SIGTERM, go on serving for this long after "not ready"
     #[arg(long, env = "REVEILLE_SHUTDOWN_DELAY", default_value = "0s", value_parser = time)]
     pub shutdown_delay: Duration,
@@ -129,7 +133,9 @@ impl RunArgs {
     /// What cannot be as it is given, flag by flag.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
-        self.client_address.problems().into_iter().collect()
+        let mut problems: Vec<String> = self.client_address.problems().into_iter().collect();
+        problems.extend(self.xds.problem(self.proxy_addr));
+        problems
     }
 
     /// The settings of the run.
@@ -172,6 +178,7 @@ impl RunArgs {
             access_log: self.observe.access_log(),
             otlp: self.observe.otlp(),
             ingest: self.ingest.settings(),
+            xds: self.xds.settings(),
             shutdown_delay: self.shutdown_delay,
             drain_timeout: self.drain_timeout,
         }

@@ -117,4 +117,8 @@ impl DemandSource for TargetDemand {
     fn ready_endpoints(&self) -> usize {
         self.0.ready_endpoints()
     }
+
+    fn target(&self) -> Option<&TargetId> {
+        Some(self.0.id())
+    }
 }

@@ -55,6 +55,13 @@ pub(crate) const COMBINATIONS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "beside Envoy",
+        &[
+            r#"envoy={"enabled":true,"listenerPort":10000,"nodes":["edge-*"]}"#,
+            "networkPolicy.enabled=true",
+        ],
+    ),
+    (
         "metrics come in over HTTP only",
         &[
             "metricsIn.otlpHttp.enabled=true",

@@ -18,6 +18,7 @@ mod cold_start;
 mod command_line;
 mod dapr;
 mod dashboards;
+mod envoy;
 mod events;
 mod explain;
 mod held_requests;

@@ -125,6 +125,12 @@ impl Endpoint {
         self.connections.speaks_h2_only()
     }
 
+    /// What it speaks in clear text; `None`: it speaks TLS.
+    #[must_use]
+    pub fn clear_protocol(&self) -> Option<Protocol> {
+        self.connections.clear_protocol()
+    }
+
     /// What logs call it.
     #[must_use]
     pub fn name(&self) -> &str {

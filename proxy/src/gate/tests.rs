@@ -35,6 +35,7 @@ fn bench(max_held: usize) -> Bench {
         held_limit: Arc::new(HeldLimit::new(10_000)),
         sink: edges.clone(),
         stories: None,
+        changes: Arc::default(),
     };
     Bench {
         target: Arc::new(Target::new(TargetId::new("default", "web"), context)),

@@ -44,6 +44,15 @@ impl StaticRoute {
         }
     }
 
+    /// The path prefixes of the requests that it may answer, each without
+    /// leading and trailing slashes; empty: all paths.
+    pub fn prefixes(&self) -> impl Iterator<Item = &str> {
+        self.conditions.iter().flat_map(|condition| {
+            let all = condition.paths.is_empty().then_some("");
+            condition.paths.iter().map(|path| &**path).chain(all)
+        })
+    }
+
     pub(super) fn matches(&self, host: Option<&str>, path: &str, headers: &HeaderMap) -> bool {
         self.conditions
             .iter()

@@ -1,6 +1,6 @@
 //! Hosts: their normal form, and the tiers in which they are looked up.
 
-use super::path::PathTable;
+use super::{outline::HostPattern, path::PathTable};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
@@ -90,6 +90,16 @@ impl HostTiers {
             .values_mut()
             .chain(self.suffix.values_mut())
             .chain(any)
+    }
+
+    /// All tables, each with the hosts that it is for.
+    pub(super) fn all(&self) -> impl Iterator<Item = (HostPattern<'_>, &PathTable)> {
+        let exact = self.exact.iter();
+        let suffix = self.suffix.iter();
+        exact
+            .map(|(host, table)| (HostPattern::Exact(host), table))
+            .chain(suffix.map(|(host, table)| (HostPattern::Below(host), table)))
+            .chain(std::iter::once((HostPattern::Any, &self.any)))
     }
 
     /// The table for exactly this host: the first of the tiers.

@@ -60,6 +60,18 @@ impl PathTable {
             .chain(std::iter::once(&mut self.root))
     }
 
+    /// All prefixes that have entries, in no order.
+    pub(super) fn prefixes(&self) -> impl Iterator<Item = &str> {
+        let root = (!self.root.is_empty()).then_some("");
+        self.prefixes.keys().map(|prefix| &**prefix).chain(root)
+    }
+
+    /// Does it find something for every path, whatever the headers are?
+    pub(super) fn decides_all(&self) -> bool {
+        let mut all = self.prefixes.values().chain(std::iter::once(&self.root));
+        all.all(|entries| entries.iter().any(|entry| entry.headers.is_empty()))
+    }
+
     /// The entries of the longest prefix of `path` that has any.
     pub(super) fn longest<'t>(&'t self, path: &str) -> Option<&'t [Entry]> {
         if self.prefixes.is_empty() {

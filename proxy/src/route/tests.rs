@@ -17,6 +17,7 @@ fn route(namespace: &str, name: &str) -> Arc<Route> {
         held_limit: Arc::new(HeldLimit::new(1)),
         sink: Arc::new(()),
         stories: None,
+        changes: Arc::default(),
     };
     let target = Arc::new(Target::new(TargetId::new(namespace, name), context));
     Arc::new(Route::new(target))
@@ -282,6 +283,69 @@ fn naive_lookup(routes: &[NaiveRoute], host: &str, path: &str, headers: &HeaderM
     first.or(any).map_or("404".into(), |c| c.route.name.clone())
 }
 
+/// Reads the outline as another proxy would, which knows nothing but it.
+fn outlined(table: &RouteTable, host: &str, path: &str, headers: &HeaderMap) -> String {
+    let host = naive_host(host);
+    let path = naive_segments(path);
+    let hosts: Vec<HostOutline<'_>> = table.outline().collect();
+    let open_labels = |outline: &&HostOutline<'_>| match outline.host {
+        HostPattern::Exact(name) => naive_tier(name, &host),
+        HostPattern::Below(suffix) => naive_tier(&format!("*.{suffix}"), &host),
+        HostPattern::Any => Some(1000),
+    };
+    let matching = hosts
+        .iter()
+        .filter(|outline| open_labels(outline).is_some());
+    let Some(outline) = matching.min_by_key(open_labels) else {
+        return "404".into();
+    };
+    let is_prefix = |prefix: &str| {
+        let prefix = naive_segments_of_rule(prefix);
+        path.len() >= prefix.len() && path[..prefix.len()] == prefix[..]
+    };
+    let decides = outline.prefixes.iter().find(|one| is_prefix(one.prefix));
+    let mut candidates = decides.iter().flat_map(|one| &one.candidates);
+    candidates
+        .find(|one| one.headers.iter().all(|rule| rule.matches(headers)))
+        .map_or("404".into(), |one| one.route.target.id().name().to_owned())
+}
+
+#[test]
+fn an_outline_leaves_out_what_decides_nothing() {
+    let table = table(&[
+        ("exact", rule("a.test", "/", &[])),
+        ("deep", rule("a.test", "/p!x", &[])),
+        ("wild", rule("*.test", "/p/q", &[])),
+        ("any", rule("*", "/p", &[header("x", None)])),
+    ]);
+    let shown: Vec<String> = table
+        .outline()
+        .flat_map(|host| {
+            let line = |one: &PrefixOutline<'_>| {
+                let names = one.candidates.iter().map(|c| c.route.target.id().name());
+                format!(
+                    "{:?} /{} {:?}",
+                    host.host,
+                    one.prefix,
+                    names.collect::<Vec<_>>()
+                )
+            };
+            host.prefixes.iter().map(line).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            // Wider tiers are never come to.
+            r#"Exact("a.test") /p!x ["deep"]"#,
+            r#"Exact("a.test") / ["exact"]"#,
+            r#"Below("test") /p/q ["wild"]"#,
+            r#"Below("test") /p ["any"]"#,
+            r#"Any /p ["any"]"#,
+        ]
+    );
+}
+
 fn naive_segments_of_rule(path: &str) -> Vec<String> {
     let path = path.trim_matches('/');
     if path.is_empty() {
@@ -307,7 +371,9 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         1..3,
     );
     let paths = prop::collection::vec(
-        select(vec!["/", "/p", "/p/q", "p/", "/p/q/r", "/x", "/p//q"]),
+        select(vec![
+            "/", "/p", "/p/q", "p/", "/p/q/r", "/p!x", "/x", "/p//q",
+        ]),
         1..3,
     );
     let headers = prop::collection::vec(
@@ -354,5 +420,6 @@ proptest! {
             found(&table, host, path, &headers.iter().map(|(n, v)| (*n, *v)).collect::<Vec<_>>()),
             naive_lookup(&naive, host, path, &map)
         );
+        prop_assert_eq!(outlined(&table, host, path, &map), naive_lookup(&naive, host, path, &map));
     }
 }

@@ -50,6 +50,15 @@ impl Connections {
         Self::Tls(Box::new(TlsPool::new(connector, workers)))
     }
 
+    /// See [`crate::endpoint::Endpoint::clear_protocol`].
+    pub(crate) fn clear_protocol(&self) -> Option<Protocol> {
+        match self {
+            Self::Http1(_) => Some(Protocol::Http1),
+            Self::H2c(_) => Some(Protocol::H2c),
+            Self::Tls(_) => None,
+        }
+    }
+
     pub(crate) fn may_speak_h2(&self) -> bool {
         match self {
             Self::Http1(_) => false,

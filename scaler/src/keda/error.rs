@@ -73,9 +73,10 @@ pub(crate) enum KedaError {
     #[error("this replica has not yet heard from its peers what is asked of them; ask again")]
     Blind,
     #[error(
-        "nothing is known to be asked of this, but a peer of this replica is silent that may be \
-         asked: its address is in the log and under /api/v1/peers; start it again, or take the \
-         address out of the peers"
+        "nothing is known to be asked of this, but somebody is silent who may be asked. A peer of \
+         this replica: its address is in the log and under /api/v1/peers; start it again, or take \
+         the address out of the peers. An Envoy that reported its load, or any soon after the \
+         start: it is forgotten after --xds-load-grace"
     )]
     PeerSilent,
 }

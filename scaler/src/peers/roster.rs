@@ -14,7 +14,11 @@ use super::{
     hear::Replicas,
     line::{Line, PeerState, PeerView},
 };
-use crate::{grpc::Connect, ledger::Ledger, metric_sources::MetricSources};
+use crate::{
+    grpc::Connect,
+    ledger::{Doubt, Ledger},
+    metric_sources::MetricSources,
+};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -197,7 +201,7 @@ impl Peers {
         let lines = self.lines.lock();
         let silent = lines.values().filter(|one| one.line.is_silent());
         let silent: Vec<&str> = silent.map(|one| one.line.address()).collect();
-        if !self.ledger.set_unsure(!silent.is_empty()) {
+        if !self.ledger.set_unsure(Doubt::Peers, !silent.is_empty()) {
             return;
         }
         if silent.is_empty() {

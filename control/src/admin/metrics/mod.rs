@@ -20,6 +20,7 @@ mod scrape;
 mod tls;
 mod upstream;
 mod workloads;
+mod xds;
 
 use super::Admin;
 use page::Page;
@@ -58,6 +59,7 @@ impl prometheus_client::collector::Collector for Collector {
         grpc::grpc(admin, &mut page)?;
         keda::keda(admin, &mut page)?;
         peers::peers(admin, &mut page)?;
+        xds::xds(admin, &mut page)?;
         ingest::ingest(admin, &mut page)?;
         scrape::scrape(admin, &mut page)?;
         manifests::manifests(admin, &mut page)?;

@@ -7,6 +7,7 @@ mod cold_start;
 mod denials;
 mod disconnects;
 mod endpoints;
+mod envoy;
 mod failover;
 mod http_scaled_objects;
 mod keda;

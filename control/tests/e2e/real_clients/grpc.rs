@@ -1,7 +1,7 @@
 //! gRPC's own library (grpcio), on both sides.
 
-use super::{python, run_python};
-use crate::support::{Reveille, Target};
+use super::{python, run_python, run_python_at};
+use crate::support::{Envoy, Reveille, Starter, Target};
 
 const SERVER: &str = r#"
 import grpc, os, time
@@ -53,11 +53,15 @@ def error(call):
 
 /// The server twice: as `web`, and with a time limit as `short`.
 fn started() -> Reveille {
+    starter().start()
+}
+
+fn starter() -> Starter {
     let command = format!("[{:?}, -B, server.py]", python());
     let target = |name| Target::new(name, &command).process("appProtocol: kubernetes.io/h2c");
     let short = target("short").route("timeouts: {request: 1s}");
     let both = format!("{}{short}", target("web"));
-    Reveille::of(both).file("server.py", SERVER).start()
+    Reveille::of(both).file("server.py", SERVER)
 }
 
 fn client(reveille: &Reveille, script: &str) -> Vec<String> {
@@ -106,6 +110,41 @@ print(error(lambda: method("unary_unary", "Nothing")(b"")))
         ]
     );
     reveille.stop();
+}
+
+#[test]
+fn beside_envoy_the_first_stream_is_held_and_the_next_goes_straight() {
+    let reveille = starter()
+        .arg("--xds-addr", "127.0.0.1:0")
+        .arg("--xds-listener", "127.0.0.1:0")
+        .start();
+    let envoy = Envoy::of_fleet(reveille.xds());
+    let heard = run_python_at(
+        envoy.listener(),
+        &format!(
+            "{CLIENT}{}",
+            r#"
+both = method("stream_stream", "Both")
+cold = both(iter([b"one", b"two"]), timeout=60)
+print(dict(cold.initial_metadata())["x-keda-http-cold-start"], [a.decode() for a in cold])
+while True:
+    warm = both(iter([b"one", b"two"]), timeout=60)
+    if "x-keda-http-cold-start" not in dict(warm.initial_metadata()):
+        break
+print([a.decode() for a in warm], warm.code().name)
+print(error(lambda: method("unary_unary", "Unary")(b"fail")))
+"#
+        ),
+        &[],
+    );
+    assert_eq!(
+        heard,
+        [
+            "true ['echo one', 'echo two']",
+            "['echo one', 'echo two'] OK",
+            "FAILED_PRECONDITION: not so",
+        ]
+    );
 }
 
 #[test]

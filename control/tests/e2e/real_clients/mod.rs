@@ -69,10 +69,15 @@ pub(crate) fn run(command: &mut Command) -> Output {
 /// Runs a Python script with the proxy's port as its first argument; gives the
 /// lines that it writes.
 fn run_python(reveille: &Reveille, script: &str, args: &[&str]) -> Vec<String> {
+    run_python_at(reveille.proxy(), script, args)
+}
+
+/// Likewise, with the port of any address.
+fn run_python_at(addr: SocketAddr, script: &str, args: &[&str]) -> Vec<String> {
     let mut command = Command::new(python());
     command
         .args(["-B", "-c", script])
-        .arg(reveille.proxy().port().to_string())
+        .arg(addr.port().to_string())
         .args(args);
     let output = run(&mut command);
     let text = String::from_utf8(output.stdout).expect("UTF-8");

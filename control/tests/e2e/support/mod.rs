@@ -3,8 +3,10 @@
 
 mod admin;
 mod apiserver;
+mod envoy;
 mod http;
 mod manifest;
+mod named;
 mod pod;
 mod processes;
 mod reveille;
@@ -22,7 +24,9 @@ pub(crate) mod keda;
 pub(crate) use self::http::{Answer, Client, Connection, read_head};
 pub(crate) use admin::{ManifestsNow, TargetNow};
 pub(crate) use apiserver::{ApiServer, Cut};
+pub(crate) use envoy::Envoy;
 pub(crate) use manifest::Target;
+pub(crate) use named::{backend_manifest, named_backend};
 pub(crate) use pod::Pod;
 pub(crate) use processes::Marker;
 pub(crate) use reveille::{Ended, Reveille, Starter, command};

@@ -159,6 +159,7 @@ struct Addresses {
     otlp_grpc: Option<SocketAddr>,
     otlp_http: Option<SocketAddr>,
     opencensus: Option<SocketAddr>,
+    xds: Option<SocketAddr>,
 }
 
 /// A running Reveille. When the test ends it is killed with everything that it
@@ -255,6 +256,11 @@ impl Reveille {
     /// Where the OpenCensus agent's protocol comes in.
     pub(crate) fn opencensus(&self) -> SocketAddr {
         self.addresses().opencensus.expect("it was asked for")
+    }
+
+    /// Where Envoys connect.
+    pub(crate) fn xds(&self) -> SocketAddr {
+        self.addresses().xds.expect("it was asked for")
     }
 
     /// Where operators connect.

@@ -66,6 +66,18 @@
 {{- if $values.metricsIn.openCensus.enabled }}
 - --opencensus-addr={{ $bind }}:{{ $values.metricsIn.openCensus.port }}
 {{- end }}
+{{- with $values.envoy }}
+{{- if .enabled }}
+- --xds-addr={{ $bind }}:{{ .port }}
+- --xds-proxy-addr={{ include "reveille.fullname" $ }}-proxy.{{ $.Release.Namespace }}.svc:{{ $values.proxy.port }}
+{{- if .listenerPort }}
+- --xds-listener={{ $bind }}:{{ .listenerPort }}
+{{- end }}
+{{- if .nodes }}
+- {{ printf "--xds-nodes=%s" (join "," .nodes) | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if $values.dapr.sidecars }}
 - --dapr-sidecars
 - --dapr-scrape-interval={{ $values.dapr.scrapeInterval }}

@@ -1,0 +1,263 @@
+//! Who is connected, and what became of what they were sent.
+//!
+//! Written by the streams, read by the admin server and `/metrics`. Never on
+//! anybody's way: a client's state is copied here after each step.
+
+use super::{
+    Kind,
+    stream::{Flavour, Message, Refusal, Standing},
+};
+use parking_lot::Mutex;
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::time::Instant;
+
+/// What was counted for one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KindCounts {
+    /// Responses sent.
+    pub responses: u64,
+    /// Resources in them.
+    pub resources: u64,
+    /// Responses that clients refused.
+    pub refused: u64,
+}
+
+/// All clients.
+#[derive(Debug, Default)]
+pub struct Clients {
+    connected: Mutex<BTreeMap<u64, Arc<Client>>>,
+    next: AtomicU64,
+    counts: [Counts; 4],
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    responses: AtomicU64,
+    resources: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// One stream of a client.
+#[derive(Debug)]
+pub(super) struct Client {
+    node: String,
+    address: Option<SocketAddr>,
+    flavour: Flavour,
+    since: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    standings: [Standing; 4],
+    versions: [String; 4],
+    refusals: [Option<Refusal>; 4],
+}
+
+/// A client while it is connected.
+#[derive(Debug)]
+pub(super) struct Connected {
+    id: u64,
+    client: Arc<Client>,
+    clients: Arc<Clients>,
+}
+
+/// A client, for people.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientView {
+    /// Its node id.
+    pub node: String,
+    /// Where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+    /// `delta` or `stateOfTheWorld`.
+    pub protocol: &'static str,
+    /// For how long.
+    pub connected_seconds: f64,
+    /// The kinds that it asked for.
+    pub kinds: Vec<KindView>,
+}
+
+/// One kind at one client.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KindView {
+    /// Which.
+    pub kind: Kind,
+    /// Of what it was last sent.
+    pub version: String,
+    /// Resources that it accepted.
+    pub accepted: usize,
+    /// Resources that it refused, and that did not change since.
+    pub refused: usize,
+    /// A response is not answered yet.
+    pub waiting: bool,
+    /// The last refusal, in its words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_refusal: Option<RefusalView>,
+}
+
+/// A refused response.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusalView {
+    /// What it had, up to a few names.
+    pub resources: Vec<String>,
+    /// Why, in the client's words.
+    pub reason: String,
+}
+
+impl Clients {
+    /// A client that was let in.
+    pub(super) fn join(
+        self: &Arc<Self>,
+        node: String,
+        address: Option<SocketAddr>,
+        flavour: Flavour,
+    ) -> Connected {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(
+            node,
+            ?address,
+            protocol = name(flavour),
+            "an Envoy connected"
+        );
+        let client = Arc::new(Client {
+            node,
+            address,
+            flavour,
+            since: Instant::now(),
+            state: Mutex::default(),
+        });
+        self.connected.lock().insert(id, client.clone());
+        Connected {
+            id,
+            client,
+            clients: self.clone(),
+        }
+    }
+
+    /// Those that are connected, the longest first.
+    #[must_use]
+    pub fn view(&self) -> Vec<ClientView> {
+        let connected: Vec<_> = self.connected.lock().values().cloned().collect();
+        connected.iter().map(|client| client.view()).collect()
+    }
+
+    /// How many streams there are.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.connected.lock().len()
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counts(&self) -> [(Kind, KindCounts); 4] {
+        Kind::ALL.map(|kind| {
+            let counts = self.of(kind);
+            let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            let counts = KindCounts {
+                responses: read(&counts.responses),
+                resources: read(&counts.resources),
+                refused: read(&counts.refused),
+            };
+            (kind, counts)
+        })
+    }
+
+    fn of(&self, kind: Kind) -> &Counts {
+        let [clusters, endpoints, listeners, routes] = &self.counts;
+        match kind {
+            Kind::Cluster => clusters,
+            Kind::Endpoints => endpoints,
+            Kind::Listener => listeners,
+            Kind::Routes => routes,
+        }
+    }
+}
+
+impl Connected {
+    /// A response is on its way.
+    pub(super) fn sent(&self, message: &Message, standings: [Standing; 4]) {
+        let counts = self.clients.of(message.kind);
+        counts.responses.fetch_add(1, Ordering::Relaxed);
+        let resources = message.resources.len() as u64;
+        counts.resources.fetch_add(resources, Ordering::Relaxed);
+        let mut state = self.client.state.lock();
+        state.standings = standings;
+        state.versions[message.kind as usize].clone_from(&message.version);
+    }
+
+    /// The client said something.
+    pub(super) fn heard(&self, standings: [Standing; 4]) {
+        self.client.state.lock().standings = standings;
+    }
+
+    /// It refused a response.
+    pub(super) fn refused(&self, kind: Kind, refusal: Refusal) {
+        tracing::warn!(
+            node = self.client.node,
+            kind = kind.as_str(),
+            resources = ?refusal.resources,
+            reason = refusal.reason,
+            "an Envoy refused what it was sent; it goes on with what it had"
+        );
+        self.clients
+            .of(kind)
+            .refused
+            .fetch_add(1, Ordering::Relaxed);
+        self.client.state.lock().refusals[kind as usize] = Some(refusal);
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.clients.connected.lock().remove(&self.id);
+        let client = &self.client;
+        tracing::info!(node = client.node, address = ?client.address, "an Envoy is gone");
+    }
+}
+
+impl Client {
+    fn view(&self) -> ClientView {
+        let state = self.state.lock().clone();
+        let kinds = Kind::ALL.into_iter().zip(state.standings);
+        let kinds = kinds.zip(state.versions).zip(state.refusals);
+        ClientView {
+            node: self.node.clone(),
+            address: self.address,
+            protocol: name(self.flavour),
+            connected_seconds: self.since.elapsed().as_secs_f64(),
+            kinds: kinds
+                .filter(|(((_, standing), _), _)| standing.is_asked)
+                .map(|(((kind, standing), version), refusal)| KindView {
+                    kind,
+                    version,
+                    accepted: standing.accepted,
+                    refused: standing.refused,
+                    waiting: standing.is_waiting,
+                    last_refusal: refusal.map(|refusal| RefusalView {
+                        resources: refusal.resources.iter().map(ToString::to_string).collect(),
+                        reason: refusal.reason,
+                    }),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn name(flavour: Flavour) -> &'static str {
+    match flavour {
+        Flavour::StateOfTheWorld => "stateOfTheWorld",
+        Flavour::Delta => "delta",
+    }
+}

@@ -1,0 +1,36 @@
+//! May Envoy send the requests of a route to endpoints itself?
+
+use proxy::{EndpointSet, Protocol, route::Route};
+use serde::Serialize;
+
+/// What stands against it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Indirect {
+    /// A client stays with one endpoint by a cookie that only our proxy reads.
+    Session,
+    /// Most requests at once for each endpoint: that many over all proxies, and
+    /// who finds no place waits. Envoy knows limits of its own, and refuses.
+    ConcurrencyLimit,
+}
+
+impl Indirect {
+    /// What stands against it for `route`, if anything does.
+    pub(crate) fn of(route: &Route) -> Option<Self> {
+        if route.session.is_some() {
+            Some(Self::Session)
+        } else if route.target.max_concurrency().is_some() {
+            Some(Self::ConcurrencyLimit)
+        } else {
+            None
+        }
+    }
+}
+
+/// What the endpoints speak that Envoy may be sent to; `None`: none of them.
+/// Those that speak TLS are not: their trust is ours to check.
+pub(crate) fn protocol(endpoints: &EndpointSet) -> Option<Protocol> {
+    endpoints
+        .iter()
+        .find_map(|endpoint| endpoint.clear_protocol())
+}

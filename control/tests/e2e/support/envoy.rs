@@ -1,0 +1,153 @@
+//! A real Envoy with the bootstraps of `deploy/envoy`.
+
+use super::{Answer, Client, wait_for};
+use std::{
+    env,
+    fs::{self, File},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+use tempfile::TempDir;
+
+const FLEET: &str = include_str!("../../../../deploy/envoy/bootstrap.yaml");
+const OWN_LISTENER: &str = include_str!("../../../../deploy/envoy/own-listener.yaml");
+
+/// A running Envoy. It is killed when the test ends; when the test fails, its
+/// log is shown.
+pub(crate) struct Envoy {
+    child: Child,
+    dir: TempDir,
+    admin: SocketAddr,
+}
+
+impl Envoy {
+    /// One that takes everything from Reveille's xDS server at that address.
+    pub(crate) fn of_fleet(xds: SocketAddr) -> Self {
+        Self::start(&FLEET.replace("18000", &xds.port().to_string()), "fleet-1")
+    }
+
+    /// Likewise, in the other variant of the protocol.
+    pub(crate) fn of_fleet_with_whole_states(xds: SocketAddr) -> Self {
+        let bootstrap = FLEET.replace("DELTA_GRPC", "GRPC");
+        Self::start(
+            &bootstrap.replace("18000", &xds.port().to_string()),
+            "fleet-2",
+        )
+    }
+
+    /// One with a listener of its own.
+    pub(crate) fn with_own_listener(xds: SocketAddr) -> Self {
+        let bootstrap = OWN_LISTENER.replace("10000", "0");
+        Self::start(
+            &bootstrap.replace("18000", &xds.port().to_string()),
+            "own-1",
+        )
+    }
+
+    /// Starts it on a bootstrap, with a free port for its admin server.
+    pub(crate) fn start(bootstrap: &str, node: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("bootstrap.yaml");
+        fs::write(&file, bootstrap.replace("9902", "0")).expect("written");
+        let log = File::create(dir.path().join("log")).expect("created");
+        let mut command = Command::new(binary());
+        command
+            .args([
+                "--concurrency",
+                "1",
+                "--disable-hot-restart",
+                "-l",
+                "warning",
+            ])
+            .args(["--service-node", node, "--service-cluster", "test"])
+            .arg("--admin-address-path")
+            .arg(dir.path().join("admin"))
+            .arg("-c")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("cloned"))
+            .stderr(log);
+        let mut child = command.spawn().expect("Envoy runs");
+        let admin = wait_for("Envoy says where its admin server is", || {
+            if let Some(status) = child.try_wait().expect("a child") {
+                panic!("Envoy ended: {status}: {}", tail(dir.path()));
+            }
+            let text = fs::read_to_string(dir.path().join("admin")).ok()?;
+            text.trim().parse().ok()
+        });
+        Self { child, dir, admin }
+    }
+
+    /// Where it listens for clients, once it does.
+    pub(crate) fn listener(&self) -> SocketAddr {
+        wait_for("Envoy listens", || {
+            let page = self.ask("/listeners?format=json").body;
+            let page: serde_json::Value = serde_json::from_str(&page).ok()?;
+            let socket = page.pointer("/listener_statuses/0/local_address/socket_address")?;
+            let port = u16::try_from(socket.get("port_value")?.as_u64()?).ok()?;
+            let addr = SocketAddr::from(([127, 0, 0, 1], port));
+            // It is bound a moment before it is listened to.
+            TcpStream::connect(addr).is_ok().then_some(addr)
+        })
+    }
+
+    /// A client of the target of that name, through it.
+    pub(crate) fn client(&self, target: &str) -> Client {
+        Client::new(self.listener(), &format!("{target}.test"))
+    }
+
+    /// Asks its admin server.
+    pub(crate) fn ask(&self, path: &str) -> Answer {
+        Client::new(self.admin, "admin").get(path)
+    }
+
+    /// A counter or gauge; 0 if there is none.
+    pub(crate) fn stat(&self, name: &str) -> u64 {
+        let page = self.ask(&format!("/stats?filter=^{name}$")).body;
+        let value = page
+            .trim()
+            .rsplit_once(": ")
+            .map(|(_, value)| value.parse());
+        value.map_or(0, |value| value.expect("a number"))
+    }
+
+    /// Waits until it has so many endpoints of a target, our proxy among them.
+    pub(crate) fn until_members(&self, target: &str, count: u64) {
+        let name = format!("cluster.reveille/default/{target}.membership_total");
+        wait_for(
+            &format!("Envoy knows {count} endpoints of {target}"),
+            || (self.stat(&name) == count).then_some(()),
+        );
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- Envoy:\n{}", tail(self.dir.path()));
+        }
+        // It may have ended.
+        let _killed = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+fn tail(dir: &Path) -> String {
+    let log = fs::read(dir.join("log")).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}
+
+/// Envoy's program, as `.ci/tools` installs it.
+fn binary() -> PathBuf {
+    let named = env::var_os("REVEILLE_TEST_ENVOY").map(PathBuf::from);
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/bin/envoy");
+    let binary = named.unwrap_or(made);
+    assert!(
+        binary.is_file(),
+        "these tests need Envoy: run `.ci/tools`, which installs it"
+    );
+    binary
+}
