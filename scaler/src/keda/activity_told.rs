@@ -8,7 +8,7 @@ use super::{error::KedaError, meter::Meter};
 use crate::{externalscaler::ScaledObjectRef, metric_trigger::MetricDemand};
 use parking_lot::Mutex;
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fmt,
     hash::{BuildHasher, RandomState},
     sync::{Arc, OnceLock, Weak},
@@ -115,9 +115,9 @@ pub(super) struct Activities {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// By a hash of the ScaledObject; of each trigger one of what it asks for.
-    objects: HashMap<u64, Vec<(u64, Arc<Trigger>)>>,
-    triggers: usize,
+    /// By hashes of the ScaledObject and of what the trigger asks for. A tree:
+    /// KEDA's streams are many, and a table has room for twice as many.
+    triggers: BTreeMap<(u64, u64), Arc<Trigger>>,
 }
 
 impl Activities {
@@ -136,17 +136,16 @@ impl Activities {
         let object = self.object(&reference.namespace, &reference.name);
         let id = self.hasher.hash_one(values);
         let mut known = self.known.lock();
-        let its = known.objects.get(&object);
-        if let Some((_, trigger)) = its.and_then(|its| its.iter().find(|one| one.0 == id)) {
+        if let Some(trigger) = known.triggers.get(&(object, id)) {
             if let Some(meter) = meter {
                 trigger.state.lock().meter = Arc::downgrade(meter);
             }
             return Some(trigger.clone());
         }
-        if known.triggers >= MOST {
+        if known.triggers.len() >= MOST {
             known.forget();
         }
-        if known.triggers >= MOST {
+        if known.triggers.len() >= MOST {
             return None;
         }
         let named = TELLING.iter().zip(values);
@@ -161,9 +160,7 @@ impl Activities {
                 meter: meter.map_or_else(Weak::new, Arc::downgrade),
             }),
         });
-        let its = known.objects.entry(object).or_default();
-        its.push((id, trigger.clone()));
-        known.triggers += 1;
+        known.triggers.insert((object, id), trigger.clone());
         Some(trigger)
     }
 
@@ -213,8 +210,8 @@ impl Activities {
     pub(super) fn read(&self, namespace: &str, scaled_object: &str) -> Vec<ActivityTold> {
         let found: Vec<Arc<Trigger>> = {
             let known = self.known.lock();
-            let its = known.objects.get(&self.object(namespace, scaled_object));
-            let its = its.into_iter().flatten();
+            let object = self.object(namespace, scaled_object);
+            let its = known.triggers.range((object, 0)..=(object, u64::MAX));
             its.map(|(_, trigger)| trigger.clone()).collect()
         };
         let mut told: Vec<ActivityTold> = found.iter().filter_map(view).collect();
@@ -262,11 +259,7 @@ impl Known {
             let is_recent = said.is_some_and(|said| said.at.elapsed() < KEPT_FOR);
             is_recent || Arc::strong_count(trigger) > 1
         };
-        self.objects.retain(|_, its| {
-            its.retain(|(_, trigger)| is_asked(trigger));
-            !its.is_empty()
-        });
-        self.triggers = self.objects.values().map(Vec::len).sum();
+        self.triggers.retain(|_, trigger| is_asked(trigger));
     }
 }
 
@@ -348,6 +341,6 @@ mod tests {
         assert!(all.of(&reference("one more"), None).is_none());
         tokio::time::advance(KEPT_FOR).await;
         assert!(all.of(&reference("one more"), None).is_some());
-        assert_eq!(all.known.lock().triggers, 1);
+        assert_eq!(all.known.lock().triggers.len(), 1);
     }
 }
