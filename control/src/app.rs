@@ -374,6 +374,7 @@ impl App {
         finish("the xDS server", &mut self.tasks.xds).await;
         self.stops.ingest.cancel();
         finish("the ingest of metrics", &mut self.tasks.ingest).await;
+        self.admin.stopping();
         self.mode.stop().await;
         self.stops.telemetry.cancel();
         self.tasks.telemetry.flush().await;

@@ -105,6 +105,11 @@ impl Admin {
             .follow(move || Some(admin.upgrade()?.scene.wired()));
     }
 
+    /// Whoever serves targets ends now, as all of us does.
+    pub fn stopping(&self) {
+        self.sight.stopping();
+    }
+
     fn peer_views(&self) -> Vec<PeerView> {
         self.peers
             .as_ref()

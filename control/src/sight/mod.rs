@@ -26,7 +26,10 @@ use scaler::keda::MetricWakes;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::SystemTime,
 };
 use timeline::Timelines;
@@ -38,6 +41,7 @@ pub struct Sight {
     timelines: Mutex<Timelines>,
     served: ArcSwap<Served>,
     source: OnceLock<Box<WiredSource>>,
+    is_stopping: AtomicBool,
     feed: Feed,
 }
 
@@ -143,8 +147,16 @@ impl Sight {
         found.cloned().collect()
     }
 
+    /// From now on replicas go because we do: none is missed.
+    pub fn stopping(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
     /// Are replicas wanted that should serve it?
     fn is_wanted(&self, id: &TargetId) -> bool {
+        if self.is_stopping.load(Ordering::Relaxed) {
+            return false;
+        }
         let served = self.served();
         let place = served.places.get(id);
         let wired = place.and_then(|place| served.wired.get(*place));

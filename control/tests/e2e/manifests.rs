@@ -125,7 +125,7 @@ fn without_a_file_the_built_in_example_runs_and_says_how_to_wake_it() {
     let reveille = Reveille::bare().start();
     let port = reveille.proxy().port();
     reveille.until_logged(&format!("curl -i http://localhost:{port}/"));
-    reveille.until_logged(&format!("curl http://{}/api/v1/targets", reveille.admin()));
+    reveille.until_logged(&format!("What it is doing: http://{}/", reveille.admin()));
     let answer = Client::new(reveille.proxy(), &format!("localhost:{port}")).get("/");
     assert_eq!((answer.status, answer.cold_start()), (200, Some("true")));
     assert!(
