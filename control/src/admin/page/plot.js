@@ -48,12 +48,12 @@ export function timeline(past) {
   const size = top("replicas", "endpoints");
   const now = (name) => (past.rows.length ? past.rows.at(-1)[column(name)] : past.before[name]);
 
-  const words = `${sum("requests")} requests, at most ${most} in a second; at most ${top("held")} held; ` +
-    `${sum("activations")} activations, ${sum("coldStarts")} cold starts; now ${now("replicas")} replicas wanted, ` +
-    `${now("endpoints")} endpoints.`;
+  const words = `Requests: ${sum("requests")}, at most ${most} in a second. Held: at most ${top("held")}. ` +
+    `Activations: ${sum("activations")}. Cold starts: ${sum("coldStarts")}. ` +
+    `Now replicas wanted: ${now("replicas")}, endpoints: ${now("endpoints")}.`;
   const figures = [
     figure(`Requests per second, at most ${most}; a line marks each activation`,
-      `Requests per second, at most ${most}; ${sum("activations")} activations`, ...bars, ...wakes),
+      `Requests per second, at most ${most}; activations: ${sum("activations")}`, ...bars, ...wakes),
     figure(`In flight (solid) and held (dashed), at most ${load}`,
       `In flight and held requests, at most ${load}`, steps("inFlight", 0, load), steps("held", 1, load)),
     figure(`Endpoints (solid) and replicas wanted (dashed), at most ${size}`,

@@ -39,13 +39,15 @@ export function counts() {
   return `${plural(targets.size, "target")}${parts.length ? `: ${parts.join(", ")}` : ""}`;
 }
 
+/** Renders what has changed, once for all changes of a moment. By a timer: a
+ *  page that is not in sight may have no frames for a long time. */
 export function soon() {
   if (isDue) return;
   isDue = true;
-  requestAnimationFrame(() => {
+  setTimeout(() => {
     isDue = false;
     render();
-  });
+  }, 50);
 }
 
 function render() {
