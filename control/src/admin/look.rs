@@ -17,6 +17,11 @@ use tokio::time::MissedTickBehavior;
 const EACH: Duration = Duration::from_secs(1);
 /// After so many targets other tasks get their turn.
 const BATCH: usize = 256;
+/// Of more targets than this, those that were idle and got no request since are
+/// looked at in turns: one in so many each time. They are most of them, and a
+/// look at 10,000 takes a tenth of a second.
+const ALL_OF: usize = 1_000;
+const TURNS: usize = 10;
 
 /// A target that has changed.
 #[derive(Debug, Serialize)]
@@ -27,25 +32,56 @@ struct Changed {
     row: Option<Row>,
 }
 
+/// Which targets need not be looked at each time.
+#[derive(Default)]
+struct Idle {
+    wired: Arc<[Wired]>,
+    /// Requests begun by those that were idle when they were looked at last.
+    begun: Vec<Option<u64>>,
+    turn: usize,
+}
+
+impl Idle {
+    /// The next look, at these.
+    fn begin(&mut self, wired: &Arc<[Wired]>) {
+        self.turn = (self.turn + 1) % TURNS;
+        if !Arc::ptr_eq(&self.wired, wired) {
+            self.wired = wired.clone();
+            self.begun = vec![None; wired.len()];
+        }
+    }
+
+    fn may_wait(&self, nth: usize) -> bool {
+        let is_its_turn = self.wired.len() <= ALL_OF || nth % TURNS == self.turn;
+        !is_its_turn && self.begun[nth] == Some(self.wired[nth].target.totals().begun)
+    }
+}
+
 /// Watches for ever. Cancel safe.
 pub(super) async fn run(admin: Arc<Admin>) {
     let mut ticks = tokio::time::interval(EACH);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut shown: HashSet<String> = HashSet::new();
+    let mut idle = Idle::default();
     loop {
         ticks.tick().await;
-        look(&admin, &mut shown).await;
+        look(&admin, &mut shown, &mut idle).await;
     }
 }
 
-async fn look(admin: &Admin, shown: &mut HashSet<String>) {
+async fn look(admin: &Admin, shown: &mut HashSet<String>, idle: &mut Idle) {
     let (sight, wired) = (&admin.sight, admin.scene.wired());
     let mut changed = Vec::new();
+    idle.begin(&wired);
     for (nth, one) in wired.iter().enumerate() {
         if nth % BATCH == BATCH - 1 {
             tokio::task::yield_now().await;
         }
-        let (counts, gauges) = read(admin, one);
+        if idle.may_wait(nth) {
+            continue;
+        }
+        let (counts, gauges, is_idle) = read(admin, one);
+        idle.begun[nth] = is_idle.then_some(counts.requests);
         if sight.record(one.target.id(), counts, gauges) {
             changed.push(one);
         }
@@ -75,7 +111,8 @@ async fn look(admin: &Admin, shown: &mut HashSet<String>) {
     *shown = now;
 }
 
-fn read(admin: &Admin, wired: &Wired) -> (Counts, Gauges) {
+/// What counters and gauges say, and whether nothing is asked of it.
+fn read(admin: &Admin, wired: &Wired) -> (Counts, Gauges, bool) {
     let target = &wired.target;
     let (totals, metrics) = (target.totals(), target.metrics());
     let counts = Counts {
@@ -102,7 +139,8 @@ fn read(admin: &Admin, wired: &Wired) -> (Counts, Gauges) {
         endpoints: small(endpoints),
         look: look_of(state, active, ready, target.ready_endpoints()),
     };
-    (counts, gauges)
+    let is_idle = !active && gauges.in_flight == 0 && gauges.held == 0;
+    (counts, gauges, is_idle)
 }
 
 /// What a look should show beside numbers, in one.

@@ -20,6 +20,10 @@ const MOST_ROWS: usize = 1_000_000;
 /// each has more than this.
 const LEAST_ROWS: usize = 60;
 
+/// Sweeps for which a target is kept without being recorded: idle ones are not
+/// looked at each second.
+const KEPT_FOR: u64 = 20;
+
 /// What is counted, since the target is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -170,8 +174,8 @@ impl Timelines {
         }
     }
 
-    /// Forgets what is too old, and targets that were not recorded since the
-    /// last sweep.
+    /// Forgets what is too old, and targets that were not recorded for
+    /// [`KEPT_FOR`] sweeps.
     pub(super) fn sweep(&mut self, now: u32) {
         let (sweeps, oldest) = (self.sweeps, now.saturating_sub(SECONDS));
         self.lines.retain(|_, line| {
@@ -181,7 +185,7 @@ impl Timelines {
             if line.rows.is_empty() {
                 line.rows = VecDeque::new();
             }
-            line.seen == sweeps
+            sweeps - line.seen < KEPT_FOR
         });
         self.busy = self.lines.values().filter(|l| !l.rows.is_empty()).count();
         self.sweeps += 1;
@@ -274,7 +278,10 @@ mod tests {
         let news = all.record(&id("web"), 2, counts(3), held(0));
         assert!(news.is_news);
         assert_eq!(all.last_row(&id("web")).map(|row| row.1), Some(3));
-        all.sweep(2);
+        for _ in 0..KEPT_FOR {
+            assert_eq!(all.lines.len(), 1);
+            all.sweep(2);
+        }
         all.sweep(3);
         assert!(all.lines.is_empty());
     }
