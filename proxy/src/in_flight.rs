@@ -38,7 +38,7 @@ impl InFlight {
         begun_us: u64,
     ) -> Self {
         let mut request = Self::begin_uncounted(target, worker, method, begun_us);
-        request.target.demand().begin(worker, request.begun_us);
+        request.target.begin(worker, request.begun_us);
         request.is_demand = true;
         request
     }
@@ -84,7 +84,7 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let now_us = self.target.clock().now_us();
         if self.is_demand {
-            self.target.demand().end(self.worker, now_us);
+            self.target.end(self.worker, now_us);
         }
         let duration_us = now_us.saturating_sub(self.begun_us);
         self.target

@@ -102,6 +102,8 @@ pub struct Target {
     place_limit: AtomicUsize,
     /// Its route is gone: nobody waits for it any more.
     is_retired: AtomicBool,
+    /// The sink knows that requests come, and looks at the counters.
+    is_looked_at: AtomicBool,
     retry_budget: RetryBudget,
     /// One at a time decides who leaves the rotation for its answers.
     ejecting: Mutex<()>,
@@ -121,6 +123,7 @@ impl Target {
             endpoints: ArcSwap::from_pointee(EndpointSet::empty()),
             place_limit: AtomicUsize::new(0),
             is_retired: AtomicBool::new(false),
+            is_looked_at: AtomicBool::new(false),
             retry_budget: RetryBudget::default(),
             ejecting: Mutex::new(()),
             metrics: TargetMetrics::new(context.workers),
@@ -288,8 +291,33 @@ impl Target {
         self.endpoints.load()
     }
 
-    pub(crate) fn demand(&self) -> &Demand {
-        &self.demand
+    /// A request begins. If nobody looks at the counters, the sink is told.
+    pub(crate) fn begin(&self, worker: usize, at_us: u64) {
+        self.demand.begin(worker, at_us);
+        if !self.is_looked_at.load(Ordering::Relaxed) {
+            self.stir(at_us);
+        }
+    }
+
+    /// A request ends.
+    pub(crate) fn end(&self, worker: usize, at_us: u64) {
+        self.demand.end(worker, at_us);
+    }
+
+    #[cold]
+    fn stir(&self, at_us: u64) {
+        if !self.is_looked_at.swap(true, Ordering::AcqRel) {
+            self.context.sink.stirred(&self.id, at_us);
+        }
+    }
+
+    /// Nobody looks at the counters from now on: the sink is to be told
+    /// ([`DemandSink::stirred`]) when the next request begins. A request that
+    /// begins at this very moment may still take the sink for looking, so the
+    /// caller looks once more, a good while later: nothing orders a worker's
+    /// look at this flag with its count, which would cost every request.
+    pub fn tell_of_next(&self) {
+        self.is_looked_at.store(false, Ordering::Release);
     }
 
     /// The clock of its demand and its ejections.

@@ -43,6 +43,7 @@ impl DemandSink for NoSink {
     fn waiting(&self, target: &TargetId) {
         panic!("a request to {target} was held");
     }
+    fn stirred(&self, _target: &TargetId, _at_us: u64) {}
 }
 
 #[test]

@@ -11,7 +11,7 @@
 //! is idle. So it is after the start, too: nobody knows who will report. Times
 //! come in, on the proxy's clock; nothing here waits.
 
-use crate::source::DemandSource;
+use crate::{attention::Attention, source::DemandSource};
 use parking_lot::Mutex;
 use proxy::{Clock, TargetId, Totals};
 use std::{
@@ -42,6 +42,8 @@ pub(crate) struct Reporters {
     /// So long after the start somebody may still turn up.
     started_until_us: u64,
     targets: Mutex<HashMap<TargetId, Arc<Direct>>>,
+    /// Whoever rests does not rest on when something is reported of it.
+    attention: Arc<Attention>,
     /// By their names, those that were lost lately.
     lost: Mutex<HashMap<String, Arc<Life>>>,
 }
@@ -82,12 +84,13 @@ struct Part {
 }
 
 impl Reporters {
-    pub(crate) fn new(grace: Duration, now_us: u64) -> Self {
+    pub(crate) fn new(grace: Duration, now_us: u64, attention: Arc<Attention>) -> Self {
         let grace_us = u64::try_from(grace.as_micros()).unwrap_or(u64::MAX);
         Self {
             grace_us,
             started_until_us: now_us.saturating_add(grace_us),
             targets: Mutex::default(),
+            attention,
             lost: Mutex::default(),
         }
     }
@@ -195,6 +198,9 @@ impl Reporter {
         let direct = self.reporters.targets.lock().get(target).cloned();
         if let Some(direct) = direct {
             direct.tell(&self.life, report, now_us);
+            if report != DirectReport::default() {
+                self.reporters.attention.call(target);
+            }
         }
     }
 }
@@ -286,6 +292,14 @@ impl DemandSource for Joined {
 
     fn ready_endpoints(&self) -> usize {
         self.source.ready_endpoints()
+    }
+
+    fn target(&self) -> Option<&TargetId> {
+        self.source.target()
+    }
+
+    fn tell_of_next(&self) -> bool {
+        self.source.tell_of_next()
     }
 }
 

@@ -12,6 +12,7 @@
 //! readers must answer with an error, not with zero.
 
 use crate::{
+    attention::Attention,
     direct::{Reporter, Reporters},
     peers::{Aside, Outbox, Shape, ToldToPeers},
     source::{RateTarget, TargetEntry, TargetScaling},
@@ -37,7 +38,7 @@ pub struct LedgerConfig {
     pub concurrency_window: Duration,
     /// A target stays active for this long after its last request.
     pub activity_window: Duration,
-    /// How often the sampler reads every target.
+    /// How often the sampler reads every target that does not rest.
     pub sample_interval: Duration,
 }
 
@@ -136,6 +137,8 @@ pub struct Ledger {
     doubts: AtomicU8,
     /// What other proxies report, if that is expected.
     direct: OnceLock<Arc<Reporters>>,
+    /// Whom the sampler has to look at.
+    attention: Arc<Attention>,
 }
 
 /// Who may have demand that is not known here.
@@ -161,6 +164,7 @@ impl Ledger {
             blind: watch::Sender::new(false),
             doubts: AtomicU8::new(0),
             direct: OnceLock::new(),
+            attention: Arc::default(),
         }
     }
 
@@ -170,7 +174,8 @@ impl Ledger {
     /// knows who will report. Call it before the first
     /// [`Ledger::set_targets`].
     pub fn expect_reports(&self, grace: Duration) {
-        let reporters = Arc::new(Reporters::new(grace, self.clock.now_us()));
+        let attention = Arc::clone(&self.attention);
+        let reporters = Arc::new(Reporters::new(grace, self.clock.now_us(), attention));
         if self.direct.set(reporters).is_err() {
             tracing::error!("reports are expected already: the first grace counts");
         }
@@ -213,8 +218,8 @@ impl Ledger {
                 }
                 None => {
                     let elsewhere = aside.give(&entry.id).unwrap_or_default();
-                    let config = &self.config;
-                    let fresh = Tracked::new(entry.clone(), config, elsewhere, now_us);
+                    let (config, attention) = (&self.config, Arc::clone(&self.attention));
+                    let fresh = Tracked::new(entry.clone(), config, attention, elsewhere, now_us);
                     fresh.set_unsure(self.is_unsure());
                     Arc::new(fresh)
                 }
@@ -225,6 +230,8 @@ impl Ledger {
         }
         let table = Arc::new(table);
         self.table.store(Some(Arc::clone(&table)));
+        // After the swap, too: the sampler must find whom it is called to.
+        table.values().for_each(|tracked| tracked.attend());
         // After the swap: a stream that ends because its target is gone may be
         // opened again at once and must not find it again.
         for (id, tracked) in before.iter().flat_map(|before| before.iter()) {
@@ -346,6 +353,11 @@ impl Ledger {
         &self.aside
     }
 
+    /// Whom the sampler has to look at.
+    pub(crate) fn attention(&self) -> &Attention {
+        &self.attention
+    }
+
     /// What other replicas are told.
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.outbox
@@ -374,6 +386,12 @@ impl DemandSink for Ledger {
         if let Some(tracked) = self.table.load().as_ref().and_then(|t| t.get(target)) {
             tracked.waiting(self.clock.now_us());
             self.outbox.edge(tracked);
+        }
+    }
+
+    fn stirred(&self, target: &TargetId, at_us: u64) {
+        if let Some(tracked) = self.table.load().as_ref().and_then(|t| t.get(target)) {
+            tracked.stirred(at_us);
         }
     }
 }

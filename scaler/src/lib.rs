@@ -4,6 +4,7 @@
 //! Knows demand and KEDA's protocol; never Kubernetes.
 
 mod activation;
+mod attention;
 mod codec;
 pub mod demand_merge;
 mod direct;

@@ -8,8 +8,8 @@
 use proxy::{TargetId, Totals};
 use std::{fmt, sync::Arc, time::Duration};
 
-/// The counters of one target, read by the sampler ten times a second and by
-/// every RPC that asks for the target.
+/// The counters of one target, read by every RPC that asks for the target, and
+/// by the sampler ten times a second unless the target rests.
 ///
 /// The first three methods are called while the target's window is locked: they
 /// must be a handful of atomic loads, must not block and must not call the
@@ -26,6 +26,13 @@ pub trait DemandSource: Send + Sync + 'static {
     /// that are not among [`DemandSource::totals`].
     fn target(&self) -> Option<&TargetId> {
         None
+    }
+    /// Nobody will look for a while: the ledger is to be told
+    /// ([`proxy::DemandSink::stirred`], under the name of
+    /// [`DemandSource::target`]) when the next request begins. False: this
+    /// source cannot tell, and must be looked at.
+    fn tell_of_next(&self) -> bool {
+        false
     }
 }
 

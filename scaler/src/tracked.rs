@@ -7,10 +7,14 @@
 //! count is added when a reading is taken, and never told to others. The lock
 //! is held for one reading of the counters and some arithmetic, never across
 //! anything that waits.
-//! [`Tracked::waiting`] must never take it.
+//! [`Tracked::waiting`] and [`Tracked::stirred`] must never take it.
+//!
+//! A target of which nothing is asked rests: the sampler lets it alone until
+//! its source, a peer or a reporter tells of something.
 
 use crate::{
     activation::{Activation, Signal},
+    attention::Attention,
     ledger::{DemandParts, DemandReading, LedgerConfig, Part},
     peers::{Elsewhere, News, Origins, Own, Replica, Shape, Shares},
     source::{DemandSource, TargetEntry, TargetScaling},
@@ -54,6 +58,12 @@ pub(crate) struct Tracked {
     own_waits: AtomicU64,
     /// It is among the edges that other replicas are to be told.
     in_edges: AtomicBool,
+    attention: Arc<Attention>,
+    /// The sampler looks at it, or is called to.
+    has_attention: AtomicBool,
+    /// When its source told of a request, plus one; zero: it has not since the
+    /// target rests.
+    stirred_at: AtomicU64,
     config: LedgerConfig,
     sampled: Mutex<Sampled>,
 }
@@ -69,6 +79,10 @@ struct Sampled {
     /// When something was last asked here.
     busy_at_us: Option<u64>,
     shares: Shares,
+    /// Nothing is asked, and the source tells of the next request.
+    is_resting: bool,
+    /// Until when it last did.
+    rested_until_us: u64,
 }
 
 /// What one look showed.
@@ -84,6 +98,7 @@ impl Tracked {
     pub(crate) fn new(
         entry: TargetEntry,
         config: &LedgerConfig,
+        attention: Arc<Attention>,
         mut shares: Shares,
         now_us: u64,
     ) -> Self {
@@ -97,6 +112,9 @@ impl Tracked {
             }),
             own_waits: AtomicU64::new(0),
             in_edges: AtomicBool::new(false),
+            attention,
+            has_attention: AtomicBool::new(false),
+            stirred_at: AtomicU64::new(0),
             config: *config,
             sampled: Mutex::new(Sampled {
                 source: entry.source,
@@ -106,6 +124,8 @@ impl Tracked {
                 born: last,
                 busy_at_us: None,
                 shares,
+                is_resting: false,
+                rested_until_us: 0,
             }),
             id: entry.id,
         };
@@ -122,6 +142,7 @@ impl Tracked {
         {
             let mut sampled = self.sampled.lock();
             sampled.source = source;
+            sampled.is_resting = false; // that source was not asked to tell
             sampled.arrivals.reshape(scaling.request_rate.as_ref());
             sampled.shares.reshape(scaling.request_rate.as_ref());
         }
@@ -152,6 +173,32 @@ impl Tracked {
     pub(crate) fn waiting(&self, now_us: u64) {
         self.own_waits.fetch_add(1, Ordering::Release);
         self.activation.waiting(now_us);
+        self.attend();
+    }
+
+    /// The source tells of a request that began at `at_us`. From any thread;
+    /// takes no lock of ours.
+    pub(crate) fn stirred(&self, at_us: u64) {
+        let at = at_us.saturating_add(1);
+        self.stirred_at.store(at, Ordering::SeqCst);
+        self.attend();
+    }
+
+    /// The sampler has to look at it from now on.
+    pub(crate) fn attend(&self) {
+        if !self.has_attention.swap(true, Ordering::SeqCst) {
+            self.attention.call(&self.id);
+        }
+    }
+
+    /// The sampler looks at it from now on, whoever called.
+    pub(crate) fn attended(&self) {
+        self.has_attention.store(true, Ordering::SeqCst);
+    }
+
+    /// Does the sampler look at it, or is it called to?
+    pub(crate) fn has_attention(&self) -> bool {
+        self.has_attention.load(Ordering::SeqCst)
     }
 
     /// Enters the edges that other replicas are to be told. False: it is in
@@ -180,6 +227,7 @@ impl Tracked {
         };
         if waited {
             self.activation.waiting(now_us);
+            self.attend();
         }
     }
 
@@ -205,6 +253,7 @@ impl Tracked {
             ready_endpoints: sampled.source.ready_endpoints(),
             waits,
             busy_at_us: sampled.busy_at_us,
+            rested_until_us: sampled.rested_until_us,
         }
     }
 
@@ -235,6 +284,39 @@ impl Tracked {
     /// Reads the counters: feeds the windows, moves the activity.
     pub(crate) fn observe(&self, now_us: u64) {
         self.look(&mut self.sampled.lock(), now_us);
+    }
+
+    /// The sampler's look. False: the target rests, and needs none before it
+    /// is attended to again.
+    pub(crate) fn sample(&self, now_us: u64) -> bool {
+        let mut sampled = self.sampled.lock();
+        let look = self.look(&mut sampled, now_us);
+        if !sampled.is_resting {
+            if self.is_idle(&sampled, &look) {
+                self.stirred_at.store(0, Ordering::SeqCst);
+                // The next look is the one that `proxy::Target::tell_of_next`
+                // asks for.
+                sampled.is_resting = sampled.source.tell_of_next();
+            }
+            return true;
+        }
+        self.has_attention.store(false, Ordering::SeqCst);
+        // Who stirred it between the look and this found that it had attention.
+        let is_stirred = self.stirred_at.load(Ordering::SeqCst) != 0;
+        is_stirred && !self.has_attention.swap(true, Ordering::SeqCst)
+    }
+
+    /// Could it be left alone for hours without anybody being told a wrong
+    /// number?
+    fn is_idle(&self, sampled: &Sampled, look: &Look) -> bool {
+        // A source under another target's name tells of that one.
+        sampled.source.target() == Some(&self.id)
+            && look.held == 0
+            && look.totals.in_flight() == 0
+            && !look.elsewhere.is_busy()
+            && !self.activation.active()
+            && sampled.concurrency.is_quiet_at(&look.totals)
+            && sampled.arrivals.is_quiet_at(&Arrivals::from(&look.totals))
     }
 
     /// What is asked of the target now, on all replicas.
@@ -348,12 +430,22 @@ impl Tracked {
         if busy_here {
             sampled.busy_at_us = Some(now_us);
         }
+        let elsewhere = sampled.shares.read(now_us);
+        let busy = busy_here || elsewhere.is_busy();
+        if sampled.is_resting && busy {
+            // The last look may be hours ago, and the windows must not spread
+            // what has just begun over all that time.
+            let stirred_us = self.stirred_at.load(Ordering::SeqCst).checked_sub(1);
+            sampled.rested_until(stirred_us.unwrap_or(u64::MAX).min(totals.at_us));
+        }
         sampled.last = totals;
         sampled.concurrency.push(totals);
         sampled.arrivals.push(Arrivals::from(&totals));
-        let elsewhere = sampled.shares.read(now_us);
-        let busy = busy_here || elsewhere.is_busy();
         self.activation.observe(now_us, busy, waits);
+        if sampled.is_resting && (busy || self.activation.active()) {
+            sampled.is_resting = false;
+            self.attend();
+        }
         Look {
             totals,
             held,
@@ -382,6 +474,15 @@ fn tidy(value: f64) -> f64 {
 }
 
 impl Sampled {
+    /// Nothing had happened until then, or until the last look if that was
+    /// later.
+    fn rested_until(&mut self, at_us: u64) {
+        let quiet = self.last.unchanged_until(at_us);
+        self.rested_until_us = quiet.at_us;
+        self.concurrency.push(quiet);
+        self.arrivals.push(Arrivals::from(&quiet));
+    }
+
     /// A reading as other replicas are told it: counted since `born`, what was
     /// in flight then as begun since.
     fn since_born(&self, reading: &Totals) -> Totals {

@@ -221,6 +221,12 @@ impl<R: Reading> Window<R> {
         }
     }
 
+    /// Has nothing been gained since the last reading that was kept?
+    pub(crate) fn is_quiet_at(&self, reading: &R) -> bool {
+        let kept = self.ring.back();
+        kept.is_some_and(|kept| reading.quiet_since(kept))
+    }
+
     /// The reading that is furthest back.
     pub(crate) fn oldest(&self) -> Option<R> {
         self.ring.front().copied()

@@ -1,16 +1,46 @@
 //! Known schedules of requests through the real counters, sampler and ledger,
 //! against the truth that is computed from the schedule. Time is paused.
 
-use proxy::{Clock, Demand, TargetId, Totals};
+use proxy::{Clock, Demand, DemandSink, TargetId, Totals};
 use scaler::{DemandSource, Ledger, LedgerConfig, RateTarget, TargetEntry, TargetScaling, sampler};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::time::{Instant, sleep_until};
 
-struct Source(Clock, Demand);
+struct Source {
+    target: TargetId,
+    clock: Clock,
+    demand: Demand,
+    /// Whether it tells of the first request after a rest.
+    tells: bool,
+    is_looked_at: AtomicBool,
+}
+
+impl Source {
+    fn begin(&self, ledger: &Ledger) {
+        let now_us = self.clock.now_us();
+        self.demand.begin(0, now_us);
+        if self.tells && !self.is_looked_at.swap(true, Ordering::SeqCst) {
+            ledger.stirred(&self.target, now_us);
+        }
+    }
+}
 
 impl DemandSource for Source {
     fn totals(&self) -> Totals {
-        self.1.totals(self.0.now_us())
+        self.demand.totals(self.clock.now_us())
+    }
+    fn target(&self) -> Option<&TargetId> {
+        Some(&self.target)
+    }
+    fn tell_of_next(&self) -> bool {
+        self.is_looked_at.store(false, Ordering::SeqCst);
+        self.tells
     }
     fn held(&self) -> u64 {
         0
@@ -47,13 +77,26 @@ const CONCURRENCY_MS: u64 = 5_000;
 const RATE_MS: u64 = 20_000;
 
 /// Plays the schedule for a minute and compares at each look; returns whether
-/// the target was active at all of them, and at the last.
+/// the target was active at all of them, and at the last. It is the same
+/// whether the target rests in between or not.
 async fn play(spans: &[Span]) -> (bool, bool) {
+    let seen = play_with(spans, true).await;
+    assert_eq!(play_with(spans, false).await, seen);
+    seen
+}
+
+async fn play_with(spans: &[Span], tells: bool) -> (bool, bool) {
     let clock = Clock::start();
     let start = Instant::now();
     let ledger = Arc::new(Ledger::new(LedgerConfig::default(), clock));
-    let source = Arc::new(Source(clock, Demand::new(2)));
     let id = TargetId::new("ns", "web");
+    let source = Arc::new(Source {
+        target: id.clone(),
+        clock,
+        demand: Demand::new(2),
+        tells,
+        is_looked_at: AtomicBool::new(false),
+    });
     let mut rate = RateTarget::new(1);
     rate.window = Duration::from_millis(RATE_MS);
     ledger.set_targets(vec![TargetEntry {
@@ -75,8 +118,8 @@ async fn play(spans: &[Span]) -> (bool, bool) {
     for (at, what) in events {
         sleep_until(start + Duration::from_millis(at)).await;
         match what {
-            1 => source.1.begin(0, clock.now_us()),
-            2 => source.1.end(1, clock.now_us()),
+            1 => source.begin(&ledger),
+            2 => source.demand.end(1, clock.now_us()),
             _ => {
                 let seen = ledger.demand(&id).expect("known");
                 let from = at.saturating_sub(CONCURRENCY_MS);
@@ -166,4 +209,11 @@ async fn a_mix_of_all() {
 async fn a_rare_short_request_keeps_a_target_awake_and_silence_does_not() {
     assert_eq!(play(&every(10_000, 5, 60_000)).await, (true, true));
     assert_eq!(play(&[(0, 5)]).await, (false, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_after_a_rest_counts_as_what_it_is() {
+    let mut spans = vec![(0, 5)];
+    spans.extend((0..200).map(|n| (45_003 + n, 45_003 + n + 700)));
+    assert_eq!(play(&spans).await, (false, true));
 }

@@ -47,4 +47,8 @@ impl DemandSink for Told {
         self.wakes.targets.lock().insert(target.clone());
         self.wakes.told.notify_one();
     }
+
+    fn stirred(&self, target: &TargetId, at_us: u64) {
+        self.ledger.stirred(target, at_us);
+    }
 }

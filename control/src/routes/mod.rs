@@ -121,4 +121,9 @@ impl DemandSource for TargetDemand {
     fn target(&self) -> Option<&TargetId> {
         Some(self.0.id())
     }
+
+    fn tell_of_next(&self) -> bool {
+        self.0.tell_of_next();
+        true
+    }
 }

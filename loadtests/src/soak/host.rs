@@ -73,6 +73,8 @@ impl DemandSink for Sink {
         // Nobody receives any more when the process ends.
         self.waiting.send(target.clone()).ok();
     }
+
+    fn stirred(&self, _target: &TargetId, _at_us: u64) {}
 }
 
 struct Host {

@@ -19,6 +19,7 @@ impl crate::DemandSink for Edges {
     fn waiting(&self, _target: &TargetId) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
+    fn stirred(&self, _target: &TargetId, _at_us: u64) {}
 }
 
 struct Bench {

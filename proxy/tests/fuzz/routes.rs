@@ -12,6 +12,7 @@ struct Nobody;
 
 impl DemandSink for Nobody {
     fn waiting(&self, _target: &TargetId) {}
+    fn stirred(&self, _target: &TargetId, _at_us: u64) {}
 }
 
 const LABELS: [&str; 5] = ["a", "b", "A", "test", "xn--4ca"];

@@ -10,6 +10,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 on_both_runtimes!(
     the_first_request_waits_for_an_endpoint_and_the_next_does_not,
     three_hundred_first_requests_all_succeed,
+    who_asks_to_be_told_is_told_of_the_next_request_alone,
 );
 
 async fn the_first_request_waits_for_an_endpoint_and_the_next_does_not(setup: Setup) {
@@ -44,6 +45,22 @@ async fn the_first_request_waits_for_an_endpoint_and_the_next_does_not(setup: Se
     eventually("the second edge", || proxy.edges("web") == 2).await;
     proxy.serve(backend.addr());
     assert_eq!(first.response().await.cold_start(), Some("true"));
+    proxy.finish().await;
+}
+
+async fn who_asks_to_be_told_is_told_of_the_next_request_alone(setup: Setup) {
+    let proxy = setup.start();
+    let backend = Backend::saying("hello").await;
+    proxy.serve(backend.addr());
+    let mut client = proxy.client().await;
+    for asked in 1..=3 {
+        assert_eq!(proxy.stirs("web"), asked - 1);
+        for _ in 0..3 {
+            assert_eq!(client.get("/").await.text(), "hello");
+            assert_eq!(proxy.stirs("web"), asked);
+        }
+        proxy.web().tell_of_next();
+    }
     proxy.finish().await;
 }
 

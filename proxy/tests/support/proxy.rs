@@ -142,11 +142,17 @@ pub(crate) struct TestProxy {
 }
 
 #[derive(Default)]
-struct Edges(Mutex<Vec<TargetId>>);
+struct Edges {
+    waits: Mutex<Vec<TargetId>>,
+    stirs: Mutex<Vec<TargetId>>,
+}
 
 impl DemandSink for Edges {
     fn waiting(&self, target: &TargetId) {
-        self.0.lock().push(target.clone());
+        self.waits.lock().push(target.clone());
+    }
+    fn stirred(&self, target: &TargetId, _at_us: u64) {
+        self.stirs.lock().push(target.clone());
     }
 }
 
@@ -238,8 +244,14 @@ impl TestProxy {
 
     /// How often the sink was told that somebody waits for `target`.
     pub(crate) fn edges(&self, target: &str) -> usize {
-        let edges = self.sink.0.lock();
+        let edges = self.sink.waits.lock();
         edges.iter().filter(|id| id.name() == target).count()
+    }
+
+    /// How often the sink was told that somebody asks for `target` again.
+    pub(crate) fn stirs(&self, target: &str) -> usize {
+        let stirs = self.sink.stirs.lock();
+        stirs.iter().filter(|id| id.name() == target).count()
     }
 
     /// Waits until exactly `count` requests are held for the default target.

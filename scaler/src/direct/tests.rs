@@ -2,11 +2,11 @@
 
 use crate::{
     DemandReading, DirectReport, Ledger, LedgerConfig, RateTarget, Reporter, TargetScaling,
-    fake::Fake,
+    fake::Fake, sampler,
 };
 use proxy::{Clock, TargetId};
 use std::{sync::Arc, time::Duration};
-use tokio::time::advance;
+use tokio::time::{advance, sleep};
 
 const GRACE: Duration = Duration::from_secs(15);
 
@@ -156,4 +156,34 @@ async fn a_target_that_is_gone_leaves_nothing_behind() {
     assert_eq!(fixture.now().in_flight, 0);
     fixture.report(&reporter, 1, 1);
     assert_eq!(fixture.now().in_flight, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_ends_the_rest_of_a_target() {
+    let clock = Clock::start();
+    let ledger = Arc::new(Ledger::new(LedgerConfig::default(), clock));
+    ledger.expect_reports(GRACE);
+    let (source, id) = (Fake::new(clock), TargetId::new("ns", "web"));
+    source.tells(&ledger);
+    ledger.set_targets(vec![source.entry(&id, TargetScaling::default())]);
+    tokio::spawn(sampler::run(Arc::clone(&ledger), std::future::pending()));
+    sleep(Duration::from_secs(60)).await;
+    source.looks();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(source.looks(), 0);
+    let reporter = ledger.reporter("one").expect("reports are expected");
+    let mut activity = ledger.find(&id).expect("known").follow_activity();
+    let issued = DirectReport {
+        issued: 1,
+        in_progress: 0,
+    };
+    reporter.report([(id.clone(), issued)]);
+    activity
+        .wait_for(|signal| signal.active)
+        .await
+        .expect("told");
+    activity
+        .wait_for(|signal| !signal.active)
+        .await
+        .expect("told");
 }

@@ -164,6 +164,78 @@ async fn what_is_held_or_in_flight_is_active_for_as_long_as_it_takes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_target_that_nobody_asks_for_is_looked_at_no_more_until_somebody_does() {
+    let web = Fixture::sampled();
+    web.source.tells(&web.ledger);
+    seconds(1).await;
+    web.source.looks();
+    for _ in 0..3 {
+        seconds(3_600).await;
+        assert_eq!(web.source.looks(), 0);
+        web.source.begin();
+        sleep(Duration::from_millis(101)).await;
+        assert!(web.active());
+        web.source.end();
+        seconds(29).await;
+        assert!(web.active() && web.source.looks() > 250);
+        seconds(2).await;
+        assert!(!web.active());
+        web.source.looks();
+    }
+    // A look that somebody else takes does not end the rest, if nothing is new.
+    assert!(!web.now().active);
+    web.source.looks();
+    seconds(10).await;
+    assert_eq!(web.source.looks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_says_that_something_is_asked_ends_the_rest() {
+    let web = Fixture::sampled();
+    web.source.tells(&web.ledger);
+    let rests = async || {
+        seconds(33).await;
+        web.source.looks();
+        seconds(10).await;
+        assert_eq!(web.source.looks(), 0);
+        assert!(!web.active());
+    };
+    rests().await;
+    // Somebody who waits, and was not counted.
+    web.ledger.waiting(&web.id);
+    assert!(web.active());
+    rests().await;
+    // Somebody who looks before the sampler does, at what it was not told of.
+    web.source.begin_untold();
+    assert_eq!(web.now().in_flight, 1);
+    web.source.end();
+    assert!(web.active());
+    rests().await;
+    // Other counters under the same name.
+    let fresh = Fake::new(web.ledger.clock);
+    web.ledger.set_targets(vec![fresh.entry(&web.id, SCALING)]);
+    fresh.begin();
+    sleep(Duration::from_millis(101)).await;
+    assert!(web.active());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_of_another_name_never_rests() {
+    let web = Fixture::sampled();
+    web.source.tells(&web.ledger);
+    let twin = id("twin");
+    let entries = [&web.id, &twin].map(|id| web.source.entry(id, SCALING));
+    web.ledger.set_targets(entries.to_vec());
+    seconds(60).await;
+    web.source.begin();
+    sleep(Duration::from_millis(101)).await;
+    for id in [&web.id, &twin] {
+        let tracked = web.ledger.find(id).expect("known");
+        assert!(tracked.follow_activity().borrow().active, "{id}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reading_finds_activity_without_a_sampler() {
     let web = Fixture::still();
     let tracked = web.ledger.find(&web.id).unwrap();

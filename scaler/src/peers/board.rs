@@ -29,6 +29,8 @@ pub(crate) struct Own {
     pub(crate) waits: u64,
     /// When something was last asked.
     pub(crate) busy_at_us: Option<u64>,
+    /// Until when it last rested, unlooked at.
+    pub(crate) rested_until_us: u64,
 }
 
 impl Own {
@@ -117,11 +119,18 @@ impl Board {
                     standing.now = own;
                     return;
                 }
-                (standing.now.totals, standing.first)
+                let mut before = standing.now.totals;
+                if before.in_flight() == 0 {
+                    let rested_until_us = own.rested_until_us.min(own.totals.at_us);
+                    before = before.unchanged_until(rested_until_us);
+                }
+                (before, standing.first)
             }
             None if own.is_untouched() => return,
             _ => {
-                let untouched_us = untouched_us.clamp(own.born_us, own.totals.at_us);
+                let untouched_us = untouched_us
+                    .max(own.rested_until_us)
+                    .clamp(own.born_us, own.totals.at_us);
                 (Totals::from_parts(untouched_us, 0, 0, 0), self.revision + 1)
             }
         };

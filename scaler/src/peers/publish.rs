@@ -1,8 +1,9 @@
 //! The publisher: the one task that keeps the board.
 //!
 //! Run by the gRPC server beside its service. An edge is on the board as soon
-//! as the task is scheduled; everything else is found by a look at all targets
-//! ten times a second, and only while somebody follows.
+//! as the task is scheduled; everything else is found by a look at the targets
+//! that do not rest ten times a second, and at each other one once a second, and
+//! only while somebody follows.
 
 use crate::{ledger::Ledger, tracked::Tracked};
 use std::{sync::Arc, time::Duration};
@@ -10,6 +11,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 /// Changes are told this often.
 const LOOK_EACH: Duration = Duration::from_millis(100);
+
+/// Of the targets that rest, each is looked at in one of so many looks: only
+/// their endpoints can change.
+const TURNS: usize = 10;
 
 /// Edges in quick succession are told together: a client that comes and goes
 /// all the time must not cost each replica a frame each time.
@@ -33,6 +38,7 @@ pub async fn run(ledger: Arc<Ledger>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut batch: Vec<Arc<Tracked>> = Vec::new();
     let mut told_at: Option<Instant> = None;
+    let mut turn = 0;
     loop {
         let followed = *followers.borrow_and_update() > 0;
         tokio::select! {
@@ -51,7 +57,8 @@ pub async fn run(ledger: Arc<Ledger>) {
                 tell_edges(&ledger, &mut batch);
             }
             _ = ticks.tick(), if followed => {
-                look_at_all(&ledger, &mut edges).await;
+                look_around(&ledger, turn, &mut edges).await;
+                turn = (turn + 1) % TURNS;
             }
             changed = followers.changed() => {
                 if changed.is_err() {
@@ -77,9 +84,11 @@ fn tell_edges(ledger: &Ledger, batch: &mut Vec<Arc<Tracked>>) {
     batch.clear();
 }
 
-/// A look at all targets, with a pause for edges after each batch.
-async fn look_at_all(
+/// A look at the targets that do not rest, and at those whose turn it is, with
+/// a pause for edges after each batch.
+async fn look_around(
     ledger: &Ledger,
+    turn: usize,
     edges: &mut tokio::sync::mpsc::UnboundedReceiver<Arc<Tracked>>,
 ) {
     let outbox = ledger.outbox();
@@ -90,7 +99,9 @@ async fn look_at_all(
         board.keep_only(|id| table.contains_key(id));
         board.look_begins(ledger.now_us())
     });
-    let targets: Vec<&Arc<Tracked>> = table.values().collect();
+    let all = table.values().enumerate();
+    let some = all.filter(|(nth, tracked)| nth % TURNS == turn || tracked.has_attention());
+    let targets: Vec<&Arc<Tracked>> = some.map(|(_, tracked)| tracked).collect();
     for batch in targets.chunks(BATCH) {
         outbox.look(batch.iter().copied(), before_us);
         tokio::task::yield_now().await;

@@ -16,7 +16,10 @@ use scaler::{
 };
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::Instant};
@@ -24,6 +27,8 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::Instant};
 /// The counters of one target in one replica.
 #[derive(Debug)]
 pub(crate) struct Source {
+    target: TargetId,
+    is_looked_at: AtomicBool,
     clock: Clock,
     demand: Demand,
     gate: Mutex<(u64, usize)>,
@@ -38,6 +43,13 @@ impl DemandSource for Source {
     }
     fn ready_endpoints(&self) -> usize {
         self.gate.lock().1
+    }
+    fn target(&self) -> Option<&TargetId> {
+        Some(&self.target)
+    }
+    fn tell_of_next(&self) -> bool {
+        self.is_looked_at.store(false, Ordering::SeqCst);
+        true
     }
 }
 
@@ -137,6 +149,8 @@ impl Replica {
         let mut entries = Vec::new();
         for name in names {
             let source = Arc::new(Source {
+                target: TargetId::new("ns", &name),
+                is_looked_at: AtomicBool::new(false),
                 clock: running.clock,
                 demand: Demand::new(1),
                 gate: Mutex::new((0, 0)),
@@ -199,7 +213,11 @@ impl Replica {
     pub(crate) fn begin(&self, target: &str, held: bool) {
         let running = self.running.as_ref().expect("it runs");
         let source = &running.sources[target];
-        source.demand.begin(0, running.clock.now_us());
+        let now_us = running.clock.now_us();
+        source.demand.begin(0, now_us);
+        if !source.is_looked_at.swap(true, Ordering::SeqCst) {
+            running.ledger.stirred(&source.target, now_us);
+        }
         if held {
             source.gate.lock().0 += 1;
             running.ledger.waiting(&TargetId::new("ns", target));

@@ -13,6 +13,7 @@ struct Nobody;
 
 impl DemandSink for Nobody {
     fn waiting(&self, _target: &TargetId) {}
+    fn stirred(&self, _target: &TargetId, _at_us: u64) {}
 }
 
 fn key(service: &str) -> BackendKey {

@@ -13,6 +13,7 @@ struct NoSink;
 
 impl DemandSink for NoSink {
     fn waiting(&self, _target: &TargetId) {}
+    fn stirred(&self, _target: &TargetId, _at_us: u64) {}
 }
 
 /// A proxy without routes: it answers every request with 404.
