@@ -109,7 +109,7 @@ fn read_messages(connection: &mut TcpStream, mut messages: usize) {
 }
 
 #[test]
-fn two_streams_and_what_was_told_on_them_take_less_than_3200_bytes() {
+fn two_streams_and_what_was_told_on_them_take_less_than_3072_bytes() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -166,7 +166,7 @@ fn two_streams_and_what_was_told_on_them_take_less_than_3200_bytes() {
     let taken = change.bytes_allocated - change.bytes_deallocated;
     let each = taken / (OBJECTS - 1);
     println!("{each} bytes for the two streams of an object");
-    assert!(each < 3200, "{each} bytes for the two streams of an object");
+    assert!(each < 3072, "{each} bytes for the two streams of an object");
 
     stop.send(()).expect("it serves");
     drop(connection);

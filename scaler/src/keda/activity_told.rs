@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
     fmt,
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hash, RandomState},
     sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
@@ -18,6 +18,8 @@ use tokio::time::Instant;
 
 /// As long as for values: see [`super::told`].
 const KEPT_FOR: Duration = Duration::from_secs(10 * 60);
+
+const TENTH: Duration = Duration::from_millis(100);
 
 /// Most triggers that are kept.
 const MOST: usize = 20_000;
@@ -90,19 +92,35 @@ pub struct MetricNow {
     pub active: bool,
 }
 
-/// One trigger.
+/// One trigger. Thousands are kept, so it is small.
 #[derive(Debug)]
 pub(super) struct Trigger {
-    namespace: Box<str>,
-    scaled_object: Box<str>,
-    source: Box<str>,
+    names: Names,
     state: Mutex<State>,
+}
+
+/// The namespace, the ScaledObject, and what the trigger asks for, in one piece.
+#[derive(Debug, PartialEq, Eq)]
+struct Names {
+    all: Box<str>,
+    /// Where the second and the third begin.
+    begins: [u16; 2],
 }
 
 #[derive(Debug)]
 struct State {
-    said: Option<Said>,
+    said: Option<Last>,
     meter: Weak<Meter>,
+}
+
+/// [`Said`], with times in tenths of a second since the first trigger was asked
+/// for.
+#[derive(Debug)]
+struct Last {
+    what: Result<bool, Box<str>>,
+    by: ToldBy,
+    at: u32,
+    since: u32,
 }
 
 /// All triggers.
@@ -111,13 +129,14 @@ pub(super) struct Activities {
     known: Mutex<Known>,
     hasher: RandomState,
     wakes: OnceLock<Arc<dyn MetricWakes>>,
+    start: OnceLock<Instant>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    /// By hashes of the ScaledObject and of what the trigger asks for. A tree:
-    /// KEDA's streams are many, and a table has room for twice as many.
-    triggers: BTreeMap<(u64, u64), Arc<Trigger>>,
+    /// By hashes of the ScaledObject and of the whole trigger. A tree: KEDA's
+    /// streams are many, and a table has room for twice as many.
+    triggers: BTreeMap<(u32, u32), Arc<Trigger>>,
 }
 
 impl Activities {
@@ -132,40 +151,58 @@ impl Activities {
         reference: &ScaledObjectRef,
         meter: Option<&Arc<Meter>>,
     ) -> Option<Arc<Trigger>> {
-        let values = TELLING.map(|key| reference.scaler_metadata.get(key));
-        let object = self.object(&reference.namespace, &reference.name);
-        let id = self.hasher.hash_one(values);
+        let names = Names::of(reference);
+        let key = self.key(&names);
         let mut known = self.known.lock();
-        if let Some(trigger) = known.triggers.get(&(object, id)) {
+        if let Some(trigger) = known.triggers.get(&key) {
+            if trigger.names != names {
+                return None; // one in a million millions
+            }
             if let Some(meter) = meter {
                 trigger.state.lock().meter = Arc::downgrade(meter);
             }
             return Some(trigger.clone());
         }
+        let now = self.now();
         if known.triggers.len() >= MOST {
-            known.forget();
+            known.forget(now);
         }
         if known.triggers.len() >= MOST {
             return None;
         }
-        let named = TELLING.iter().zip(values);
-        let named = named.filter_map(|(key, value)| Some(format!("{key}={}", value?)));
-        let source = named.collect::<Vec<_>>().join(", ");
         let trigger = Arc::new(Trigger {
-            namespace: reference.namespace.as_str().into(),
-            scaled_object: reference.name.as_str().into(),
-            source: source.chars().take(LONGEST).collect::<String>().into(),
+            names,
             state: Mutex::new(State {
                 said: None,
                 meter: meter.map_or_else(Weak::new, Arc::downgrade),
             }),
         });
-        known.triggers.insert((object, id), trigger.clone());
+        known.triggers.insert(key, trigger.clone());
         Some(trigger)
     }
 
-    fn object(&self, namespace: &str, name: &str) -> u64 {
-        self.hasher.hash_one((namespace, name))
+    fn key(&self, names: &Names) -> (u32, u32) {
+        let [namespace, scaled_object, _] = names.each();
+        (self.object(namespace, scaled_object), self.hash(&names.all))
+    }
+
+    fn object(&self, namespace: &str, name: &str) -> u32 {
+        self.hash((namespace, name))
+    }
+
+    /// Half of a hash.
+    fn hash(&self, what: impl Hash) -> u32 {
+        u32::try_from(self.hasher.hash_one(what) >> 32).unwrap_or(u32::MAX)
+    }
+
+    fn start(&self) -> Instant {
+        *self.start.get_or_init(Instant::now)
+    }
+
+    /// In tenths of a second since the start: of 13 years.
+    fn now(&self) -> u32 {
+        let tenths = self.start().elapsed().as_millis() / 100;
+        u32::try_from(tenths).unwrap_or(u32::MAX)
     }
 
     /// KEDA was told this of `trigger`; `by_metric`: for a metric alone.
@@ -176,19 +213,19 @@ impl Activities {
         by: ToldBy,
         by_metric: bool,
     ) {
-        let now = Instant::now();
+        let now = self.now();
         let rose = {
             let mut state = trigger.state.lock();
             let before = state.said.as_ref();
             let stays = before.filter(|said| match (&said.what, &what) {
                 (Ok(was), Ok(is)) => was == is,
-                (Err(was), Err(is)) => *was == is.to_string(),
+                (Err(was), Err(is)) => **was == *is.to_string(),
                 _ => false,
             });
             let since = stays.map_or(now, |said| said.since);
             let was_active = before.is_some_and(|said| said.what == Ok(true));
-            state.said = Some(Said {
-                what: what.map_err(ToString::to_string),
+            state.said = Some(Last {
+                what: what.map_err(|error| error.to_string().into()),
                 by,
                 at: now,
                 since,
@@ -200,8 +237,8 @@ impl Activities {
                 Some(Ok(metric)) => format!(" is {}, target {}", metric.value, metric.target),
                 _ => String::new(),
             };
-            let metric = format!("{}{value}", trigger.source);
-            wakes.rose(&trigger.namespace, &trigger.scaled_object, &metric);
+            let [namespace, scaled_object, source] = trigger.names.each();
+            wakes.rose(namespace, scaled_object, &format!("{source}{value}"));
         }
     }
 
@@ -211,31 +248,90 @@ impl Activities {
         let found: Vec<Arc<Trigger>> = {
             let known = self.known.lock();
             let object = self.object(namespace, scaled_object);
-            let its = known.triggers.range((object, 0)..=(object, u64::MAX));
-            its.map(|(_, trigger)| trigger.clone()).collect()
+            let its = known.triggers.range((object, 0)..=(object, u32::MAX));
+            let its = its.map(|(_, trigger)| trigger);
+            let is_its = |trigger: &&Arc<Trigger>| {
+                let [of, name, _] = trigger.names.each();
+                (of, name) == (namespace, scaled_object)
+            };
+            its.filter(is_its).cloned().collect()
         };
+        let now = self.now();
+        let view = |trigger| self.view(trigger, now);
         let mut told: Vec<ActivityTold> = found.iter().filter_map(view).collect();
         told.sort_by(|a, b| a.source.cmp(&b.source));
         told
     }
+
+    fn view(&self, trigger: &Arc<Trigger>, now: u32) -> Option<ActivityTold> {
+        let metric = trigger.metric();
+        let (is_recent, said) = {
+            let state = trigger.state.lock();
+            let said = state.said.as_ref().map(|last| last.said(self.start()));
+            (state.is_recent(now), said)
+        };
+        // The map's, and the one that was found.
+        let has_stream = Arc::strong_count(trigger) > 2;
+        let [namespace, scaled_object, source] = trigger.names.each().map(str::to_owned);
+        (has_stream || is_recent).then_some(ActivityTold {
+            namespace,
+            scaled_object,
+            source,
+            said,
+            has_stream,
+            metric,
+        })
+    }
 }
 
-fn view(trigger: &Arc<Trigger>) -> Option<ActivityTold> {
-    let metric = trigger.metric();
-    let said = trigger.state.lock().said.clone();
-    // The map's, and the one that was found.
-    let has_stream = Arc::strong_count(trigger) > 2;
-    let is_recent = said
-        .as_ref()
-        .is_some_and(|said| said.at.elapsed() < KEPT_FOR);
-    (has_stream || is_recent).then(|| ActivityTold {
-        namespace: trigger.namespace.to_string(),
-        scaled_object: trigger.scaled_object.to_string(),
-        source: trigger.source.to_string(),
-        said,
-        has_stream,
-        metric,
-    })
+impl Names {
+    fn of(reference: &ScaledObjectRef) -> Self {
+        let named = TELLING.iter().filter_map(|key| {
+            let value = reference.scaler_metadata.get(*key)?;
+            Some(format!("{key}={value}"))
+        });
+        let source = named.collect::<Vec<_>>().join(", ");
+        let mut all = String::new();
+        let mut begins = [0; 3];
+        let names = [&reference.namespace, &reference.name, &source];
+        for (begin, name) in begins.iter_mut().zip(names) {
+            // Of at most four bytes each.
+            *begin = u16::try_from(all.len()).unwrap_or(u16::MAX);
+            all.extend(name.chars().take(LONGEST));
+        }
+        let [_, scaled_object, source] = begins;
+        Self {
+            all: all.into(),
+            begins: [scaled_object, source],
+        }
+    }
+
+    fn each(&self) -> [&str; 3] {
+        let [scaled_object, source] = self.begins.map(usize::from);
+        let (objects, source) = self.all.split_at(source);
+        let (namespace, scaled_object) = objects.split_at(scaled_object);
+        [namespace, scaled_object, source]
+    }
+}
+
+impl Last {
+    fn said(&self, start: Instant) -> Said {
+        let at = |tenths| start + TENTH * tenths;
+        Said {
+            what: self.what.clone().map_err(String::from),
+            by: self.by,
+            at: at(self.at),
+            since: at(self.since),
+        }
+    }
+}
+
+impl State {
+    /// Was something said lately?
+    fn is_recent(&self, now: u32) -> bool {
+        let said = self.said.as_ref();
+        said.is_some_and(|said| TENTH * now.saturating_sub(said.at) < KEPT_FOR)
+    }
 }
 
 impl Trigger {
@@ -252,12 +348,9 @@ impl Trigger {
 
 impl Known {
     /// Those that KEDA neither asks for nor follows.
-    fn forget(&mut self) {
+    fn forget(&mut self, now: u32) {
         let is_asked = |trigger: &Arc<Trigger>| {
-            let state = trigger.state.lock();
-            let said = state.said.as_ref();
-            let is_recent = said.is_some_and(|said| said.at.elapsed() < KEPT_FOR);
-            is_recent || Arc::strong_count(trigger) > 1
+            Arc::strong_count(trigger) > 1 || trigger.state.lock().is_recent(now)
         };
         self.triggers.retain(|_, trigger| is_asked(trigger));
     }
@@ -314,6 +407,20 @@ mod tests {
         assert_eq!(told.said, Some(said));
         tokio::time::advance(KEPT_FOR).await;
         assert!(all.read("ns", "web").is_empty(), "nobody asks any more");
+    }
+
+    #[test]
+    fn names_stay_apart_and_are_cut() {
+        let mut reference = reference("wéb");
+        let names = Names::of(&reference);
+        assert_eq!(names.each(), ["ns", "wéb", "interceptorRoute=web"]);
+        // The same letters with another border between them are others.
+        (reference.namespace, reference.name) = ("nsw".to_owned(), "éb".to_owned());
+        assert_ne!(Names::of(&reference), names);
+        (reference.namespace, reference.name) = (String::new(), "𝄞".repeat(1_000));
+        let names = Names::of(&reference);
+        let cut = "𝄞".repeat(LONGEST);
+        assert_eq!(names.each(), ["", &cut, "interceptorRoute=web"]);
     }
 
     #[tokio::test(start_paused = true)]

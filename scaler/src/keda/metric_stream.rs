@@ -8,7 +8,7 @@
 
 use super::{
     meter::{Meter, Watch},
-    metrics::OpenStream,
+    metrics::OpenActivity,
     stream::ActivityStream,
 };
 use crate::{externalscaler::IsActiveResponse, ledger::Ledger};
@@ -26,7 +26,7 @@ pub(super) fn activity(
     ledger: Arc<Ledger>,
     meter: Arc<Meter>,
     closing: watch::Receiver<bool>,
-    open: OpenStream,
+    open: OpenActivity,
 ) -> ActivityStream {
     let sender = Sender {
         ledger,
@@ -46,7 +46,7 @@ struct Sender {
     ledger: Arc<Ledger>,
     watch: Watch,
     closing: watch::Receiver<bool>,
-    open: OpenStream,
+    open: OpenActivity,
     told: Option<(bool, Instant)>,
 }
 
@@ -62,7 +62,7 @@ impl Sender {
                 && self.is_news(active)
             {
                 self.told = Some((active, Instant::now()));
-                self.open.told_active(active, active);
+                self.open.told(active, active);
                 return Some(active);
             }
             tokio::select! {
@@ -71,7 +71,7 @@ impl Sender {
                 () = self.watch.due() => {}
             }
         }
-        self.open.end(Code::Ok);
+        self.open.stream.end(Code::Ok);
         None
     }
 
@@ -81,7 +81,7 @@ impl Sender {
     }
 
     fn is_news(&self, active: bool) -> bool {
-        let metrics = &self.open.metrics;
+        let metrics = &self.open.stream.metrics;
         match self.told {
             None => metrics.state_on_open(),
             Some((was, _)) if was != active => metrics.edge(),

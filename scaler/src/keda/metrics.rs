@@ -242,8 +242,6 @@ pub(crate) struct OpenStream {
     pub(crate) metrics: Arc<KedaMetrics>,
     method: Method,
     code: Code,
-    /// What an activity stream is about.
-    trigger: Option<Arc<Trigger>>,
 }
 
 impl OpenStream {
@@ -254,28 +252,34 @@ impl OpenStream {
             metrics,
             method,
             code: Code::Cancelled,
-            trigger: None,
-        }
-    }
-
-    /// It is an activity stream, about this.
-    pub(super) fn about(mut self, trigger: Option<Arc<Trigger>>) -> Self {
-        self.trigger = trigger;
-        self
-    }
-
-    /// KEDA is told on it whether the trigger is active; `by_metric`: it is, for
-    /// its metric alone.
-    pub(super) fn told_active(&self, active: bool, by_metric: bool) {
-        if let Some(trigger) = &self.trigger {
-            let by = ToldBy::Stream;
-            self.metrics.told_active(trigger, Ok(active), by, by_metric);
         }
     }
 
     /// The stream ended by itself, with `code`.
     pub(crate) fn end(&mut self, code: Code) {
         self.code = code;
+    }
+}
+
+/// An open stream of `StreamIsActive`, and what it is about.
+#[derive(Debug)]
+pub(crate) struct OpenActivity {
+    pub(crate) stream: OpenStream,
+    trigger: Option<Arc<Trigger>>,
+}
+
+impl OpenActivity {
+    pub(crate) fn new(stream: OpenStream, trigger: Option<Arc<Trigger>>) -> Self {
+        Self { stream, trigger }
+    }
+
+    /// KEDA is told on it whether the trigger is active; `by_metric`: it is, for
+    /// its metric alone.
+    pub(super) fn told(&self, active: bool, by_metric: bool) {
+        if let Some(trigger) = &self.trigger {
+            let (metrics, by) = (&self.stream.metrics, ToldBy::Stream);
+            metrics.told_active(trigger, Ok(active), by, by_metric);
+        }
     }
 }
 

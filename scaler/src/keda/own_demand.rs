@@ -7,7 +7,10 @@
 use crate::{
     externalscaler::{GetMetricSpecResponse, IsActiveResponse},
     keda::{
-        error::KedaError, metrics::OpenStream, spec_stream::SpecStream, stream::ActivityStream,
+        error::KedaError,
+        metrics::{OpenActivity, OpenStream},
+        spec_stream::SpecStream,
+        stream::ActivityStream,
     },
     ledger::{DemandReading, Ledger},
 };
@@ -51,7 +54,7 @@ pub(super) fn total(ledger: &Ledger) -> Result<DemandReading, KedaError> {
 pub(super) fn activity(
     ledger: Arc<Ledger>,
     closing: watch::Receiver<bool>,
-    open: OpenStream,
+    open: OpenActivity,
 ) -> ActivityStream {
     let mut looks = tokio::time::interval(LOOK_EACH);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -72,7 +75,7 @@ pub(super) fn activity(
 struct Watcher {
     ledger: Arc<Ledger>,
     closing: watch::Receiver<bool>,
-    open: OpenStream,
+    open: OpenActivity,
     looks: Interval,
     told: Option<bool>,
 }
@@ -85,7 +88,7 @@ impl Watcher {
                 biased;
                 // An error: without a sender, which means the same.
                 _ = self.closing.wait_for(|closing| *closing) => {
-                    self.open.end(Code::Ok);
+                    self.open.stream.end(Code::Ok);
                     return None;
                 }
                 _ = self.looks.tick() => {}
@@ -98,10 +101,10 @@ impl Watcher {
             let told = self.told.replace(active);
             if told != Some(active) {
                 match told {
-                    None => self.open.metrics.state_on_open(),
-                    Some(_) => self.open.metrics.edge(),
+                    None => self.open.stream.metrics.state_on_open(),
+                    Some(_) => self.open.stream.metrics.edge(),
                 }
-                self.open.told_active(active, false);
+                self.open.told(active, false);
                 return Some(active);
             }
         }

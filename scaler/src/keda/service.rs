@@ -12,7 +12,7 @@ use super::{
     metadata::UnknownKeys,
     meter::Meters,
     metric_stream,
-    metrics::{KedaMetrics, Method, OpenStream},
+    metrics::{KedaMetrics, Method, OpenActivity, OpenStream},
     own_demand,
     spec_stream::{SpecStream, metric_specs},
     stream::{ActivityStream, activity},
@@ -113,10 +113,7 @@ impl KedaService {
             Ok(asked)
         });
         let asked = asked.inspect_err(|error| self.memory.metrics.ended(method, error.code()))?;
-        let mut guard = OpenStream::new(Arc::clone(&self.memory.metrics), method);
-        if method == Method::StreamIsActive {
-            guard = guard.about(self.memory.metrics.trigger(reference, asked.meter.as_ref()));
-        }
+        let guard = OpenStream::new(Arc::clone(&self.memory.metrics), method);
         Ok(Response::new(open(asked, self.closing.clone(), guard)))
     }
 }
@@ -152,11 +149,11 @@ impl ExternalScaler for KedaService {
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<ActivityStream>, Status> {
-        let memory = &self.memory;
-        self.stream(
-            Method::StreamIsActive,
-            request.get_ref(),
-            |asked, closing, open| match (asked.http.map(|http| http.subject), asked.meter) {
+        let (memory, reference) = (&self.memory, request.get_ref());
+        self.stream(Method::StreamIsActive, reference, |asked, closing, open| {
+            let trigger = memory.metrics.trigger(reference, asked.meter.as_ref());
+            let open = OpenActivity::new(open, trigger);
+            match (asked.http.map(|http| http.subject), asked.meter) {
                 (Some(Subject::Target(tracked)), meter) => {
                     // The first message is the state of now, not of the last sample.
                     tracked.observe(memory.ledger.now_us());
@@ -167,8 +164,8 @@ impl ExternalScaler for KedaService {
                 }
                 // Reveille's own; a trigger without any source was refused.
                 (_, _) => own_demand::activity(memory.ledger.clone(), closing, open),
-            },
-        )
+            }
+        })
     }
 
     async fn get_metric_spec(

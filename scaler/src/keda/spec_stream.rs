@@ -15,10 +15,10 @@ use super::{
 };
 use crate::{
     externalscaler::{GetMetricSpecResponse, MetricSpec},
-    source::TargetScaling,
+    source::{RateTarget, TargetScaling},
     tracked::{Scaled, Tracked},
 };
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::stream::{self, Stream};
 use std::{pin::Pin, sync::Arc};
 use tokio::sync::watch;
 use tonic::{Code, Status};
@@ -50,7 +50,7 @@ pub(crate) fn metric_specs(
         let item = sender.next().await?;
         Some((item, sender))
     });
-    Box::pin(items.fuse())
+    Box::pin(items) // tonic polls no stream that has ended
 }
 
 struct SpecSender {
@@ -61,9 +61,32 @@ struct SpecSender {
     scaling: watch::Receiver<Scaled>,
     closing: watch::Receiver<bool>,
     /// What the last message was made from.
-    sent: Option<TargetScaling>,
+    sent: Option<Sent>,
     open: OpenStream,
     ended: bool,
+}
+
+/// The targets of a route's scaling: no spec says more of it.
+#[derive(Clone, Copy)]
+struct Sent {
+    concurrency: Option<u32>,
+    request_rate: Option<u32>,
+}
+
+impl Sent {
+    fn of(scaling: &TargetScaling) -> Self {
+        Self {
+            concurrency: scaling.concurrency,
+            request_rate: scaling.request_rate.map(|rate| rate.target_value),
+        }
+    }
+
+    fn scaling(self) -> TargetScaling {
+        TargetScaling {
+            concurrency: self.concurrency,
+            request_rate: self.request_rate.map(RateTarget::new),
+        }
+    }
 }
 
 impl SpecSender {
@@ -103,8 +126,9 @@ impl SpecSender {
         let fresh = self.specs(&by)?;
         // Made anew, not kept: thousands of streams are open, and routes hardly
         // ever change.
-        let before = self.sent.replace(by);
-        let before = before.map(|before| self.specs(&before)).transpose()?;
+        let before = self.sent.replace(Sent::of(&by));
+        let before = before.map(|before| self.specs(&before.scaling()));
+        let before = before.transpose()?;
         if before.as_ref() == Some(&fresh) {
             return Ok(None);
         }

@@ -12,7 +12,7 @@
 use super::{
     error::KedaError,
     meter::{Meter, Watch},
-    metrics::OpenStream,
+    metrics::OpenActivity,
     policy::{Message, SenderPolicy, Why},
 };
 use crate::{activation::Signal, externalscaler::IsActiveResponse, tracked::Tracked};
@@ -34,7 +34,7 @@ pub(crate) fn activity(
     tracked: Arc<Tracked>,
     meter: Option<Arc<Meter>>,
     closing: watch::Receiver<bool>,
-    open: OpenStream,
+    open: OpenActivity,
 ) -> ActivityStream {
     let sender = ActivitySender {
         signal: tracked.follow_activity(),
@@ -58,7 +58,7 @@ struct ActivitySender {
     signal: watch::Receiver<Signal>,
     closing: watch::Receiver<bool>,
     policy: SenderPolicy,
-    open: OpenStream,
+    open: OpenActivity,
     ended: bool,
 }
 
@@ -72,7 +72,7 @@ impl ActivitySender {
             if signal.removed {
                 self.ended = true;
                 let error = KedaError::UnknownRoute(self.tracked.id().clone());
-                self.open.end(error.code());
+                self.open.stream.end(error.code());
                 return Some(Err(error.into()));
             }
             let metric = self.metric.as_mut();
@@ -87,7 +87,7 @@ impl ActivitySender {
                 && let Some(message) = self.policy.next(now, signal, || self.tracked.queue())
             {
                 self.count(message);
-                self.open.told_active(message.active, by_metric);
+                self.open.told(message.active, by_metric);
                 return Some(Ok(IsActiveResponse {
                     result: message.active,
                 }));
@@ -119,16 +119,16 @@ impl ActivitySender {
         }
         if !self.ended {
             self.ended = true;
-            self.open.end(Code::Ok);
+            self.open.stream.end(Code::Ok);
         }
         None
     }
 
     fn count(&self, message: Message) {
         match message.why {
-            Why::Opened => self.open.metrics.state_on_open(),
-            Why::Edge => self.open.metrics.edge(),
-            Why::Repeat => self.open.metrics.repeat(),
+            Why::Opened => self.open.stream.metrics.state_on_open(),
+            Why::Edge => self.open.stream.metrics.edge(),
+            Why::Repeat => self.open.stream.metrics.repeat(),
         }
     }
 }
