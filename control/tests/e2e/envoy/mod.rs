@@ -9,6 +9,7 @@ mod decisions;
 mod demand;
 mod failures;
 mod paths;
+mod poison;
 mod restarts;
 mod streams;
 
