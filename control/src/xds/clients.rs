@@ -5,7 +5,7 @@
 
 use super::{
     Kind,
-    stream::{Flavour, Message, Refusal, Standing},
+    stream::{Flavour, Instead, Message, Refusal, Session, Standing, Verdicts},
 };
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -18,6 +18,9 @@ use std::{
     },
 };
 use tokio::time::Instant;
+
+/// So many names are written in a log line at most.
+const MOST_LOGGED: usize = 8;
 
 /// What was counted for one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +63,7 @@ struct State {
     standings: [Standing; 4],
     versions: [String; 4],
     refusals: [Option<Refusal>; 4],
+    quarantined: Arc<Verdicts>,
 }
 
 /// A client while it is connected.
@@ -85,6 +89,20 @@ pub struct ClientView {
     pub connected_seconds: f64,
     /// The kinds that it asked for.
     pub kinds: Vec<KindView>,
+    /// Virtual hosts that it refuses.
+    pub quarantined: Vec<QuarantinedView>,
+}
+
+/// A virtual host that a client refuses, until its routes change.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantinedView {
+    /// Its name: the first of its domains.
+    pub host: String,
+    /// What the client has in its place.
+    pub instead: Instead,
+    /// Why, in the client's words.
+    pub reason: String,
 }
 
 /// One kind at one client.
@@ -153,6 +171,16 @@ impl Clients {
         connected.iter().map(|client| client.view()).collect()
     }
 
+    /// How many virtual hosts are refused, at each client that does.
+    #[must_use]
+    pub fn quarantined(&self) -> usize {
+        let connected = self.connected.lock();
+        let counts = connected
+            .values()
+            .map(|client| client.state.lock().quarantined.len());
+        counts.sum()
+    }
+
     /// How many streams there are.
     #[must_use]
     pub fn connected(&self) -> usize {
@@ -187,30 +215,70 @@ impl Clients {
 
 impl Connected {
     /// A response is on its way.
-    pub(super) fn sent(&self, message: &Message, standings: [Standing; 4]) {
+    pub(super) fn sent(&self, message: &Message, session: &Session) {
         let counts = self.clients.of(message.kind);
         counts.responses.fetch_add(1, Ordering::Relaxed);
         let resources = message.resources.len() as u64;
         counts.resources.fetch_add(resources, Ordering::Relaxed);
+        self.heard(session);
         let mut state = self.client.state.lock();
-        state.standings = standings;
         state.versions[message.kind as usize].clone_from(&message.version);
     }
 
     /// The client said something.
-    pub(super) fn heard(&self, standings: [Standing; 4]) {
-        self.client.state.lock().standings = standings;
+    pub(super) fn heard(&self, session: &Session) {
+        let mut state = self.client.state.lock();
+        state.standings = session.standings();
+        let now = session.quarantined();
+        if !Arc::ptr_eq(&state.quarantined, now) {
+            let before = std::mem::replace(&mut state.quarantined, now.clone());
+            drop(state);
+            self.log_quarantine(&before, now);
+        }
+    }
+
+    fn log_quarantine(&self, before: &Verdicts, now: &Verdicts) {
+        for instead in [Instead::Proxy, Instead::Nothing, Instead::Former] {
+            let fresh = now.iter().filter(|(host, verdict)| {
+                verdict.instead == instead && before.get(*host) != Some(*verdict)
+            });
+            let fresh: Vec<_> = fresh.collect();
+            let Some((_, first)) = fresh.first() else {
+                continue;
+            };
+            let hosts = fresh.iter().take(MOST_LOGGED).map(|(host, _)| host);
+            let becomes = match instead {
+                Instead::Proxy => "their requests come to this proxy until their routes change",
+                Instead::Nothing => "it does without them until their routes change",
+                Instead::Former => "it keeps what it had of them until their routes change",
+            };
+            tracing::warn!(
+                node = self.client.node,
+                hosts = ?hosts.collect::<Vec<_>>(),
+                count = fresh.len(),
+                reason = &*first.reason,
+                "an Envoy refuses virtual hosts: {becomes}"
+            );
+        }
     }
 
     /// It refused a response.
     pub(super) fn refused(&self, kind: Kind, refusal: Refusal) {
-        tracing::warn!(
-            node = self.client.node,
-            kind = kind.as_str(),
-            resources = ?refusal.resources,
-            reason = refusal.reason,
-            "an Envoy refused what it was sent; it goes on with what it had"
-        );
+        if refusal.is_expected {
+            tracing::debug!(
+                node = self.client.node,
+                reason = refusal.reason,
+                "an Envoy refused routes that it was sent to find the bad ones"
+            );
+        } else {
+            tracing::warn!(
+                node = self.client.node,
+                kind = kind.as_str(),
+                resources = ?refusal.resources,
+                reason = refusal.reason,
+                "an Envoy refused what it was sent; it goes on with what it had"
+            );
+        }
         self.clients
             .of(kind)
             .refused
@@ -230,6 +298,12 @@ impl Drop for Connected {
 impl Client {
     fn view(&self) -> ClientView {
         let state = self.state.lock().clone();
+        let quarantined = state.quarantined.iter();
+        let quarantined = quarantined.map(|(host, verdict)| QuarantinedView {
+            host: host.to_string(),
+            instead: verdict.instead,
+            reason: verdict.reason.to_string(),
+        });
         let kinds = Kind::ALL.into_iter().zip(state.standings);
         let kinds = kinds.zip(state.versions).zip(state.refusals);
         ClientView {
@@ -251,6 +325,7 @@ impl Client {
                     }),
                 })
                 .collect(),
+            quarantined: quarantined.collect(),
         }
     }
 }

@@ -13,6 +13,7 @@
 mod clients;
 mod compile;
 mod follow;
+mod host;
 mod kind;
 mod load;
 mod names;
@@ -23,7 +24,7 @@ mod server;
 mod snapshot;
 mod stream;
 
-pub use clients::{ClientView, Clients, KindCounts, KindView, RefusalView};
+pub use clients::{ClientView, Clients, KindCounts, KindView, QuarantinedView, RefusalView};
 pub use compile::direct::Indirect;
 pub use kind::Kind;
 pub use load::LoadCounters;
@@ -31,8 +32,10 @@ pub use node::NodePattern;
 pub use proxies::ProxyAddress;
 pub use resource::{Resource, Version};
 pub use snapshot::Snapshot;
+pub use stream::Instead;
 
 use follow::{Follower, Served};
+use host::Host;
 use load::Loads;
 use proxy::{Proxy, tls::ServerTls};
 use scaler::{

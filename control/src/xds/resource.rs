@@ -1,8 +1,8 @@
 //! One resource as it is sent: encoded once, whoever gets it.
 
-use super::Kind;
+use super::{Host, Kind};
 use bytes::Bytes;
-use envoy_types::pb::google::protobuf::Any;
+use envoy_types::pb::{envoy::config::route::v3::RouteConfiguration, google::protobuf::Any};
 use prost::Message;
 use std::{
     fmt,
@@ -48,6 +48,8 @@ pub struct Resource {
     version: Version,
     kind: Kind,
     body: Bytes,
+    /// What follows the body, by name.
+    hosts: Vec<Arc<Host>>,
 }
 
 impl Resource {
@@ -59,7 +61,39 @@ impl Resource {
             version: Version::of(&body),
             kind,
             body,
+            hosts: Vec::new(),
         })
+    }
+
+    /// A route configuration: these hosts, and whatever else `rest` says.
+    pub(super) fn of_hosts(rest: &RouteConfiguration, hosts: Vec<Arc<Host>>) -> Arc<Self> {
+        Self::new(Kind::Routes, &rest.name, rest).with_hosts(hosts)
+    }
+
+    /// The same route configuration with exactly these hosts.
+    pub(super) fn with_hosts(&self, mut hosts: Vec<Arc<Host>>) -> Arc<Self> {
+        hosts.sort_unstable_by(|one, other| one.name().cmp(other.name()));
+        let versions: Vec<Version> = hosts.iter().map(|host| host.version()).collect();
+        Arc::new(Self {
+            name: self.name.clone(),
+            version: Version::of(&(&self.body, versions)),
+            kind: self.kind,
+            body: self.body.clone(),
+            hosts,
+        })
+    }
+
+    /// The hosts of a route configuration, by name.
+    pub(super) fn hosts(&self) -> &[Arc<Host>] {
+        &self.hosts
+    }
+
+    /// One of them.
+    pub(super) fn host(&self, name: &str) -> Option<&Arc<Host>> {
+        let found = self
+            .hosts
+            .binary_search_by(|host| (**host.name()).cmp(name));
+        self.hosts.get(found.ok()?)
     }
 
     /// Its name among those of its kind.
@@ -76,9 +110,14 @@ impl Resource {
 
     /// As messages carry it.
     pub(super) fn any(&self) -> Any {
+        let fields = self.hosts.iter().map(|host| host.field());
+        let length = fields.clone().map(<[u8]>::len).sum::<usize>();
+        let mut value = Vec::with_capacity(self.body.len() + length);
+        value.extend_from_slice(&self.body);
+        fields.for_each(|field| value.extend_from_slice(field));
         Any {
             type_url: self.kind.type_url().to_owned(),
-            value: self.body.to_vec(),
+            value,
         }
     }
 }

@@ -205,10 +205,10 @@ impl<Q: Send + 'static, A> Talk<Q, A> {
         };
         let answered = (self.wire.hear)(&mut self.session, kind, request)?;
         if let Some(connected) = &self.connected {
-            connected.heard(self.session.standings());
             if let Answered::Refused(refusal) = answered {
                 connected.refused(kind, refusal);
             }
+            connected.heard(&self.session);
         }
         Ok(())
     }
@@ -217,7 +217,7 @@ impl<Q: Send + 'static, A> Talk<Q, A> {
         let connected = self.connected.as_ref()?;
         let served = self.discovery.served.borrow_and_update().clone()?;
         let message = self.session.next(&served.snapshot)?;
-        connected.sent(&message, self.session.standings());
+        connected.sent(&message, &self.session);
         Some(message)
     }
 }

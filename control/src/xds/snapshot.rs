@@ -59,6 +59,16 @@ impl Snapshot {
         changed
     }
 
+    /// The same with another state of one route configuration.
+    pub(super) fn with_routes(&self, routes: &Arc<Resource>) -> Self {
+        let mut all = (*self.routes).clone();
+        all.insert(routes.name().clone(), routes.clone());
+        Self {
+            routes: Arc::new(all),
+            ..self.clone()
+        }
+    }
+
     /// Tells states of a kind apart.
     pub(super) fn version(&self, kind: Kind) -> Version {
         let versions: Vec<(&str, Version)> = self

@@ -6,7 +6,7 @@ use super::{
     in_process::InProcessListener,
     metrics::{Ended, GrpcMetrics},
 };
-use proxy::tls::Listener;
+use proxy::tls::{HandshakeFailure, Listener};
 use std::{
     future::Future,
     io,
@@ -19,7 +19,7 @@ use tokio::{
     io::DuplexStream,
     net::{TcpListener, TcpStream},
     sync::watch,
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::Instant,
 };
 
@@ -134,7 +134,8 @@ impl Server {
             shared,
             tls,
             tasks: JoinSet::new(),
-            warned: None,
+            full: Warned::default(),
+            strangers: Warned::default(),
         };
         let mut shutdown = pin!(shutdown);
         loop {
@@ -146,8 +147,7 @@ impl Server {
                     Err(error) => connections.not_accepted(error).await?,
                 },
                 stream = local(&mut in_process) => connections.within_process(stream),
-                // Forgets those that ended.
-                Some(_ended) = connections.tasks.join_next() => {}
+                Some(ended) = connections.tasks.join_next() => connections.ended(&ended),
             }
         }
         drop(listener);
@@ -169,8 +169,27 @@ struct Connections {
     name: &'static str,
     shared: Arc<Shared>,
     tls: Option<Arc<Listener>>,
-    tasks: JoinSet<()>,
-    warned: Option<Instant>,
+    tasks: JoinSet<Option<Stranger>>,
+    full: Warned,
+    strangers: Warned,
+}
+
+/// Who did not shake hands, and why.
+type Stranger = (SocketAddr, HandshakeFailure);
+
+/// When some trouble was logged last.
+#[derive(Default)]
+struct Warned(Option<Instant>);
+
+impl Warned {
+    /// May it be logged now? Then it counts as logged.
+    fn may(&mut self) -> bool {
+        let may = self.0.is_none_or(|at| at.elapsed() > WARN_EACH);
+        if may {
+            self.0 = Some(Instant::now());
+        }
+        may
+    }
 }
 
 impl Connections {
@@ -178,11 +197,12 @@ impl Connections {
         let shared = self.shared.clone();
         if shared.metrics.open().load(Ordering::Relaxed) >= shared.config.max_connections {
             shared.metrics.ended(Ended::TooMany);
-            if self.may_warn() {
+            if self.full.may() {
                 tracing::warn!(
                     listener = self.name,
                     limit = shared.config.max_connections,
-                    "too many connections; new ones are closed (--grpc-max-connections is the limit of grpc)"
+                    "too many connections; new ones are closed (--grpc-max-connections is the limit \
+                     of grpc, --xds-max-clients that of xds)"
                 );
             }
             return;
@@ -190,9 +210,10 @@ impl Connections {
         let open = Open::new(&shared);
         let tls = self.tls.clone();
         self.tasks.spawn(async move {
-            let ended = serve_network(stream, peer, tls, &shared).await;
-            shared.metrics.ended(ended);
+            let served = serve_network(stream, peer, tls, &shared).await;
+            shared.metrics.ended(served.unwrap_or(Ended::Handshake));
             drop(open);
+            Some((peer, served.err()?))
         });
     }
 
@@ -205,7 +226,22 @@ impl Connections {
         };
         self.tasks.spawn(async move {
             connection::serve(stream, client, shared).await;
+            None
         });
+    }
+
+    fn ended(&mut self, ended: &Result<Option<Stranger>, JoinError>) {
+        // Others are counted, and logged for whoever looks into it.
+        if let Ok(Some((peer, HandshakeFailure::ClientCertificate))) = ended
+            && self.strangers.may()
+        {
+            tracing::warn!(
+                listener = self.name,
+                %peer,
+                "a client shows no certificate that is signed by our authority for clients: it is \
+                 not served"
+            );
+        }
     }
 
     async fn not_accepted(&mut self, error: io::Error) -> io::Result<()> {
@@ -215,7 +251,7 @@ impl Connections {
             // No listening socket any more.
             InvalidInput => Err(error),
             _ => {
-                if self.may_warn() {
+                if self.full.may() {
                     tracing::warn!(
                         listener = self.name,
                         %error,
@@ -228,14 +264,6 @@ impl Connections {
             }
         }
     }
-
-    fn may_warn(&mut self) -> bool {
-        let may = self.warned.is_none_or(|at| at.elapsed() > WARN_EACH);
-        if may {
-            self.warned = Some(Instant::now());
-        }
-        may
-    }
 }
 
 async fn serve_network(
@@ -243,10 +271,10 @@ async fn serve_network(
     peer: SocketAddr,
     tls: Option<Arc<Listener>>,
     shared: &Arc<Shared>,
-) -> Ended {
+) -> Result<Ended, HandshakeFailure> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "gRPC connection lost before it was served");
-        return Ended::ByClient;
+        return Ok(Ended::ByClient);
     }
     let mut client = Client {
         address: Some(peer),
@@ -254,19 +282,17 @@ async fn serve_network(
         age: shared.config.age_of_one(),
     };
     let Some(tls) = tls else {
-        return connection::serve(stream, client, shared.clone()).await;
+        return Ok(connection::serve(stream, client, shared.clone()).await);
     };
     let mut stopping = shared.stopping.clone();
     let shaken = tokio::select! {
         biased;
         shaken = tls.accept(stream, peer) => shaken,
-        _ = stopping.wait_for(|stopping| *stopping) => return Ended::Shutdown,
+        _ = stopping.wait_for(|stopping| *stopping) => return Ok(Ended::Shutdown),
     };
-    let Ok(stream) = shaken else {
-        return Ended::Handshake; // counted with its reason, and logged
-    };
+    let stream = shaken?; // counted with its reason
     client.is_authenticated = stream.get_ref().1.peer_certificates().is_some();
-    connection::serve(stream, client, shared.clone()).await
+    Ok(connection::serve(stream, client, shared.clone()).await)
 }
 
 /// A connection that counts as open until it is dropped.

@@ -50,6 +50,12 @@ pub(super) fn xds(admin: &Admin, page: &mut Page<'_, '_>) -> fmt::Result {
         "Responses that Envoys refused; they go on with what they had",
         |counts| counts.refused,
     )?;
+    page.family(
+        "reveille_xds_quarantined_hosts",
+        "Virtual hosts that Envoys refuse, added up over Envoys; their requests come to this proxy",
+        MetricType::Gauge,
+        |family| family.gauge(&NONE, xds.clients().quarantined() as u64),
+    )?;
     let grpc = xds.grpc().snapshot();
     page.family(
         "reveille_xds_connections",

@@ -13,7 +13,7 @@ use super::{
     path,
     route::to,
 };
-use crate::xds::{Kind, Resource, names};
+use crate::xds::{Host, Resource, names};
 use envoy_types::pb::envoy::config::route::v3::{
     Route as WireRoute, RouteConfiguration, VirtualHost,
 };
@@ -25,15 +25,24 @@ use std::{sync::Arc, time::Duration};
 /// All routes of `table`; `request_timeout` is for those that set none.
 pub(in crate::xds) fn routes(table: &RouteTable, request_timeout: Duration) -> Arc<Resource> {
     let hosts = table.outline();
-    let configuration = RouteConfiguration {
+    let hosts = hosts.filter_map(|host| virtual_host(&host, request_timeout));
+    let rest = RouteConfiguration {
         name: names::ROUTES.to_owned(),
-        virtual_hosts: hosts
-            .filter_map(|host| virtual_host(&host, request_timeout))
-            .collect(),
         ignore_port_in_host_matching: true,
         ..RouteConfiguration::default()
     };
-    Resource::new(Kind::Routes, names::ROUTES, &configuration)
+    Resource::of_hosts(&rest, hosts.map(Host::new).collect())
+}
+
+/// In the place of a host that an Envoy refuses: all of its requests come to
+/// our proxy, which decides.
+pub(in crate::xds) fn detour(host: &Host) -> Arc<Host> {
+    Host::new(VirtualHost {
+        name: host.name().to_string(),
+        domains: host.domains().to_vec(),
+        routes: vec![to_us(path::below(""))],
+        ..VirtualHost::default()
+    })
 }
 
 fn virtual_host(host: &HostOutline<'_>, request_timeout: Duration) -> Option<VirtualHost> {

@@ -4,14 +4,20 @@
 //! until no route does. Endpoints of a cluster that changed are sent once more:
 //! Envoy warms it up as a new one.
 
-use super::subscription::{Flavour, Refusal, Standing, Subscription, Update};
-use crate::xds::{Kind, Resource, Snapshot};
+use super::{
+    quarantine::{Quarantine, Verdicts},
+    subscription::{Flavour, Refusal, Standing, Subscription, Update},
+};
+use crate::xds::{Kind, Resource, Snapshot, names};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// So long at most do listeners and routes wait for clusters: a client that
 /// does not ask for the endpoints of one must not be without routes for ever.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Longer reasons of refusals are cut.
+const LONGEST_REASON: usize = 4096;
 
 /// A response, without its wire form.
 #[derive(Debug)]
@@ -27,6 +33,7 @@ pub(in crate::xds) struct Message {
 #[derive(Debug)]
 pub(in crate::xds) struct Session {
     subscriptions: [Subscription; 4],
+    quarantine: Quarantine,
     nonces: u64,
     /// Since when something waits for clusters.
     waits_since: Option<Instant>,
@@ -36,6 +43,7 @@ impl Session {
     pub(in crate::xds) fn new(flavour: Flavour) -> Self {
         Self {
             subscriptions: Kind::ALL.map(|kind| Subscription::new(kind, flavour)),
+            quarantine: Quarantine::default(),
             nonces: 0,
             waits_since: None,
         }
@@ -57,20 +65,37 @@ impl Session {
         self.subscriptions.each_ref().map(Subscription::standing)
     }
 
+    /// The hosts that it refuses.
+    pub(in crate::xds) fn quarantined(&self) -> &Arc<Verdicts> {
+        self.quarantine.verdicts()
+    }
+
     /// The client answered a response: with a reason, it refused it.
     pub(super) fn answered(&mut self, kind: Kind, nonce: &str, reason: Option<String>) -> Answered {
-        let subscription = self.of(kind);
-        match reason {
-            Some(reason) => subscription
-                .refused(nonce, reason)
-                .map_or(Answered::Other, Answered::Refused),
-            None if subscription.accepted(nonce) => Answered::Accepted,
-            None => Answered::Other,
+        let Some(reason) = reason else {
+            if !self.of(kind).accepted(nonce) {
+                return Answered::Other;
+            }
+            if kind == Kind::Routes {
+                self.quarantine.accepted();
+            }
+            return Answered::Accepted;
+        };
+        let reason = reason.chars().take(LONGEST_REASON).collect();
+        let Some(mut refusal) = self.of(kind).refused(nonce, reason) else {
+            return Answered::Other;
+        };
+        if kind == Kind::Routes {
+            refusal.is_expected = self.quarantine.is_searching();
+            self.quarantine.refused(&refusal.reason);
         }
+        Answered::Refused(refusal)
     }
 
     /// The next response, if anything is to be said now.
-    pub(in crate::xds) fn next(&mut self, snapshot: &Snapshot) -> Option<Message> {
+    pub(in crate::xds) fn next(&mut self, served: &Snapshot) -> Option<Message> {
+        let had = self.of(Kind::Routes).had(names::ROUTES);
+        let snapshot = &self.quarantine.apply(served, had);
         let routes = snapshot.of(Kind::Routes);
         let routed = self.of(Kind::Routes);
         let may_remove = !routed.is_asked() || routed.is_settled(routes);
@@ -137,6 +162,9 @@ impl Session {
             for name in &fresh {
                 self.of(Kind::Endpoints).forget(name);
             }
+        }
+        if kind == Kind::Routes {
+            self.quarantine.sent(&update.resources);
         }
         self.of(kind).sent(message.nonce.clone(), update);
         message

@@ -30,6 +30,8 @@ pub(in crate::xds) struct Refusal {
     pub(in crate::xds) resources: Vec<Arc<str>>,
     /// In the client's words.
     pub(in crate::xds) reason: String,
+    /// It was sent to find out what is refused.
+    pub(in crate::xds) is_expected: bool,
 }
 
 /// Where a client stands with one kind.
@@ -222,6 +224,7 @@ impl Subscription {
         Some(Refusal {
             resources: names(news.get(..news.len().min(8)).unwrap_or_default()),
             reason,
+            is_expected: false,
         })
     }
 
@@ -352,6 +355,11 @@ impl Subscription {
     pub(super) fn is_settled(&self, present: &Resources) -> bool {
         let mut news = self.wanted(present).filter(|one| self.is_news(one));
         self.under_way.is_none() && self.suspects.is_empty() && news.next().is_none()
+    }
+
+    /// The version that it has of this.
+    pub(super) fn had(&self, name: &str) -> Option<Version> {
+        self.has.get(name).map(Had::version)
     }
 
     /// Names of what it has.

@@ -1,5 +1,7 @@
 //! Sessions as a client sees them, without a wire.
 
+mod quarantine;
+
 use super::{Flavour, Message, Session, delta, session::Answered, sotw};
 use crate::xds::{Kind, Resource, Snapshot};
 use envoy_types::pb::{

@@ -1,20 +1,11 @@
 //! Whoever dies, no client sees it.
 
-use super::{both, seen_by_us, until_direct, with_envoy};
+use super::{StopOnDrop, both, seen_by_us, until_direct, with_envoy};
 use crate::support::{Envoy, Target, backend_manifest, named_backend, wait_until};
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
-
-/// Ends the clients of a test, also of one that fails.
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 const WEB_ROUTE: &str = "\
 ---

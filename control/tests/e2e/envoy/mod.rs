@@ -4,13 +4,26 @@
 //! Envoy comes from `.ci/tools`. Whether an answer came through our proxy shows
 //! in its `X-KEDA-HTTP-Cold-Start`.
 
+mod admission;
 mod decisions;
 mod demand;
 mod failures;
 mod paths;
+mod poison;
+mod restarts;
 mod streams;
 
 use crate::support::{Answer, Client, Envoy, Reveille, Starter, wait_for};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Ends the clients of a test, also of one that fails.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// Reveille with an xDS port that gives Envoys a listener.
 fn with_envoy(manifest: impl Into<String>) -> Starter {

@@ -24,7 +24,7 @@ pub(crate) mod keda;
 pub(crate) use self::http::{Answer, Client, Connection, read_head};
 pub(crate) use admin::{ManifestsNow, TargetNow};
 pub(crate) use apiserver::{ApiServer, Cut};
-pub(crate) use envoy::Envoy;
+pub(crate) use envoy::{Bootstrap, Envoy};
 pub(crate) use manifest::Target;
 pub(crate) use named::{backend_manifest, named_backend};
 pub(crate) use pod::Pod;
