@@ -147,9 +147,11 @@ impl Follower {
                 || cluster::cluster(&name, protocol, self.proxy.config()),
                 |known| known.cluster.clone(),
             );
+        // Of who is going away our proxy knows first that it is gone.
+        let is_direct = protocol.is_some() && !now.is_leaving();
         let ready = now
             .iter()
-            .filter(|endpoint| protocol.is_some() && endpoint.clear_protocol() == protocol);
+            .filter(|endpoint| is_direct && endpoint.clear_protocol() == protocol);
         let ready = ready.map(|endpoint| endpoint.addr());
         let assignment = endpoints::endpoints(&name, ready, &self.proxies);
         Known {
