@@ -37,7 +37,7 @@ pub(super) struct ResourcesView {
 pub(super) struct IndirectView {
     /// `namespace/name`.
     pub route: String,
-    /// `session` or `concurrencyLimit`.
+    /// `session`, `concurrencyLimit` or `responseHeaderTimeout`.
     pub reason: Indirect,
 }
 
