@@ -35,7 +35,7 @@ pub struct KindCounts {
 pub struct Clients {
     connected: Mutex<BTreeMap<u64, Arc<Client>>>,
     next: AtomicU64,
-    counts: [Counts; 4],
+    counts: [Counts; Kind::COUNT],
 }
 
 #[derive(Debug, Default)]
@@ -57,9 +57,9 @@ pub(super) struct Client {
 
 #[derive(Clone, Debug, Default)]
 struct State {
-    standings: [Standing; 4],
-    versions: [String; 4],
-    refusals: [Option<Refusal>; 4],
+    standings: [Standing; Kind::COUNT],
+    versions: [String; Kind::COUNT],
+    refusals: [Option<Refusal>; Kind::COUNT],
 }
 
 /// A client while it is connected.
@@ -161,7 +161,7 @@ impl Clients {
 
     /// What was counted.
     #[must_use]
-    pub fn counts(&self) -> [(Kind, KindCounts); 4] {
+    pub fn counts(&self) -> [(Kind, KindCounts); Kind::COUNT] {
         Kind::ALL.map(|kind| {
             let counts = self.of(kind);
             let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -175,19 +175,13 @@ impl Clients {
     }
 
     fn of(&self, kind: Kind) -> &Counts {
-        let [clusters, endpoints, listeners, routes] = &self.counts;
-        match kind {
-            Kind::Cluster => clusters,
-            Kind::Endpoints => endpoints,
-            Kind::Listener => listeners,
-            Kind::Routes => routes,
-        }
+        &self.counts[kind as usize]
     }
 }
 
 impl Connected {
     /// A response is on its way.
-    pub(super) fn sent(&self, message: &Message, standings: [Standing; 4]) {
+    pub(super) fn sent(&self, message: &Message, standings: [Standing; Kind::COUNT]) {
         let counts = self.clients.of(message.kind);
         counts.responses.fetch_add(1, Ordering::Relaxed);
         let resources = message.resources.len() as u64;
@@ -198,7 +192,7 @@ impl Connected {
     }
 
     /// The client said something.
-    pub(super) fn heard(&self, standings: [Standing; 4]) {
+    pub(super) fn heard(&self, standings: [Standing; Kind::COUNT]) {
         self.client.state.lock().standings = standings;
     }
 

@@ -190,7 +190,7 @@ impl Xds {
 
     /// Each kind with the version and the number of its resources.
     #[must_use]
-    pub fn resources(&self) -> [(Kind, String, usize); 4] {
+    pub fn resources(&self) -> [(Kind, String, usize); Kind::COUNT] {
         let served = self.served.borrow().clone().unwrap_or_default();
         Kind::ALL.map(|kind| {
             let snapshot = &served.snapshot;
@@ -203,9 +203,14 @@ impl Xds {
     #[must_use]
     pub fn indirect(&self) -> Vec<IndirectRoute> {
         let table = self.proxy.routes();
+        let served = self.served.borrow().clone().unwrap_or_default();
         let routes = table.routes().iter();
         routes
-            .filter_map(|route| Some((route.target.id().to_string(), Indirect::of(route)?)))
+            .filter_map(|route| {
+                let id = route.target.id();
+                let obstacle = || served.obstacles.get(id).copied();
+                Some((id.to_string(), Indirect::of(route).or_else(obstacle)?))
+            })
             .collect()
     }
 }

@@ -45,7 +45,12 @@ fn make(dir: &Path, name: &str, kind: &[&str], days: &str, rest: &[&str]) {
 
 /// An authority in the folder.
 pub(crate) fn authority(dir: &Path) {
-    make(dir, "ca", &EC, "400", &[]);
+    authority_named(dir, "ca");
+}
+
+/// Another one.
+pub(crate) fn authority_named(dir: &Path, name: &str) {
+    make(dir, name, &EC, "400", &[]);
 }
 
 /// A certificate of that authority.

@@ -5,7 +5,7 @@ use super::{address, any, duration, from_us, yes};
 use crate::xds::{Kind, Resource, names};
 use envoy_types::pb::envoy::{
     config::{
-        core::v3::{Http2ProtocolOptions, HttpProtocolOptions},
+        core::v3::{Http2ProtocolOptions, HttpProtocolOptions, SchemeHeaderTransformation},
         listener::v3::{Filter, FilterChain, Listener, filter},
     },
     extensions::filters::{
@@ -39,6 +39,11 @@ pub(in crate::xds) fn listener(addr: SocketAddr, limits: &ConnectionConfig) -> A
         })),
         // X-Forwarded-For gets the client's address.
         use_remote_address: yes(),
+        // Endpoints that speak TLS are asked for https, as by our proxy.
+        scheme_header_transformation: Some(SchemeHeaderTransformation {
+            match_upstream: true,
+            ..SchemeHeaderTransformation::default()
+        }),
         server_header_transformation: ServerHeaderTransformation::PassThrough.into(),
         common_http_protocol_options: Some(HttpProtocolOptions {
             idle_timeout: duration(limits.idle_timeout),

@@ -12,6 +12,7 @@ pub(super) mod hosts;
 pub(super) mod listener;
 mod path;
 mod route;
+pub(super) mod tls;
 
 use envoy_types::pb::envoy::config::core::v3::{
     Address, AggregatedConfigSource, ApiVersion, ConfigSource, SocketAddress, address,

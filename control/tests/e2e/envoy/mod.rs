@@ -9,6 +9,7 @@ mod demand;
 mod failures;
 mod paths;
 mod streams;
+mod tls;
 
 use crate::support::{Answer, Client, Envoy, Reveille, Starter, wait_for};
 
