@@ -5,9 +5,9 @@
 //! changed endpoint among ten thousand targets compiles one resource.
 
 use super::{
-    Kind, Resource, Snapshot,
+    EnvoyListener, Kind, Resource, Snapshot,
     compile::{
-        cluster,
+        certificate, cluster,
         direct::{self, Indirect, Way},
         endpoints, hosts, listener, tls,
     },
@@ -36,6 +36,8 @@ pub(super) struct Served {
 pub(super) struct Follower {
     proxy: Arc<Proxy>,
     listener: Option<Arc<Resource>>,
+    /// What that speaks TLS with.
+    certificate: Option<Arc<Resource>>,
     /// Where our proxies are.
     proxies: Vec<SocketAddr>,
     table: Arc<RouteTable>,
@@ -59,12 +61,14 @@ struct Known {
 }
 
 impl Follower {
-    /// Of a proxy whose routes are known. With `listener`, Envoys are given one
-    /// there.
-    pub(super) fn new(proxy: Arc<Proxy>, listener: Option<SocketAddr>) -> Self {
+    /// Of a proxy whose routes are known. With `listener`, Envoys are given
+    /// that.
+    pub(super) fn new(proxy: Arc<Proxy>, listener: Option<&EnvoyListener>) -> Self {
         let limits = &proxy.config().connections;
+        let certificate = listener.and_then(|given| given.certificate.as_ref());
         Self {
-            listener: listener.map(|addr| listener::listener(addr, limits)),
+            listener: listener.map(|given| listener::listener(given, limits)),
+            certificate: certificate.map(certificate::certificate),
             proxy,
             proxies: Vec::new(),
             table: Arc::default(),
@@ -170,6 +174,7 @@ impl Follower {
             }
         }
         let secrets = all.iter().map(|(name, pem)| tls::authorities(name, pem));
+        let secrets = secrets.chain(self.certificate.clone());
         self.served.snapshot.replace(Kind::Secret, secrets)
     }
 

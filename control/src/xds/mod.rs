@@ -42,6 +42,7 @@ use scaler::{
 use server::Discovery;
 use std::{
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -60,14 +61,32 @@ pub struct XdsSettings {
     pub nodes: Vec<NodePattern>,
     /// Where Envoys find our proxies; none named: where this one listens.
     pub proxies: Vec<ProxyAddress>,
-    /// Where Envoys are to listen that take a listener from us.
-    pub listener: Option<SocketAddr>,
+    /// The listener of Envoys that take one from us.
+    pub listener: Option<EnvoyListener>,
     /// How often Envoys are to report their load.
     pub load_interval: Duration,
     /// How long a silent one counts.
     pub load_grace: Duration,
     /// Most connections at once.
     pub max_clients: usize,
+}
+
+/// A listener that Envoys are given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvoyListener {
+    /// Where they are to listen.
+    pub addr: SocketAddr,
+    /// What they are to speak TLS with there; `None`: in the clear.
+    pub certificate: Option<EnvoyCertificate>,
+}
+
+/// Files of Envoy's own file system, in PEM form. Nobody here reads them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvoyCertificate {
+    /// The chain, leaf first.
+    pub chain: PathBuf,
+    /// The key of the leaf.
+    pub key: PathBuf,
 }
 
 /// The xDS port, and its TLS if it speaks it.
@@ -151,7 +170,7 @@ impl Xds {
         if own.is_empty() {
             own.push(ProxyAddress::Address(proxy_addr));
         }
-        let follower = Follower::new(proxy, settings.listener);
+        let follower = Follower::new(proxy, settings.listener.as_ref());
         let mut tasks = JoinSet::new();
         let stop = stop.clone();
         tasks.spawn(async move {

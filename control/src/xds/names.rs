@@ -26,6 +26,9 @@ pub(super) fn endpoints(cluster: &str, over_tls: bool) -> String {
     }
 }
 
+/// The certificate of the listener.
+pub(super) const CERTIFICATE: &str = "reveille/listener";
+
 /// Authorities; `None`: anyone is believed.
 pub(super) fn authorities(trust: &Trust) -> Option<String> {
     match trust {

@@ -4,6 +4,7 @@
 //! and gives resources. Whatever Envoy cannot decide exactly as our own table
 //! does is sent to our proxy, which can.
 
+pub(super) mod certificate;
 pub(super) mod cluster;
 pub(super) mod direct;
 pub(super) mod endpoints;

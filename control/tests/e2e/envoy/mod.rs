@@ -7,6 +7,7 @@
 mod decisions;
 mod demand;
 mod failures;
+mod listener;
 mod paths;
 mod streams;
 mod tls;
