@@ -111,7 +111,8 @@ impl Proxy {
         let sweep = workers.first().spawn(close_idle_upstreams(shared.clone()));
         // Not among what ends with the drain: the gRPC port and upstreams shake
         // hands until the very end. It ends with its worker.
-        workers.first().spawn(tls.watch());
+        let watching = tls.watch(targets.changes.clone());
+        workers.first().spawn(watching);
         Ok(Self {
             shared,
             workers,
@@ -162,7 +163,8 @@ impl Proxy {
         name: &str,
     ) -> Arc<Endpoint> {
         let workers = self.shared.config.workers;
-        self.fresh(Endpoint::over_tls(addr, name, connector, workers))
+        let changes = self.targets.changes.clone();
+        self.fresh(Endpoint::over_tls(addr, name, connector, workers, changes))
     }
 
     /// An endpoint that starts slowly from now on.

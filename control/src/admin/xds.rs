@@ -37,7 +37,8 @@ pub(super) struct ResourcesView {
 pub(super) struct IndirectView {
     /// `namespace/name`.
     pub route: String,
-    /// `session` or `concurrencyLimit`.
+    /// `session`, `concurrencyLimit`, `responseHeaderTimeout` or
+    /// `clientCertificate`.
     pub reason: Indirect,
 }
 

@@ -134,7 +134,7 @@ impl RunArgs {
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> = self.client_address.problems().into_iter().collect();
-        problems.extend(self.xds.problem(self.proxy_addr));
+        problems.extend(self.xds.problems(self.proxy_addr));
         problems
     }
 

@@ -4,7 +4,7 @@ use super::{
     positive, time,
     tls::{self, ClientAuthArg, VersionArg, pairs},
 };
-use crate::xds::{NodePattern, ProxyAddress, XdsSettings};
+use crate::xds::{EnvoyCertificate, EnvoyListener, NodePattern, ProxyAddress, XdsSettings};
 use clap::Args;
 use proxy::tls::{ServerTls, TlsProblem};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -28,6 +28,22 @@ pub struct XdsArgs {
     /// [default: they have listeners of their own]
     #[arg(long, env = "REVEILLE_XDS_LISTENER", value_name = "ADDR")]
     pub xds_listener: Option<SocketAddr>,
+    /// Certificate chain (PEM) of that listener, which then speaks TLS only: a file of the Envoys,
+    /// which they read, and read again when it is replaced [default: the listener speaks in the
+    /// clear]
+    #[arg(
+        long,
+        env = "REVEILLE_XDS_LISTENER_TLS_CERT",
+        value_name = "ENVOYS-FILE"
+    )]
+    pub xds_listener_tls_cert: Option<PathBuf>,
+    /// Its private key (PEM), a file of the Envoys as well
+    #[arg(
+        long,
+        env = "REVEILLE_XDS_LISTENER_TLS_KEY",
+        value_name = "ENVOYS-FILE"
+    )]
+    pub xds_listener_tls_key: Option<PathBuf>,
     /// Envoys that may connect, by node id, or its begin and `*`; may be given several times
     /// [default: all]
     #[arg(
@@ -103,15 +119,45 @@ pub struct XdsArgs {
 
 impl XdsArgs {
     /// What cannot be as it is given, where the proxy listens on `proxy_addr`.
-    pub(super) fn problem(&self, proxy_addr: SocketAddr) -> Option<String> {
-        let addr = self.xds_addr?;
-        let unknown = self.xds_proxy_addr.is_empty() && proxy_addr.ip().is_unspecified();
-        unknown.then(|| {
-            format!(
+    pub(super) fn problems(&self, proxy_addr: SocketAddr) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Some(addr) = self.xds_addr
+            && self.xds_proxy_addr.is_empty()
+            && proxy_addr.ip().is_unspecified()
+        {
+            problems.push(format!(
                 "--xds-addr {addr}: the proxy listens on every address ({proxy_addr}), so say with \
                  --xds-proxy-addr where Envoys find it"
-            )
-        })
+            ));
+        }
+        let (cert, key) = ("--xds-listener-tls-cert", "--xds-listener-tls-key");
+        let files = [
+            (cert, &self.xds_listener_tls_cert, key),
+            (key, &self.xds_listener_tls_key, cert),
+        ];
+        let is_alone = self.xds_listener_tls_cert.is_some() != self.xds_listener_tls_key.is_some();
+        for (flag, file, other) in files {
+            let Some(file) = file else {
+                continue;
+            };
+            let named = format!("{flag} {}", file.display());
+            if self.xds_listener.is_none() {
+                problems.push(format!(
+                    "{named}: is for the listener that Envoys are given, and there is none: say \
+                     with --xds-listener where it is to be"
+                ));
+            }
+            if is_alone {
+                problems.push(format!("{named}: needs {other} as well"));
+            }
+            if !file.is_absolute() {
+                problems.push(format!(
+                    "{named}: must be an absolute path, as the Envoys read it in their own file \
+                     system"
+                ));
+            }
+        }
+        problems
     }
 
     /// The settings, if there is to be an xDS port.
@@ -122,10 +168,24 @@ impl XdsArgs {
             tls: self.tls(),
             nodes: self.xds_nodes.clone(),
             proxies: self.xds_proxy_addr.clone(),
-            listener: self.xds_listener,
+            listener: self.listener(),
             load_interval: self.xds_load_interval,
             load_grace: self.xds_load_grace,
             max_clients: usize::try_from(self.xds_max_clients).unwrap_or(usize::MAX),
+        })
+    }
+
+    fn listener(&self) -> Option<EnvoyListener> {
+        let files = (&self.xds_listener_tls_cert, &self.xds_listener_tls_key);
+        Some(EnvoyListener {
+            addr: self.xds_listener?,
+            certificate: match files {
+                (Some(chain), Some(key)) => Some(EnvoyCertificate {
+                    chain: chain.clone(),
+                    key: key.clone(),
+                }),
+                _ => None,
+            },
         })
     }
 

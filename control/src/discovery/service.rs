@@ -28,6 +28,8 @@ pub struct Service {
 struct State {
     speaks: Speaks,
     endpoints: Vec<Arc<Endpoint>>,
+    /// All of them are going away.
+    is_leaving: bool,
     targets: Vec<Attached>,
     /// A fallback is its route's, and ends with it.
     fallbacks: Vec<Weak<Fallback>>,
@@ -56,6 +58,7 @@ impl Service {
         let state = State {
             speaks,
             endpoints: Vec::new(),
+            is_leaving: false,
             targets: Vec::new(),
             fallbacks: Vec::new(),
             failing: None,
@@ -125,7 +128,27 @@ impl Service {
         addresses: impl IntoIterator<Item = (SocketAddr, &'a str)>,
         all_anew: bool,
     ) {
+        self.replace(addresses, all_anew, false);
+    }
+
+    /// Likewise, but all of them are going away, and are used while there is
+    /// nobody else.
+    pub fn set_leaving<'a>(
+        &self,
+        addresses: impl IntoIterator<Item = (SocketAddr, &'a str)>,
+        all_anew: bool,
+    ) {
+        self.replace(addresses, all_anew, true);
+    }
+
+    fn replace<'a>(
+        &self,
+        addresses: impl IntoIterator<Item = (SocketAddr, &'a str)>,
+        all_anew: bool,
+        is_leaving: bool,
+    ) {
         let mut state = self.state.lock();
+        state.is_leaving = is_leaving;
         let mut known: HashMap<SocketAddr, Arc<Endpoint>> = HashMap::new();
         if !all_anew {
             let endpoints = std::mem::take(&mut state.endpoints);
@@ -208,7 +231,12 @@ impl State {
     }
 
     fn set(&self) -> Arc<EndpointSet> {
-        Arc::new(EndpointSet::new(self.endpoints.clone()))
+        let endpoints = self.endpoints.clone();
+        Arc::new(if self.is_leaving {
+            EndpointSet::leaving(endpoints)
+        } else {
+            EndpointSet::new(endpoints)
+        })
     }
 
     fn publish(&self) {

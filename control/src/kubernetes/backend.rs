@@ -255,13 +255,16 @@ impl Backend {
         }
     }
 
-    fn publish(&self, known: &Known, all_anew: bool) {
+    fn publish<'k>(&self, known: &'k Known, all_anew: bool) {
         let ready = known.addresses.ready.iter().chain(&known.accepted);
         // As kube-proxy does it: who is leaving serves if nobody else does.
-        let nobody = known.addresses.ready.is_empty() && known.accepted.is_empty();
-        let leaving = known.addresses.leaving.iter().filter(|_| nobody);
-        let used = ready.chain(leaving).map(|one| (one.addr, &*one.name));
-        self.service.set_addresses(used, all_anew);
+        let of = |one: &'k Address| (one.addr, &*one.name);
+        if known.addresses.ready.is_empty() && known.accepted.is_empty() {
+            let leaving = known.addresses.leaving.iter().map(of);
+            self.service.set_leaving(leaving, all_anew);
+        } else {
+            self.service.set_addresses(ready.map(of), all_anew);
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub struct KindCounts {
 pub struct Clients {
     connected: Mutex<BTreeMap<u64, Arc<Client>>>,
     next: AtomicU64,
-    counts: [Counts; 4],
+    counts: [Counts; Kind::COUNT],
 }
 
 #[derive(Debug, Default)]
@@ -60,9 +60,9 @@ pub(super) struct Client {
 
 #[derive(Clone, Debug, Default)]
 struct State {
-    standings: [Standing; 4],
-    versions: [String; 4],
-    refusals: [Option<Refusal>; 4],
+    standings: [Standing; Kind::COUNT],
+    versions: [String; Kind::COUNT],
+    refusals: [Option<Refusal>; Kind::COUNT],
     quarantined: Arc<Verdicts>,
 }
 
@@ -189,7 +189,7 @@ impl Clients {
 
     /// What was counted.
     #[must_use]
-    pub fn counts(&self) -> [(Kind, KindCounts); 4] {
+    pub fn counts(&self) -> [(Kind, KindCounts); Kind::COUNT] {
         Kind::ALL.map(|kind| {
             let counts = self.of(kind);
             let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -203,13 +203,7 @@ impl Clients {
     }
 
     fn of(&self, kind: Kind) -> &Counts {
-        let [clusters, endpoints, listeners, routes] = &self.counts;
-        match kind {
-            Kind::Cluster => clusters,
-            Kind::Endpoints => endpoints,
-            Kind::Listener => listeners,
-            Kind::Routes => routes,
-        }
+        &self.counts[kind as usize]
     }
 }
 

@@ -5,13 +5,17 @@
 //! changed endpoint among ten thousand targets compiles one resource.
 
 use super::{
-    Kind, Resource, Snapshot,
-    compile::{cluster, direct, endpoints, hosts, listener},
+    EnvoyListener, Kind, Resource, Snapshot,
+    compile::{
+        certificate, cluster,
+        direct::{self, Indirect, Way},
+        endpoints, hosts, listener, tls,
+    },
     names,
 };
-use proxy::{EndpointSet, Protocol, Proxy, TargetId, route::RouteTable};
+use proxy::{EndpointSet, Proxy, TargetId, route::RouteTable, tls::Spoken};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::SocketAddr,
     sync::Arc,
 };
@@ -24,39 +28,52 @@ pub(super) struct Served {
     pub(super) snapshot: Snapshot,
     /// The clusters of targets.
     pub(super) targets: Arc<HashMap<String, TargetId>>,
+    /// What stands in the way of those that Envoys may send to no endpoint.
+    pub(super) obstacles: Arc<BTreeMap<TargetId, Indirect>>,
 }
 
 /// Makes snapshots of a proxy.
 pub(super) struct Follower {
     proxy: Arc<Proxy>,
     listener: Option<Arc<Resource>>,
+    /// What that speaks TLS with.
+    certificate: Option<Arc<Resource>>,
     /// Where our proxies are.
     proxies: Vec<SocketAddr>,
     table: Arc<RouteTable>,
     known: BTreeMap<TargetId, Known>,
+    /// Targets whose connections our proxy alone can switch.
+    keep_upgrades: BTreeSet<TargetId>,
     served: Served,
 }
 
 /// A target as it was compiled.
 struct Known {
     endpoints: Arc<EndpointSet>,
-    /// The last that was seen: what sleeps will speak it again.
-    protocol: Option<Protocol>,
+    /// What those of them chose that speak TLS.
+    chosen: Vec<Option<Spoken>>,
+    /// The last that was seen: what sleeps will be reached so again.
+    way: Option<Way>,
+    /// Likewise.
+    obstacle: Option<Indirect>,
     cluster: Arc<Resource>,
     assignment: Arc<Resource>,
 }
 
 impl Follower {
-    /// Of a proxy whose routes are known. With `listener`, Envoys are given one
-    /// there.
-    pub(super) fn new(proxy: Arc<Proxy>, listener: Option<SocketAddr>) -> Self {
+    /// Of a proxy whose routes are known. With `listener`, Envoys are given
+    /// that.
+    pub(super) fn new(proxy: Arc<Proxy>, listener: Option<&EnvoyListener>) -> Self {
         let limits = &proxy.config().connections;
+        let certificate = listener.and_then(|given| given.certificate.as_ref());
         Self {
-            listener: listener.map(|addr| listener::listener(addr, limits)),
+            listener: listener.map(|given| listener::listener(given, limits)),
+            certificate: certificate.map(certificate::certificate),
             proxy,
             proxies: Vec::new(),
             table: Arc::default(),
             known: BTreeMap::new(),
+            keep_upgrades: BTreeSet::new(),
             served: Served::default(),
         }
     }
@@ -87,21 +104,29 @@ impl Follower {
         let table = self.proxy.routes();
         let moved = self.proxies != proxies;
         self.proxies = proxies;
-        let rerouted = !Arc::ptr_eq(&table, &self.table) || moved;
+        let mut rerouted = !Arc::ptr_eq(&table, &self.table) || moved;
         let stirred = self.look_at_targets(&table, moved);
+        let mut changed = self.look_at_authorities();
         if !(rerouted || stirred) {
-            return false;
+            return changed;
         }
+        rerouted |= self.look_at_ways();
+        changed |= self.look_at_obstacles();
         let snapshot = &mut self.served.snapshot;
         let assignments = self.known.values().map(|known| known.assignment.clone());
-        let ours = endpoints::endpoints(names::PROXY, self.proxies.iter().copied(), &[]);
-        let mut changed = snapshot.replace(Kind::Endpoints, assignments.chain([ours]));
+        let ours = self.proxies.iter().copied();
+        let ours = endpoints::endpoints(names::PROXY, ours, false, &[]);
+        changed |= snapshot.replace(Kind::Endpoints, assignments.chain([ours]));
         let config = self.proxy.config();
         let clusters = self.known.values().map(|known| known.cluster.clone());
         let ours = cluster::cluster(names::PROXY, None, config);
         changed |= snapshot.replace(Kind::Cluster, clusters.chain([ours]));
         if rerouted {
-            let routes = hosts::routes(&table, config.request_timeout);
+            let given = hosts::Given {
+                request_timeout: config.request_timeout,
+                keep_upgrades: &self.keep_upgrades,
+            };
+            let routes = hosts::routes(&table, given);
             changed |= snapshot.replace(Kind::Routes, [routes]);
             changed |= snapshot.replace(Kind::Listener, self.listener.clone());
             let named = |id: &TargetId| (names::cluster(id), id.clone());
@@ -119,9 +144,9 @@ impl Follower {
             let target = &route.target;
             let now = target.endpoints();
             let known = self.known.remove(target.id());
-            let same = known
-                .as_ref()
-                .is_some_and(|known| Arc::ptr_eq(&known.endpoints, &now));
+            let same = known.as_ref().is_some_and(|known| {
+                Arc::ptr_eq(&known.endpoints, &now) && known.chosen == direct::chosen(&now)
+            });
             let fresh = match known {
                 Some(known) if same && !moved => known,
                 known => {
@@ -136,25 +161,74 @@ impl Follower {
         stirred
     }
 
+    /// Says whether others are trusted now. Files are renewed while the
+    /// endpoints stay.
+    fn look_at_authorities(&mut self) -> bool {
+        let mut all = BTreeMap::new();
+        for known in self.known.values() {
+            if let Some(Way::Tls(_, connector)) = &known.way
+                && let Some(name) = names::authorities(&connector.terms().trust)
+                && let Some(pem) = connector.anchors()
+            {
+                all.insert(name, pem);
+            }
+        }
+        let secrets = all.iter().map(|(name, pem)| tls::authorities(name, pem));
+        let secrets = secrets.chain(self.certificate.clone());
+        self.served.snapshot.replace(Kind::Secret, secrets)
+    }
+
+    /// Says whether routes lead to targets in other ways.
+    fn look_at_ways(&mut self) -> bool {
+        let keep = self
+            .known
+            .iter()
+            .filter(|(_, known)| known.way.as_ref().is_some_and(Way::keeps_upgrades));
+        let keep = keep.map(|(id, _)| id.clone()).collect();
+        let before = std::mem::replace(&mut self.keep_upgrades, keep);
+        before != self.keep_upgrades
+    }
+
+    /// Says whether there are others.
+    fn look_at_obstacles(&mut self) -> bool {
+        let all = self.known.iter();
+        let all: BTreeMap<_, _> = all
+            .filter_map(|(id, known)| Some((id.clone(), known.obstacle?)))
+            .collect();
+        let changed = *self.served.obstacles != all;
+        if changed {
+            self.served.obstacles = Arc::new(all);
+        }
+        changed
+    }
+
     fn compile(&self, id: &TargetId, now: Arc<EndpointSet>, before: Option<&Known>) -> Known {
         let name = names::cluster(id);
-        let speaks = direct::protocol(&now);
-        let was = before.and_then(|known| known.protocol);
-        let protocol = speaks.or(was);
-        let cluster = before
-            .filter(|known| known.protocol == protocol)
-            .map_or_else(
-                || cluster::cluster(&name, protocol, self.proxy.config()),
-                |known| known.cluster.clone(),
-            );
-        let ready = now
-            .iter()
-            .filter(|endpoint| protocol.is_some() && endpoint.clear_protocol() == protocol);
+        let was = before.and_then(|known| known.way.clone());
+        let way = Way::of(&now).or(was);
+        let obstacle = if now.is_empty() {
+            before.and_then(|known| known.obstacle)
+        } else {
+            Indirect::of_endpoints(&now)
+        };
+        let cluster = before.filter(|known| known.way == way).map_or_else(
+            || cluster::cluster(&name, way.as_ref(), self.proxy.config()),
+            |known| known.cluster.clone(),
+        );
+        // Of who is going away our proxy knows first that it is gone.
+        let ready = now.iter().filter(|endpoint| {
+            let leads_there = |way: &Way| way.leads_to(endpoint);
+            !now.is_leaving() && way.as_ref().is_some_and(leads_there)
+        });
         let ready = ready.map(|endpoint| endpoint.addr());
-        let assignment = endpoints::endpoints(&name, ready, &self.proxies);
+        let over_tls = way.as_ref().is_some_and(Way::is_tls);
+        let called = names::endpoints(&name, over_tls);
+        let assignment = endpoints::endpoints(&called, ready, over_tls, &self.proxies);
         Known {
+            chosen: direct::chosen(&now),
             endpoints: now,
-            protocol,
+            way,
+            obstacle,
             cluster,
             assignment,
         }

@@ -1,4 +1,4 @@
-//! The four kinds of resources that are served, in the order in which an Envoy
+//! The kinds of resources that are served, in the order in which an Envoy
 //! has to have them: a route must not name a cluster that is not warm.
 
 use serde::Serialize;
@@ -9,6 +9,9 @@ use serde::Serialize;
 pub enum Kind {
     /// CDS.
     Cluster,
+    /// SDS: what TLS needs. Never a private key: names of files where Envoy has
+    /// its own, and whom to trust.
+    Secret,
     /// EDS: the endpoints of a cluster.
     Endpoints,
     /// LDS.
@@ -19,13 +22,23 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in that order.
-    pub const ALL: [Self; 4] = [Self::Cluster, Self::Endpoints, Self::Listener, Self::Routes];
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Cluster,
+        Self::Secret,
+        Self::Endpoints,
+        Self::Listener,
+        Self::Routes,
+    ];
+
+    /// How many there are.
+    pub const COUNT: usize = 5;
 
     /// What the protocol calls it.
     #[must_use]
     pub fn type_url(self) -> &'static str {
         match self {
             Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+            Self::Secret => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
             Self::Endpoints => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
             Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
             Self::Routes => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
@@ -37,6 +50,7 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cluster => "cluster",
+            Self::Secret => "secret",
             Self::Endpoints => "endpoints",
             Self::Listener => "listener",
             Self::Routes => "routes",
@@ -51,8 +65,8 @@ impl Kind {
             .find(|kind| kind.type_url() == type_url)
     }
 
-    /// Does a client that names nothing want all of them? Of endpoints and
-    /// routes, only those are sent that somebody names.
+    /// Does a client that names nothing want all of them? Of secrets,
+    /// endpoints and routes, only those are sent that somebody names.
     #[must_use]
     pub fn has_wildcard(self) -> bool {
         matches!(self, Self::Cluster | Self::Listener)

@@ -45,6 +45,7 @@ use scaler::{
 use server::Discovery;
 use std::{
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -63,14 +64,32 @@ pub struct XdsSettings {
     pub nodes: Vec<NodePattern>,
     /// Where Envoys find our proxies; none named: where this one listens.
     pub proxies: Vec<ProxyAddress>,
-    /// Where Envoys are to listen that take a listener from us.
-    pub listener: Option<SocketAddr>,
+    /// The listener of Envoys that take one from us.
+    pub listener: Option<EnvoyListener>,
     /// How often Envoys are to report their load.
     pub load_interval: Duration,
     /// How long a silent one counts.
     pub load_grace: Duration,
     /// Most connections at once.
     pub max_clients: usize,
+}
+
+/// A listener that Envoys are given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvoyListener {
+    /// Where they are to listen.
+    pub addr: SocketAddr,
+    /// What they are to speak TLS with there; `None`: in the clear.
+    pub certificate: Option<EnvoyCertificate>,
+}
+
+/// Files of Envoy's own file system, in PEM form. Nobody here reads them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvoyCertificate {
+    /// The chain, leaf first.
+    pub chain: PathBuf,
+    /// The key of the leaf.
+    pub key: PathBuf,
 }
 
 /// The xDS port, and its TLS if it speaks it.
@@ -154,7 +173,7 @@ impl Xds {
         if own.is_empty() {
             own.push(ProxyAddress::Address(proxy_addr));
         }
-        let follower = Follower::new(proxy, settings.listener);
+        let follower = Follower::new(proxy, settings.listener.as_ref());
         let mut tasks = JoinSet::new();
         let stop = stop.clone();
         tasks.spawn(async move {
@@ -193,7 +212,7 @@ impl Xds {
 
     /// Each kind with the version and the number of its resources.
     #[must_use]
-    pub fn resources(&self) -> [(Kind, String, usize); 4] {
+    pub fn resources(&self) -> [(Kind, String, usize); Kind::COUNT] {
         let served = self.served.borrow().clone().unwrap_or_default();
         Kind::ALL.map(|kind| {
             let snapshot = &served.snapshot;
@@ -206,9 +225,14 @@ impl Xds {
     #[must_use]
     pub fn indirect(&self) -> Vec<IndirectRoute> {
         let table = self.proxy.routes();
+        let served = self.served.borrow().clone().unwrap_or_default();
         let routes = table.routes().iter();
         routes
-            .filter_map(|route| Some((route.target.id().to_string(), Indirect::of(route)?)))
+            .filter_map(|route| {
+                let id = route.target.id();
+                let obstacle = || served.obstacles.get(id).copied();
+                Some((id.to_string(), Indirect::of(route).or_else(obstacle)?))
+            })
             .collect()
     }
 }

@@ -45,6 +45,8 @@ impl fmt::Debug for Version {
 #[derive(Debug)]
 pub struct Resource {
     name: Arc<str>,
+    /// Of a cluster: what its endpoints are called, if not like it.
+    endpoints: Option<Arc<str>>,
     version: Version,
     kind: Kind,
     body: Bytes,
@@ -55,14 +57,30 @@ pub struct Resource {
 impl Resource {
     /// Encodes `message`, which must be of that kind.
     pub(super) fn new(kind: Kind, name: &str, message: &impl Message) -> Arc<Self> {
+        Arc::new(Self::encoded(kind, name, None, message))
+    }
+
+    /// Likewise a cluster whose endpoints are called otherwise.
+    pub(super) fn cluster(name: &str, endpoints: &str, message: &impl Message) -> Arc<Self> {
+        let endpoints = (endpoints != name).then(|| endpoints.into());
+        Arc::new(Self::encoded(Kind::Cluster, name, endpoints, message))
+    }
+
+    fn encoded(
+        kind: Kind,
+        name: &str,
+        endpoints: Option<Arc<str>>,
+        message: &impl Message,
+    ) -> Self {
         let body = Bytes::from(message.encode_to_vec());
-        Arc::new(Self {
+        Self {
             name: name.into(),
+            endpoints,
             version: Version::of(&body),
             kind,
             body,
             hosts: Vec::new(),
-        })
+        }
     }
 
     /// A route configuration: these hosts, and whatever else `rest` says.
@@ -76,6 +94,7 @@ impl Resource {
         let versions: Vec<Version> = hosts.iter().map(|host| host.version()).collect();
         Arc::new(Self {
             name: self.name.clone(),
+            endpoints: None,
             version: Version::of(&(&self.body, versions)),
             kind: self.kind,
             body: self.body.clone(),
@@ -100,6 +119,11 @@ impl Resource {
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// What the endpoints of a cluster are called.
+    pub(super) fn endpoints(&self) -> &Arc<str> {
+        self.endpoints.as_ref().unwrap_or(&self.name)
     }
 
     /// Which state of it this is.

@@ -13,6 +13,7 @@ pub(super) type Resources = BTreeMap<Arc<str>, Arc<Resource>>;
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     clusters: Arc<Resources>,
+    secrets: Arc<Resources>,
     endpoints: Arc<Resources>,
     listeners: Arc<Resources>,
     routes: Arc<Resources>,
@@ -23,6 +24,7 @@ impl Snapshot {
     pub(super) fn of(&self, kind: Kind) -> &Arc<Resources> {
         match kind {
             Kind::Cluster => &self.clusters,
+            Kind::Secret => &self.secrets,
             Kind::Endpoints => &self.endpoints,
             Kind::Listener => &self.listeners,
             Kind::Routes => &self.routes,
@@ -51,6 +53,7 @@ impl Snapshot {
             let next = Arc::new(next);
             match kind {
                 Kind::Cluster => self.clusters = next,
+                Kind::Secret => self.secrets = next,
                 Kind::Endpoints => self.endpoints = next,
                 Kind::Listener => self.listeners = next,
                 Kind::Routes => self.routes = next,

@@ -236,7 +236,7 @@ async fn a_changed_endpoint_sends_one_resource() {
     while clusters().1 == unknown {
         tokio::task::yield_now().await;
     }
-    let endpoints = || bench.xds.resources()[1].1.clone();
+    let endpoints = || bench.xds.resources()[Kind::Endpoints as usize].1.clone();
     let served = endpoints();
     bench.serve_at(&[]);
     while endpoints() == served {

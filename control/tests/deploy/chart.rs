@@ -253,6 +253,18 @@ fn values_that_mean_nothing_are_refused_by_name() {
             r#"proxy.tls={"secretNames":["a"],"clientAuth":"required"}"#,
             "proxy.tls.clientCaSecretName",
         ),
+        (
+            r#"envoy.listenerTls.cert="tls.crt""#,
+            "/envoy/listenerTls/cert",
+        ),
+        (
+            r#"envoy={"enabled":true,"listenerPort":10443,"listenerTls":{"cert":"/tls.crt"}}"#,
+            "envoy.listenerTls.key",
+        ),
+        (
+            r#"envoy={"enabled":true,"listenerTls":{"cert":"/tls.crt","key":"/tls.key"}}"#,
+            "envoy.listenerPort",
+        ),
     ] {
         let said = helm::refusal(helm, &[setting]);
         assert!(said.contains(named), "{setting}: {said}");

@@ -62,6 +62,12 @@ pub(crate) const COMBINATIONS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "beside Envoys that listen with TLS",
+        &[
+            r#"envoy={"enabled":true,"listenerPort":10443,"listenerTls":{"cert":"/certs/tls.crt","key":"/certs/tls.key"}}"#,
+        ],
+    ),
+    (
         "metrics come in over HTTP only",
         &[
             "metricsIn.otlpHttp.enabled=true",

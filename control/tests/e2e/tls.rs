@@ -10,9 +10,9 @@ use std::{
 
 /// What a program printed, and whether it was content.
 #[derive(Debug)]
-struct Said {
-    text: String,
-    is_content: bool,
+pub(crate) struct Said {
+    pub(crate) text: String,
+    pub(crate) is_content: bool,
 }
 
 fn run(dir: &Path, program: &str, args: &[&str]) -> Said {
@@ -45,7 +45,12 @@ fn make(dir: &Path, name: &str, kind: &[&str], days: &str, rest: &[&str]) {
 
 /// An authority in the folder.
 pub(crate) fn authority(dir: &Path) {
-    make(dir, "ca", &EC, "400", &[]);
+    authority_named(dir, "ca");
+}
+
+/// Another one.
+pub(crate) fn authority_named(dir: &Path, name: &str) {
+    make(dir, name, &EC, "400", &[]);
 }
 
 /// A certificate of that authority.
@@ -82,7 +87,7 @@ fn folder(reveille: &Reveille) -> std::path::PathBuf {
 }
 
 /// What `openssl s_client` makes of a connection to `addr`.
-fn s_client(dir: &Path, addr: SocketAddr, args: &[&str]) -> Said {
+pub(crate) fn s_client(dir: &Path, addr: SocketAddr, args: &[&str]) -> Said {
     let addr = addr.to_string();
     let mut all = vec![
         "s_client",
@@ -98,7 +103,7 @@ fn s_client(dir: &Path, addr: SocketAddr, args: &[&str]) -> Said {
 }
 
 /// What curl makes of `https://NAME/`.
-fn curl(dir: &Path, name: &str, addr: SocketAddr, args: &[&str]) -> Said {
+pub(crate) fn curl(dir: &Path, name: &str, addr: SocketAddr, args: &[&str]) -> Said {
     let port = addr.port();
     let resolve = format!("{name}:{port}:127.0.0.1");
     let url = format!("https://{name}:{port}/");
@@ -167,7 +172,7 @@ fn openssl_gets_the_kind_of_key_that_it_can_verify() {
 
 /// Whose certificate it was, without the blanks that versions of openssl
 /// differ in.
-fn subject(said: &Said) -> String {
+pub(crate) fn subject(said: &Said) -> String {
     let line = said.text.lines();
     let mut line = line.filter_map(|line| line.strip_prefix("Peer certificate: "));
     line.next().unwrap_or_default().replace(' ', "")

@@ -24,7 +24,8 @@ pub use protocol::Protocol;
 pub use set::EndpointSet;
 
 use crate::{
-    tls::Connector,
+    changes::Changes,
+    tls::{Connector, Spoken},
     upstream::{Connection, Connections},
 };
 use arc_swap::ArcSwapOption;
@@ -67,15 +68,18 @@ impl Endpoint {
         Self::with(addr, name, Connections::new(protocol, workers))
     }
 
-    /// Likewise, one that speaks TLS, and in it what `connector` agrees on.
+    /// Likewise, one that speaks TLS, and in it what `connector` agrees on;
+    /// `changes` is told of that.
     #[must_use]
     pub fn over_tls(
         addr: SocketAddr,
         name: &str,
         connector: Arc<Connector>,
         workers: usize,
+        changes: Arc<Changes>,
     ) -> Self {
-        Self::with(addr, name, Connections::over_tls(connector, workers))
+        let connections = Connections::over_tls(connector, workers, changes);
+        Self::with(addr, name, connections)
     }
 
     fn with(addr: SocketAddr, name: &str, connections: Connections) -> Self {
@@ -129,6 +133,13 @@ impl Endpoint {
     #[must_use]
     pub fn clear_protocol(&self) -> Option<Protocol> {
         self.connections.clear_protocol()
+    }
+
+    /// With what connections to it are made, and what it chose last when it was
+    /// connected to, if that is known; `None`: it speaks in clear text.
+    #[must_use]
+    pub fn tls(&self) -> Option<(&Arc<Connector>, Option<Spoken>)> {
+        self.connections.tls()
     }
 
     /// What logs call it.

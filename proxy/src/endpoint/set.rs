@@ -10,6 +10,7 @@ pub struct EndpointSet {
     pub(super) endpoints: Box<[Arc<Endpoint>]>,
     /// Until when their ages matter.
     pub(super) slow_until_us: u64,
+    is_leaving: bool,
 }
 
 impl EndpointSet {
@@ -19,6 +20,7 @@ impl EndpointSet {
         Self {
             endpoints: Box::new([]),
             slow_until_us: 0,
+            is_leaving: false,
         }
     }
 
@@ -28,7 +30,24 @@ impl EndpointSet {
         Self {
             slow_until_us: slow_start::matters_until(&endpoints),
             endpoints: endpoints.into(),
+            is_leaving: false,
         }
+    }
+
+    /// Likewise, all of which are going away: used while there is nobody else.
+    #[must_use]
+    pub fn leaving(endpoints: Vec<Arc<Endpoint>>) -> Self {
+        Self {
+            is_leaving: true,
+            ..Self::new(endpoints)
+        }
+    }
+
+    /// Are all of them going away? Nobody but our own proxy is to be sent to
+    /// them then: it knows first who comes after them.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.is_leaving
     }
 
     /// How many there are, ejected ones included.

@@ -11,6 +11,7 @@ use super::{
     metrics::TlsMetrics,
     outbound::Connector,
 };
+use crate::changes::Changes;
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -194,8 +195,9 @@ impl Tls {
         alive(&self.connectors)
     }
 
-    /// Looks at everything every few seconds, for ever.
-    pub(crate) async fn watch(self: Arc<Self>) {
+    /// Looks at everything every few seconds, for ever. `changes` is told of
+    /// what is other than before.
+    pub(crate) async fn watch(self: Arc<Self>, changes: Arc<Changes>) {
         // Reported before the first connection, not an interval later.
         self.warn_of_expiry(unix_now());
         let mut every = tokio::time::interval(self.config.reload_interval);
@@ -207,10 +209,12 @@ impl Tls {
             if self.listeners().is_empty() && self.connectors().is_empty() {
                 continue;
             }
-            let this = self.clone();
+            let (this, changes) = (self.clone(), changes.clone());
             // Files: not on a worker's thread.
             let look = tokio::task::spawn_blocking(move || {
-                this.refresh();
+                if this.look() {
+                    changes.tell();
+                }
                 this.warn_of_expiry(unix_now());
             });
             if let Err(error) = look.await {
@@ -223,6 +227,11 @@ impl Tls {
     /// proxy does it every [`TlsConfig::reload_interval`]. Reads files: not for
     /// a worker's thread.
     pub fn refresh(&self) {
+        self.look();
+    }
+
+    /// Says whether anything has changed.
+    fn look(&self) -> bool {
         let (listeners, connectors) = (self.listeners(), self.connectors());
         let mut looks: Vec<Look> = listeners
             .iter()
@@ -244,6 +253,7 @@ impl Tls {
             tracing::error!("not reloaded, what was in use stays: {problem}");
         }
         seen.problems = problems;
+        reloads > 0
     }
 
     fn warn_of_expiry(&self, now: i64) {

@@ -7,6 +7,7 @@
 use super::{
     certificate::{CertificateFacts, CertificateRole},
     crypto::provider,
+    terms,
 };
 use rustls::{
     RootCertStore,
@@ -62,6 +63,8 @@ pub(super) struct Identity {
 #[derive(Debug)]
 pub(super) struct Authorities {
     pub(super) roots: Arc<RootCertStore>,
+    /// The same in PEM form.
+    pub(super) pem: Arc<str>,
     pub(super) facts: Vec<CertificateFacts>,
 }
 
@@ -246,7 +249,9 @@ impl FromFiles for Authorities {
         };
         let mut roots = RootCertStore::empty();
         let mut facts: Vec<CertificateFacts> = Vec::new();
-        for certificate in certificates(path, content)? {
+        let all = certificates(path, content)?;
+        let pem = terms::pem(&all).into();
+        for certificate in all {
             let about = CertificateFacts::of(&certificate, role, path)
                 .map_err(|message| FileError::new(path, message))?;
             roots.add(certificate).map_err(|error| {
@@ -264,6 +269,7 @@ impl FromFiles for Authorities {
         }
         Ok(Self {
             roots: Arc::new(roots),
+            pem,
             facts,
         })
     }

@@ -23,6 +23,7 @@ mod metrics;
 mod outbound;
 mod sni;
 mod stores;
+mod terms;
 mod trust;
 
 pub use bundle::{Bundle, BundledCertificate};
@@ -34,5 +35,6 @@ pub use config::{
 pub use hub::Tls;
 pub use listener::{Listener, ServerStream};
 pub use metrics::{HandshakeFailure, HandshakeMetrics, TlsMetrics};
-pub use outbound::{Connector, UpstreamStream};
-pub(crate) use outbound::{Spoken, is_verdict};
+pub(crate) use outbound::is_verdict;
+pub use outbound::{Connector, Spoken, UpstreamStream};
+pub use terms::{ServerIdentity, Terms, Trust};

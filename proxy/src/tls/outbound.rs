@@ -7,6 +7,7 @@ use super::{
     crypto::provider,
     inbound::Look,
     loaded::{Authorities, FileError, Identity, Loaded},
+    terms::{ServerIdentity, Terms, Trust},
     trust::{Anyone, system_roots},
 };
 use arc_swap::ArcSwap;
@@ -21,8 +22,10 @@ pub type UpstreamStream = tokio_rustls::client::TlsStream<TcpStream>;
 
 /// What both sides agreed on (ALPN, RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Spoken {
+pub enum Spoken {
+    /// HTTP/1.1, or nothing.
     Http1,
+    /// HTTP/2.
     H2,
 }
 
@@ -33,6 +36,7 @@ const SESSIONS: usize = 256;
 /// again for as long as it exists.
 pub struct Connector {
     name: ServerName<'static>,
+    terms: Terms,
     /// The settings give that name.
     is_named: bool,
     handshake_timeout: Duration,
@@ -58,6 +62,8 @@ struct Configs {
     any: TlsConnector,
     /// HTTP/1.1 only.
     http1: TlsConnector,
+    /// Who is trusted, in PEM form; `None`: anyone.
+    anchors: Option<Arc<str>>,
 }
 
 struct Material {
@@ -96,6 +102,11 @@ impl Connector {
             .map_err(|error| problems.push(TlsProblem::new(Setting::UpstreamCa, error)));
         match (name, configs) {
             (Ok(name), Ok(configs)) if problems.is_empty() => Ok(Self {
+                terms: Terms {
+                    server: ServerIdentity::from(&name),
+                    trust: trust(settings),
+                    shows_certificate: material.identity.is_some(),
+                },
                 name,
                 is_named: settings.server_name.is_some(),
                 handshake_timeout,
@@ -107,6 +118,19 @@ impl Connector {
             }),
             _ => Err(problems),
         }
+    }
+
+    /// What it insists on.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Who is trusted now: certificates in PEM form, and nothing else of the
+    /// file that they are from. `None`: anyone.
+    #[must_use]
+    pub fn anchors(&self) -> Option<Arc<str>> {
+        self.configs.load().anchors.clone()
     }
 
     /// May an endpoint choose HTTP/2?
@@ -239,6 +263,14 @@ pub(crate) fn is_verdict(error: &io::Error) -> bool {
         .is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
+fn trust(settings: &UpstreamTls) -> Trust {
+    match &settings.ca {
+        _ if settings.insecure_skip_verify => Trust::Anyone,
+        Some(path) => Trust::File(path.clone()),
+        None => Trust::System,
+    }
+}
+
 fn identity(settings: &UpstreamTls, problems: &mut Vec<TlsProblem>) -> Option<Loaded<Identity>> {
     let setting = Setting::UpstreamClientCertificate;
     let paths = match (&settings.client_cert, &settings.client_key) {
@@ -273,15 +305,16 @@ impl Material {
         let config = ClientConfig::builder_with_provider(provider().clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?;
-        let config = if skip_verify {
+        let (config, anchors) = if skip_verify {
             let anyone = Arc::new(Anyone);
-            config.dangerous().with_custom_certificate_verifier(anyone)
+            let config = config.dangerous().with_custom_certificate_verifier(anyone);
+            (config, None)
         } else {
-            let roots = match &self.ca {
-                Some(ca) => ca.value().roots.clone(),
+            let (roots, pem) = match &self.ca {
+                Some(ca) => (ca.value().roots.clone(), ca.value().pem.clone()),
                 None => system_roots()?,
             };
-            config.with_root_certificates(roots)
+            (config.with_root_certificates(roots), Some(pem))
         };
         let mut any = match &self.identity {
             Some(identity) => {
@@ -298,6 +331,7 @@ impl Material {
         Ok(Configs {
             any: TlsConnector::from(Arc::new(any)),
             http1: TlsConnector::from(Arc::new(http1)),
+            anchors,
         })
     }
 }

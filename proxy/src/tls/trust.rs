@@ -1,7 +1,7 @@
 //! Whom to believe where no authority is named: those of the system, or
 //! anybody at all.
 
-use super::crypto::provider;
+use super::{crypto::provider, terms};
 use rustls::{
     DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -10,18 +10,22 @@ use rustls::{
 };
 use std::sync::{Arc, OnceLock};
 
+/// Authorities, and the same in PEM form.
+pub(super) type Roots = (Arc<RootCertStore>, Arc<str>);
+
 /// The system's authorities, read once.
 ///
 /// # Errors
 /// There are none.
-pub(super) fn system_roots() -> Result<Arc<RootCertStore>, String> {
-    static ROOTS: OnceLock<Result<Arc<RootCertStore>, String>> = OnceLock::new();
+pub(super) fn system_roots() -> Result<Roots, String> {
+    static ROOTS: OnceLock<Result<Roots, String>> = OnceLock::new();
     let read = || {
         let found = rustls_native_certs::load_native_certs();
         let mut roots = RootCertStore::empty();
-        let (good, _unusable) = roots.add_parsable_certificates(found.certs);
-        if good > 0 {
-            return Ok(Arc::new(roots));
+        let mut usable = found.certs;
+        usable.retain(|certificate| roots.add(certificate.clone()).is_ok());
+        if !usable.is_empty() {
+            return Ok((Arc::new(roots), terms::pem(&usable).into()));
         }
         let errors = found.errors.iter().map(|error| format!("; {error}"));
         let errors: String = errors.collect();

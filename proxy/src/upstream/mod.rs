@@ -23,7 +23,11 @@ pub(crate) use pool::IdlePool;
 pub(crate) use send::{Answer, Asker, Relay, SendError, Use, send};
 pub use stream::Stream;
 
-use crate::{endpoint::Protocol, tls::Connector};
+use crate::{
+    changes::Changes,
+    endpoint::Protocol,
+    tls::{Connector, Spoken},
+};
 use std::{sync::Arc, time::Duration};
 use tls::TlsPool;
 
@@ -46,8 +50,12 @@ impl Connections {
         }
     }
 
-    pub(crate) fn over_tls(connector: Arc<Connector>, workers: usize) -> Self {
-        Self::Tls(Box::new(TlsPool::new(connector, workers)))
+    pub(crate) fn over_tls(
+        connector: Arc<Connector>,
+        workers: usize,
+        changes: Arc<Changes>,
+    ) -> Self {
+        Self::Tls(Box::new(TlsPool::new(connector, workers, changes)))
     }
 
     /// See [`crate::endpoint::Endpoint::clear_protocol`].
@@ -56,6 +64,14 @@ impl Connections {
             Self::Http1(_) => Some(Protocol::Http1),
             Self::H2c(_) => Some(Protocol::H2c),
             Self::Tls(_) => None,
+        }
+    }
+
+    /// See [`crate::endpoint::Endpoint::tls`].
+    pub(crate) fn tls(&self) -> Option<(&Arc<Connector>, Option<Spoken>)> {
+        match self {
+            Self::Http1(_) | Self::H2c(_) => None,
+            Self::Tls(pool) => Some((pool.connector(), pool.spoken())),
         }
     }
 

@@ -13,6 +13,7 @@ use super::{
     stream::Stream,
 };
 use crate::{
+    changes::Changes,
     endpoint::Endpoint,
     http::UploadBody,
     journal::Journal,
@@ -40,6 +41,8 @@ pub(crate) struct TlsPool {
     spoken: AtomicU8,
     /// The last handshake ended in disagreement.
     disagreed: AtomicBool,
+    /// Told when it chooses something else.
+    changes: Arc<Changes>,
 }
 
 /// A connection for one request.
@@ -109,23 +112,28 @@ pub(super) async fn send(
 }
 
 impl TlsPool {
-    pub(super) fn new(connector: Arc<Connector>, workers: usize) -> Self {
+    pub(super) fn new(connector: Arc<Connector>, workers: usize, changes: Arc<Changes>) -> Self {
         Self {
             connector,
             http1: IdlePool::new(workers),
             h2: h2c::Pool::new(workers),
             spoken: AtomicU8::new(0),
             disagreed: AtomicBool::new(false),
+            changes,
         }
     }
 
     /// What the endpoint chose last, once that is known.
-    fn spoken(&self) -> Option<Spoken> {
+    pub(super) fn spoken(&self) -> Option<Spoken> {
         match self.spoken.load(Ordering::Relaxed) {
             1 => Some(Spoken::Http1),
             2 => Some(Spoken::H2),
             _ => None,
         }
+    }
+
+    pub(super) fn connector(&self) -> &Arc<Connector> {
+        &self.connector
     }
 
     pub(super) fn may_speak_h2(&self) -> bool {
@@ -217,7 +225,9 @@ impl TlsPool {
                 Spoken::Http1 => 1,
                 Spoken::H2 => 2,
             };
-            self.spoken.store(chosen, Ordering::Relaxed);
+            if self.spoken.swap(chosen, Ordering::Relaxed) != chosen {
+                self.changes.tell();
+            }
         }
         Ok((stream, spoken))
     }

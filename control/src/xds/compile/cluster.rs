@@ -1,7 +1,7 @@
 //! Clusters: one per target, and the one of Reveille's own proxies.
 
-use super::{any, duration, from_us, number};
-use crate::xds::{Kind, Resource};
+use super::{any, direct::Way, duration, from_us, number, tls};
+use crate::xds::{Resource, names};
 use envoy_types::pb::envoy::{
     config::{
         cluster::v3::{
@@ -22,19 +22,20 @@ use envoy_types::pb::envoy::{
         },
     },
 };
-use proxy::{OutlierConfig, Protocol, ProxyConfig};
+use proxy::{OutlierConfig, Protocol, ProxyConfig, tls::Spoken};
 use std::{collections::HashMap, sync::Arc};
 
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
-/// A cluster whose endpoints are found by its name. They speak `protocol`, as
-/// our proxy does behind them; `None`: only our proxy is there, which speaks
-/// whatever the client does.
+/// A cluster whose endpoints are found by its name. They are reached this way,
+/// and our proxy behind them speaks the same version of HTTP; `None`: only our
+/// proxy is there, which speaks whatever the client does.
 pub(in crate::xds) fn cluster(
     name: &str,
-    protocol: Option<Protocol>,
+    way: Option<&Way>,
     config: &ProxyConfig,
 ) -> Arc<Resource> {
+    let endpoints = names::endpoints(name, way.is_some_and(Way::is_tls));
     let slow_start = (!config.endpoints.slow_start.is_zero()).then(|| SlowStartConfig {
         slow_start_window: duration(config.endpoints.slow_start),
         ..SlowStartConfig::default()
@@ -44,7 +45,7 @@ pub(in crate::xds) fn cluster(
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
         eds_cluster_config: Some(EdsClusterConfig {
             eds_config: from_us(),
-            ..EdsClusterConfig::default()
+            service_name: endpoints.clone(),
         }),
         connect_timeout: duration(config.connect_timeout),
         // Two random choices, least in flight: as our own pick.
@@ -57,11 +58,15 @@ pub(in crate::xds) fn cluster(
         outlier_detection: Some(outliers(&config.endpoints.outliers)),
         typed_extension_protocol_options: HashMap::from([(
             HTTP_OPTIONS.to_owned(),
-            any(HTTP_OPTIONS, &speaks(protocol, config)),
+            any(HTTP_OPTIONS, &speaks(way, config)),
         )]),
+        transport_socket_matches: match way {
+            Some(Way::Tls(spoken, on)) => vec![tls::for_marked(on.terms(), *spoken)],
+            Some(Way::Clear(_)) | None => Vec::new(),
+        },
         ..Cluster::default()
     };
-    Resource::new(Kind::Cluster, name, &cluster)
+    Resource::cluster(name, &endpoints, &cluster)
 }
 
 /// Envoy's own limits, 1024 of each and three retries, would answer 503 where
@@ -80,7 +85,7 @@ fn unlimited() -> CircuitBreakers {
     }
 }
 
-fn speaks(protocol: Option<Protocol>, config: &ProxyConfig) -> HttpProtocolOptions {
+fn speaks(way: Option<&Way>, config: &ProxyConfig) -> HttpProtocolOptions {
     let (http1, http2) = (
         Http1ProtocolOptions::default(),
         Http2ProtocolOptions::default(),
@@ -90,9 +95,13 @@ fn speaks(protocol: Option<Protocol>, config: &ProxyConfig) -> HttpProtocolOptio
             protocol_config: Some(config),
         })
     };
-    let protocol = match protocol {
-        Some(Protocol::Http1) => explicit(ProtocolConfig::HttpProtocolOptions(http1)),
-        Some(Protocol::H2c) => explicit(ProtocolConfig::Http2ProtocolOptions(http2)),
+    let protocol = match way {
+        Some(Way::Clear(Protocol::Http1) | Way::Tls(Spoken::Http1, _)) => {
+            explicit(ProtocolConfig::HttpProtocolOptions(http1))
+        }
+        Some(Way::Clear(Protocol::H2c) | Way::Tls(Spoken::H2, _)) => {
+            explicit(ProtocolConfig::Http2ProtocolOptions(http2))
+        }
         None => UpstreamProtocolOptions::UseDownstreamProtocolConfig(UseDownstreamHttpConfig {
             http_protocol_options: Some(http1),
             http2_protocol_options: Some(http2),

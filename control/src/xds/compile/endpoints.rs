@@ -1,7 +1,7 @@
 //! The endpoints of a cluster: at priority 0 those that are ready, at priority
 //! 1 Reveille's proxies. Nobody ready: Envoy falls to priority 1 by itself.
 
-use super::{address, number};
+use super::{address, number, tls};
 use crate::xds::{Kind, Resource};
 use envoy_types::pb::envoy::config::core::v3::Locality;
 use envoy_types::pb::envoy::config::endpoint::v3::{
@@ -14,15 +14,17 @@ use std::{net::SocketAddr, sync::Arc};
 /// Envoy's own factor, one that is ejected of two would send us a third.
 const OVERPROVISIONING: u32 = 10_000;
 
-/// The endpoints of the cluster `name`.
+/// The endpoints of that name. Those that are ready speak TLS, or not; our
+/// proxies do not.
 pub(in crate::xds) fn endpoints(
     name: &str,
     ready: impl IntoIterator<Item = SocketAddr>,
+    over_tls: bool,
     proxies: &[SocketAddr],
 ) -> Arc<Resource> {
-    let priority = |priority, addresses: Vec<SocketAddr>| LocalityLbEndpoints {
+    let priority = |priority, lb_endpoints| LocalityLbEndpoints {
         locality: Some(Locality::default()),
-        lb_endpoints: addresses.into_iter().map(endpoint).collect(),
+        lb_endpoints,
         priority,
         ..LocalityLbEndpoints::default()
     };
@@ -30,9 +32,15 @@ pub(in crate::xds) fn endpoints(
     // An order that says nothing must not be a change.
     ready.sort_unstable();
     ready.dedup();
+    let marked = |addr| LbEndpoint {
+        metadata: over_tls.then(tls::metadata),
+        ..endpoint(addr)
+    };
+    let ready = ready.into_iter().map(marked).collect();
+    let ours = proxies.iter().copied().map(endpoint).collect();
     let assignment = ClusterLoadAssignment {
         cluster_name: name.to_owned(),
-        endpoints: vec![priority(0, ready), priority(1, proxies.to_vec())],
+        endpoints: vec![priority(0, ready), priority(1, ours)],
         policy: Some(Policy {
             overprovisioning_factor: number(OVERPROVISIONING),
             ..Policy::default()

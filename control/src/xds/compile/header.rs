@@ -53,6 +53,11 @@ impl Matchers {
     }
 }
 
+/// A request to switch protocols.
+pub(super) fn upgrade() -> HeaderMatcher {
+    present("upgrade")
+}
+
 fn present(name: &str) -> HeaderMatcher {
     matcher(name, HeaderMatchSpecifier::PresentMatch(true))
 }

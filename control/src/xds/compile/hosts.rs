@@ -17,15 +17,25 @@ use crate::xds::{Host, Resource, names};
 use envoy_types::pb::envoy::config::route::v3::{
     Route as WireRoute, RouteConfiguration, VirtualHost,
 };
-use proxy::route::{
-    Candidate, HostOutline, HostPattern, PrefixOutline, ResponseMode, Route, RouteTable,
+use proxy::{
+    TargetId,
+    route::{Candidate, HostOutline, HostPattern, PrefixOutline, ResponseMode, Route, RouteTable},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-/// All routes of `table`; `request_timeout` is for those that set none.
-pub(in crate::xds) fn routes(table: &RouteTable, request_timeout: Duration) -> Arc<Resource> {
+/// What routes do not say themselves.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::xds) struct Given<'a> {
+    /// For those that set none.
+    pub(in crate::xds) request_timeout: Duration,
+    /// Targets whose connections our proxy alone can switch to another protocol.
+    pub(in crate::xds) keep_upgrades: &'a BTreeSet<TargetId>,
+}
+
+/// All routes of `table`.
+pub(in crate::xds) fn routes(table: &RouteTable, given: Given<'_>) -> Arc<Resource> {
     let hosts = table.outline();
-    let hosts = hosts.filter_map(|host| virtual_host(&host, request_timeout));
+    let hosts = hosts.filter_map(|host| virtual_host(&host, given));
     let rest = RouteConfiguration {
         name: names::ROUTES.to_owned(),
         ignore_port_in_host_matching: true,
@@ -45,7 +55,7 @@ pub(in crate::xds) fn detour(host: &Host) -> Arc<Host> {
     })
 }
 
-fn virtual_host(host: &HostOutline<'_>, request_timeout: Duration) -> Option<VirtualHost> {
+fn virtual_host(host: &HostOutline<'_>, given: Given<'_>) -> Option<VirtualHost> {
     let domains = domains(host.host)?;
     let known = Known::of(&host.prefixes);
     let (last, inner): (Vec<_>, Vec<_>) = host
@@ -55,13 +65,13 @@ fn virtual_host(host: &HostOutline<'_>, request_timeout: Duration) -> Option<Vir
         .partition(|one| known.is_last(one.prefix));
     let mut routes = Vec::new();
     for prefix in last {
-        push(prefix, request_timeout, &mut routes);
+        push(prefix, given, &mut routes);
     }
     if known.segments > 0 {
         routes.push(to_us(path::undecided(known.segments)));
     }
     for prefix in inner {
-        push(prefix, request_timeout, &mut routes);
+        push(prefix, given, &mut routes);
     }
     Some(VirtualHost {
         name: domains.first()?.clone(),
@@ -149,16 +159,16 @@ fn answered(route: &Route) -> impl Iterator<Item = &str> {
 }
 
 /// The candidates of one prefix, in their order.
-fn push(outline: &PrefixOutline<'_>, request_timeout: Duration, routes: &mut Vec<WireRoute>) {
+fn push(outline: &PrefixOutline<'_>, given: Given<'_>, routes: &mut Vec<WireRoute>) {
     for candidate in &outline.candidates {
-        push_candidate(outline.prefix, candidate, request_timeout, routes);
+        push_candidate(outline.prefix, candidate, given, routes);
     }
 }
 
 fn push_candidate(
     prefix: &str,
     candidate: &Candidate<'_>,
-    request_timeout: Duration,
+    given: Given<'_>,
     routes: &mut Vec<WireRoute>,
 ) {
     let with = |prefix: &str, headers: &[_]| {
@@ -183,8 +193,13 @@ fn push_candidate(
         if Indirect::of(route).is_some() {
             routes.push(to_us(with(prefix, headers)));
         } else {
+            if given.keep_upgrades.contains(route.target.id()) {
+                let mut switches = with(prefix, headers);
+                switches.headers.push(header::upgrade());
+                routes.push(to_us(switches));
+            }
             let cluster = names::cluster(route.target.id());
-            let timeout = route.timeouts.request.unwrap_or(request_timeout);
+            let timeout = route.timeouts.request.unwrap_or(given.request_timeout);
             let mut again = with(prefix, headers);
             again.headers.push(header::idempotent(true));
             routes.push(to(&cluster, again, timeout, true));

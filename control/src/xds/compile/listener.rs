@@ -1,11 +1,11 @@
-//! The listener of an Envoy that takes everything from us: plain HTTP, and the
-//! routes by name.
+//! The listener of an Envoy that takes everything from us: HTTP, with TLS or
+//! without, and the routes by name.
 
-use super::{address, any, duration, from_us, yes};
-use crate::xds::{Kind, Resource, names};
+use super::{address, any, certificate, duration, from_us, yes};
+use crate::xds::{EnvoyListener, Kind, Resource, names};
 use envoy_types::pb::envoy::{
     config::{
-        core::v3::{Http2ProtocolOptions, HttpProtocolOptions},
+        core::v3::{Http2ProtocolOptions, HttpProtocolOptions, SchemeHeaderTransformation},
         listener::v3::{Filter, FilterChain, Listener, filter},
     },
     extensions::filters::{
@@ -18,10 +18,10 @@ use envoy_types::pb::envoy::{
     },
 };
 use proxy::ConnectionConfig;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-/// A listener on `addr`. Limits of client connections are the proxy's.
-pub(in crate::xds) fn listener(addr: SocketAddr, limits: &ConnectionConfig) -> Arc<Resource> {
+/// That listener. Limits of client connections are the proxy's.
+pub(in crate::xds) fn listener(given: &EnvoyListener, limits: &ConnectionConfig) -> Arc<Resource> {
     let router = HttpFilter {
         name: "envoy.filters.http.router".to_owned(),
         config_type: Some(http_filter::ConfigType::TypedConfig(any(
@@ -39,6 +39,11 @@ pub(in crate::xds) fn listener(addr: SocketAddr, limits: &ConnectionConfig) -> A
         })),
         // X-Forwarded-For gets the client's address.
         use_remote_address: yes(),
+        // Endpoints that speak TLS are asked for https, as by our proxy.
+        scheme_header_transformation: Some(SchemeHeaderTransformation {
+            match_upstream: true,
+            ..SchemeHeaderTransformation::default()
+        }),
         server_header_transformation: ServerHeaderTransformation::PassThrough.into(),
         common_http_protocol_options: Some(HttpProtocolOptions {
             idle_timeout: duration(limits.idle_timeout),
@@ -66,9 +71,10 @@ pub(in crate::xds) fn listener(addr: SocketAddr, limits: &ConnectionConfig) -> A
     };
     let listener = Listener {
         name: names::ROUTES.to_owned(),
-        address: address(addr),
+        address: address(given.addr),
         filter_chains: vec![FilterChain {
             filters: vec![filter],
+            transport_socket: given.certificate.as_ref().map(|_| certificate::socket()),
             ..FilterChain::default()
         }],
         ..Listener::default()

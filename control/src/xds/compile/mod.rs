@@ -4,6 +4,7 @@
 //! and gives resources. Whatever Envoy cannot decide exactly as our own table
 //! does is sent to our proxy, which can.
 
+pub(super) mod certificate;
 pub(super) mod cluster;
 pub(super) mod direct;
 pub(super) mod endpoints;
@@ -12,6 +13,7 @@ pub(super) mod hosts;
 pub(super) mod listener;
 mod path;
 mod route;
+pub(super) mod tls;
 
 use envoy_types::pb::envoy::config::core::v3::{
     Address, AggregatedConfigSource, ApiVersion, ConfigSource, SocketAddress, address,

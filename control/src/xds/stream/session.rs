@@ -1,6 +1,6 @@
 //! One client's stream: its subscriptions, and the order between them.
 //!
-//! A cluster and its endpoints go before the routes that lead to it, and stay
+//! A cluster, its endpoints and whom it trusts go before the routes that lead to it, and stay
 //! until no route does. Endpoints of a cluster that changed are sent once more:
 //! Envoy warms it up as a new one.
 
@@ -32,7 +32,7 @@ pub(in crate::xds) struct Message {
 /// The state of one stream.
 #[derive(Debug)]
 pub(in crate::xds) struct Session {
-    subscriptions: [Subscription; 4],
+    subscriptions: [Subscription; Kind::COUNT],
     quarantine: Quarantine,
     nonces: u64,
     /// Since when something waits for clusters.
@@ -51,17 +51,11 @@ impl Session {
 
     /// What the client wants of one kind.
     pub(super) fn of(&mut self, kind: Kind) -> &mut Subscription {
-        let [clusters, endpoints, listeners, routes] = &mut self.subscriptions;
-        match kind {
-            Kind::Cluster => clusters,
-            Kind::Endpoints => endpoints,
-            Kind::Listener => listeners,
-            Kind::Routes => routes,
-        }
+        &mut self.subscriptions[kind as usize]
     }
 
     /// Where it stands with each kind.
-    pub(in crate::xds) fn standings(&self) -> [Standing; 4] {
+    pub(in crate::xds) fn standings(&self) -> [Standing; Kind::COUNT] {
         self.subscriptions.each_ref().map(Subscription::standing)
     }
 
@@ -99,7 +93,7 @@ impl Session {
         let routes = snapshot.of(Kind::Routes);
         let routed = self.of(Kind::Routes);
         let may_remove = !routed.is_asked() || routed.is_settled(routes);
-        for kind in [Kind::Cluster, Kind::Endpoints] {
+        for kind in [Kind::Cluster, Kind::Secret, Kind::Endpoints] {
             if let Some(update) = self.of(kind).update(snapshot.of(kind), may_remove) {
                 return Some(self.message(kind, update, snapshot));
             }
@@ -134,15 +128,18 @@ impl Session {
 
     /// Does the client have all clusters, and their endpoints?
     fn is_warm(&self, snapshot: &Snapshot) -> bool {
-        let [clusters, endpoints, ..] = &self.subscriptions;
+        let [clusters, secrets, endpoints, ..] = &self.subscriptions;
         if !clusters.is_asked() {
             return true;
         }
-        let present = snapshot.of(Kind::Endpoints);
-        let mut named = clusters
-            .accepted_names()
-            .filter(|name| present.contains_key(*name));
-        clusters.is_settled(snapshot.of(Kind::Cluster))
+        let [present, assigned] = [Kind::Cluster, Kind::Endpoints].map(|kind| snapshot.of(kind));
+        let known = clusters.accepted_names();
+        let known = known.filter_map(|name| present.get(name));
+        let mut named = known
+            .map(|cluster| cluster.endpoints())
+            .filter(|name| assigned.contains_key(*name));
+        clusters.is_settled(present)
+            && secrets.is_settled(snapshot.of(Kind::Secret))
             && named.all(|name| endpoints.is_done_with(name))
     }
 
@@ -158,7 +155,7 @@ impl Session {
         if kind == Kind::Cluster {
             let known = &self.subscriptions[0];
             let fresh = update.resources.iter().filter(|one| known.is_news(one));
-            let fresh: Vec<Arc<str>> = fresh.map(|one| one.name().clone()).collect();
+            let fresh: Vec<Arc<str>> = fresh.map(|one| one.endpoints().clone()).collect();
             for name in &fresh {
                 self.of(Kind::Endpoints).forget(name);
             }

@@ -8,10 +8,12 @@ mod admission;
 mod decisions;
 mod demand;
 mod failures;
+mod listener;
 mod paths;
 mod poison;
 mod restarts;
 mod streams;
+mod tls;
 
 use crate::support::{Answer, Client, Envoy, Reveille, Starter, wait_for};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -21,6 +21,30 @@ fn a_limit_for_each_replica_is_ours_to_keep() {
 }
 
 #[test]
+fn a_limit_until_the_head_of_the_answer_is_ours_to_keep() {
+    let limit =
+        |text: &str| Target::python().route(&format!("timeouts: {{responseHeader: {text}}}"));
+    let reveille = with_envoy(limit("300ms")).start();
+    let envoy = Envoy::of_fleet(reveille.xds());
+    let client = envoy.client("web");
+    // The hold is longer than that, and no part of it.
+    for _ in 0..3 {
+        let answer = client.get("/");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.cold_start().is_some(), "it came through us");
+    }
+    assert_eq!(client.get("/wait/never").status, 504);
+    let view = reveille.ask("/api/v1/xds").body;
+    let reason = r#""reason":"responseHeaderTimeout""#;
+    assert!(view.contains(reason), "{view}");
+
+    // No limit is what Envoy has, too.
+    let reveille = with_envoy(limit("0s")).start();
+    let envoy = Envoy::of_fleet(reveille.xds());
+    until_direct(&envoy.client("web"));
+}
+
+#[test]
 fn what_a_route_answers_itself_is_still_answered() {
     let target = Target::python().scaled("minReplicaCount: 1").route(
         "staticRoutes: [{rules: [{paths: [{value: /healthz}]}], responseMode: Always, \

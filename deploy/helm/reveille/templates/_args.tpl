@@ -73,6 +73,15 @@
 {{- if .listenerPort }}
 - --xds-listener={{ $bind }}:{{ .listenerPort }}
 {{- end }}
+{{- if or .listenerTls.cert .listenerTls.key }}
+{{- $cert := required "envoy.listenerTls.cert: the key needs its certificate" .listenerTls.cert }}
+{{- $key := required "envoy.listenerTls.key: the certificate needs its key" .listenerTls.key }}
+{{- if not .listenerPort }}
+{{- fail "envoy.listenerPort: listenerTls is for the listener that Envoys are given, and there is none" }}
+{{- end }}
+- {{ printf "--xds-listener-tls-cert=%s" $cert | quote }}
+- {{ printf "--xds-listener-tls-key=%s" $key | quote }}
+{{- end }}
 {{- if .nodes }}
 - {{ printf "--xds-nodes=%s" (join "," .nodes) | quote }}
 {{- end }}
