@@ -51,7 +51,10 @@ fn files_that_envoy_does_not_have_are_its_refusal() {
     let reveille = starter.start();
     let _envoy = Envoy::of_fleet(reveille.xds());
     let line = reveille.until_logged("an Envoy refused what it was sent");
-    assert!(line.contains("secret") && line.contains("/no/such/"), "{line}");
+    assert!(
+        line.contains("secret") && line.contains("/no/such/"),
+        "{line}"
+    );
     // Its routes are served on, to whoever has a listener of his own.
     until_direct(&Envoy::with_own_listener(reveille.xds()).client("web"));
 }
