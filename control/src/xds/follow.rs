@@ -11,6 +11,7 @@ use super::{
         direct::{self, Indirect, Way},
         endpoints, hosts, listener, tls,
     },
+    greet::Greetings,
     names,
 };
 use proxy::{EndpointSet, Proxy, TargetId, route::RouteTable, tls::Spoken};
@@ -44,6 +45,7 @@ pub(super) struct Follower {
     known: BTreeMap<TargetId, Known>,
     /// Targets whose connections our proxy alone can switch.
     keep_upgrades: BTreeSet<TargetId>,
+    greetings: Greetings,
     served: Served,
 }
 
@@ -64,6 +66,7 @@ impl Follower {
     /// Of a proxy whose routes are known. With `listener`, Envoys are given
     /// that.
     pub(super) fn new(proxy: Arc<Proxy>, listener: Option<&EnvoyListener>) -> Self {
+        let connect_timeout = proxy.config().connect_timeout;
         let limits = &proxy.config().connections;
         let certificate = listener.and_then(|given| given.certificate.as_ref());
         Self {
@@ -74,6 +77,7 @@ impl Follower {
             table: Arc::default(),
             known: BTreeMap::new(),
             keep_upgrades: BTreeSet::new(),
+            greetings: Greetings::new(connect_timeout),
             served: Served::default(),
         }
     }
@@ -89,7 +93,13 @@ impl Follower {
         loop {
             changes.borrow_and_update();
             let addresses = proxies.borrow_and_update().clone();
-            if !addresses.is_empty() && self.look(addresses) {
+            if !addresses.is_empty() && self.look(addresses.clone()) {
+                let is_first = served.borrow().is_none();
+                // An Envoy that was served before we started must not lose its
+                // way to endpoints whose choice we have not heard yet.
+                if is_first && self.greetings.are_over().await {
+                    self.look(addresses);
+                }
                 served.send_replace(Some(self.served.clone()));
             }
             tokio::select! {
@@ -151,7 +161,11 @@ impl Follower {
                 Some(known) if same && !moved => known,
                 known => {
                     stirred = true;
-                    self.compile(target.id(), now, known.as_ref())
+                    let fresh = self.compile(target.id(), now, known.as_ref());
+                    if fresh.way.is_none() {
+                        self.greetings.begin(fresh.endpoints.clone());
+                    }
+                    fresh
                 }
             };
             present.insert(target.id().clone(), fresh);

@@ -13,6 +13,7 @@
 mod clients;
 mod compile;
 mod follow;
+mod greet;
 mod host;
 mod kind;
 mod load;

@@ -34,6 +34,7 @@ use eject::Ejection;
 use outlier::Strikes;
 use slow_start::Youth;
 use std::{
+    io,
     net::SocketAddr,
     sync::{
         Arc,
@@ -140,6 +141,18 @@ impl Endpoint {
     #[must_use]
     pub fn tls(&self) -> Option<(&Arc<Connector>, Option<Spoken>)> {
         self.connections.tls()
+    }
+
+    /// Finds out by a connection without a request what it chooses
+    /// ([`Endpoint::tls`]), if that is not known: for whoever has to know before
+    /// a request does. `limit` is the connection's; the handshake has its own.
+    ///
+    /// # Errors
+    /// As with any connection to it.
+    ///
+    /// Cancel safe: the connection is closed.
+    pub async fn greet(&self, limit: Duration) -> io::Result<()> {
+        self.connections.greet(self.addr, limit).await
     }
 
     /// What logs call it.

@@ -28,7 +28,7 @@ use crate::{
     endpoint::Protocol,
     tls::{Connector, Spoken},
 };
-use std::{sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tls::TlsPool;
 
 /// The connections to one endpoint.
@@ -72,6 +72,14 @@ impl Connections {
         match self {
             Self::Http1(_) | Self::H2c(_) => None,
             Self::Tls(pool) => Some((pool.connector(), pool.spoken())),
+        }
+    }
+
+    /// See [`crate::endpoint::Endpoint::greet`].
+    pub(crate) async fn greet(&self, addr: SocketAddr, limit: Duration) -> io::Result<()> {
+        match self {
+            Self::Http1(_) | Self::H2c(_) => Ok(()),
+            Self::Tls(pool) => pool.greet(addr, limit).await,
         }
     }
 

@@ -30,6 +30,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::io::AsyncWriteExt;
 
 /// The connections to one endpoint.
 #[derive(Debug)]
@@ -209,6 +210,16 @@ impl TlsPool {
                 Claimed::H2(all.add(connection)?)
             }
         })
+    }
+
+    /// See [`Endpoint::greet`].
+    pub(super) async fn greet(&self, addr: SocketAddr, limit: Duration) -> io::Result<()> {
+        if self.spoken().is_none() {
+            let (mut stream, _) = self.shake(addr, limit, false).await?;
+            // What is to be known is; however it ends.
+            let _closed = stream.shutdown().await;
+        }
+        Ok(())
     }
 
     async fn shake(

@@ -114,6 +114,12 @@ impl Way {
     }
 }
 
+/// Could Envoy go to it, if it were known what it chooses?
+pub(crate) fn is_unheard(endpoint: &Endpoint) -> bool {
+    let is_ours_alone = |connector: &Connector| connector.terms().shows_certificate;
+    matches!(endpoint.tls(), Some((connector, None)) if !is_ours_alone(connector))
+}
+
 /// What those endpoints chose that speak TLS: it may change while they stay.
 pub(crate) fn chosen(endpoints: &EndpointSet) -> Vec<Option<Spoken>> {
     let tls = endpoints.iter().filter_map(|endpoint| endpoint.tls());

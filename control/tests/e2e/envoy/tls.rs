@@ -224,3 +224,36 @@ fn authorities_of_our_system_are_sent_and_any_kind_of_name_is_compared() {
         until_direct(&envoy.client("web"));
     }
 }
+
+#[test]
+fn a_replica_that_starts_finds_out_what_endpoints_choose_before_it_serves() {
+    let files = over_tls("");
+    let endpoint = endpoint(&files);
+    // Both replicas find it at the same place.
+    let authorities = files.path().join("ca.crt");
+    let tls = format!("caFile: {}", authorities.display());
+    let manifest = backends(&[endpoint.proxy_tls()], &tls);
+    let start = |xds: &str| with_files(&manifest, &files).set("--xds-addr", xds).start();
+    let reveille = start("127.0.0.1:0");
+    let xds = reveille.xds();
+    let envoy = Envoy::of_fleet(xds);
+    let client = envoy.client("web");
+    // The endpoint and our proxy: nothing has come through us so far.
+    envoy.until_members("web", 2);
+    let direct = || {
+        let answer = client.get("/");
+        assert_eq!((answer.status, answer.cold_start()), (200, None));
+    };
+    direct();
+    drop(reveille);
+    let modified = || envoy.stat("cluster_manager.cluster_modified");
+    let before = modified();
+    let again = start(&xds.to_string());
+    wait_until("Envoy is back", || {
+        direct();
+        again.metric("reveille_xds_reporting") == Some(1.0)
+    });
+    direct();
+    assert_eq!(modified(), before, "it had all of it");
+    assert_eq!(seen_by_us(&again), 0.0);
+}
