@@ -248,7 +248,7 @@ fn check(args: &CheckArgs) -> ExitCode {
         let (namespace, name) = (&object.meta.namespace, &object.meta.name);
         println!(
             "# instead of HTTPScaledObject {namespace}/{name}:\n{}",
-            object.equivalent()
+            object.equivalent(None)
         );
     }
     println!(

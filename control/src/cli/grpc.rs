@@ -110,6 +110,12 @@ impl GrpcArgs {
         }
     }
 
+    /// Does the port speak TLS, and nothing else?
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls().is_some()
+    }
+
     fn tls(&self) -> Option<ServerTls> {
         let dirs = &self.grpc_tls_cert_dir;
         tls::if_meant(ServerTls {

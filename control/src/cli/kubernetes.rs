@@ -6,7 +6,7 @@ use crate::{
         ClusterSettings, ConnectSettings, HostGrant, HttpScaledObjects, LeaseName, TrustBundleName,
         TrustBundleSettings, Wake,
     },
-    manifest::{FETCH_INTERVALS, Via},
+    manifest::{AuthenticationRef, FETCH_INTERVALS, Via},
 };
 use clap::{Args, Command};
 use std::{path::PathBuf, time::Duration};
@@ -70,6 +70,11 @@ pub struct KubernetesArgs {
     /// [default: reveille-scaler.NAMESPACE:9090, the namespace of the Lease]
     #[arg(long, env = "REVEILLE_SCALER_ADDRESS", value_name = "HOST:PORT")]
     pub scaler_address: Option<String>,
+    /// What KEDA shows and believes there: the authenticationRef of these
+    /// ScaledObjects, such as ClusterTriggerAuthentication/reveille; with
+    /// --grpc-tls-cert they say enableTLS by themselves [default: none]
+    #[arg(long, env = "REVEILLE_SCALER_AUTHENTICATION", value_name = "KIND/NAME")]
+    pub scaler_authentication: Option<AuthenticationRef>,
     /// Tell 30, 14, 7, 2 and 1 days ahead when the root and issuer certificates of
     /// Dapr end, in metrics, log and Events: NAMESPACE, or NAMESPACE/NAME of the
     /// Secret and the ConfigMap with Dapr's trust bundle, such as dapr-system;
@@ -170,6 +175,8 @@ impl KubernetesArgs {
             via: self.endpoints,
             http_scaled_objects: self.http_scaled_objects,
             scaler_address: self.scaler_address.clone(),
+            scaler_tls: self.run.grpc.is_tls(),
+            scaler_authentication: self.scaler_authentication.clone(),
             trust_bundle: self
                 .dapr_trust_bundle
                 .clone()

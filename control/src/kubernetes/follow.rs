@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     crew::{Crash, Crew},
-    manifest::{ConfigMapSpec, Via},
+    manifest::{AuthenticationRef, ConfigMapSpec, ScalerRef, Via},
 };
 use clap::ValueEnum;
 use proxy::{DemandSink, Proxy};
@@ -74,6 +74,10 @@ pub struct ClusterSettings {
     /// Where KEDA finds us, for these ScaledObjects; `None`: the Service
     /// `reveille-scaler` of this Pod's namespace.
     pub scaler_address: Option<String>,
+    /// Whether it finds TLS there.
+    pub scaler_tls: bool,
+    /// Where it has certificates and authorities from for that.
+    pub scaler_authentication: Option<AuthenticationRef>,
     /// Which trust bundle of Dapr is watched for its end, if one is.
     pub trust_bundle: Option<TrustBundleSettings>,
     /// The Lease of the replica that writes statuses.
@@ -229,10 +233,14 @@ impl Followed {
         };
         let operating = Operating {
             is_ours: settings.http_scaled_objects == HttpScaledObjects::Manage,
-            scaler_address: settings
-                .scaler_address
-                .clone()
-                .unwrap_or_else(|| format!("reveille-scaler.{own_namespace}:9090")),
+            scaler: ScalerRef {
+                address: settings
+                    .scaler_address
+                    .clone()
+                    .unwrap_or_else(|| format!("reveille-scaler.{own_namespace}:9090")),
+                is_tls: settings.scaler_tls,
+                authentication: settings.scaler_authentication.clone(),
+            },
         };
         let lease = LeaseSettings {
             namespace: own_namespace,

@@ -14,6 +14,7 @@ use super::{
     scaled::{Owned, ScaledObject},
     store::Key,
 };
+use crate::manifest::ScalerRef;
 use likeness::is_so;
 use serde_json::{Value, json};
 
@@ -28,7 +29,7 @@ pub(super) struct View<'a> {
     /// Another one for the same workload.
     pub(super) rival: Option<&'a Key>,
     /// Where KEDA finds us.
-    pub(super) scaler_address: &'a str,
+    pub(super) scaler: &'a ScalerRef,
     /// Why the last write was refused.
     pub(super) refusal: Option<&'a str>,
 }
@@ -107,7 +108,7 @@ pub(super) fn decide(view: &View<'_>) -> (Option<Act>, Standing) {
         let standing = Standing::Unwanted("its annotation says that none is owned");
         return (release(), found.unwrap_or(standing));
     }
-    let Some(mut document) = object.scaled_object_document(view.scaler_address) else {
+    let Some(mut document) = object.scaled_object_document(view.scaler) else {
         let act = owned.map(|owned| Act::Delete {
             uid: owned.uid.clone(),
         });

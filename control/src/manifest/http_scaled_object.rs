@@ -2,10 +2,11 @@
 //! one. Deprecated there; still understood, so that nobody has to rewrite manifests to migrate.
 //!
 //! Decoded for files and for API objects. `convert.rs` says what it stands for, purely;
-//! `equivalent.rs` writes that down. It must never accept what the add-on's operator refuses.
+//! `equivalent.rs` writes that down, with the scaler of `scaler.rs`. It must never accept what the add-on's operator refuses.
 
 mod convert;
 mod equivalent;
+mod scaler;
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,8 @@ use super::duration;
 use super::interceptor_route::{PortRef, ServicePort};
 use super::rule::{self, RoutingRule};
 use super::scaling_metric::ScalingMetric;
+
+pub use scaler::{AuthenticationRef, ScalerRef};
 
 /// These fields are int32 in the add-on's CRD.
 const INT32: i64 = i32::MAX as i64;

@@ -60,7 +60,7 @@ pub use body_file::FileBody;
 pub use config_map::{ConfigMapSpec, RESPONSE_BODY_LABEL};
 pub use files::Files;
 pub use hint::nearest;
-pub use http_scaled_object::HttpScaledObjectSpec;
+pub use http_scaled_object::{AuthenticationRef, HttpScaledObjectSpec, ScalerRef};
 pub use interceptor_route::{
     ColdStart, InterceptorRouteSpec, Overflow, PortRef, ServicePort, SessionPersistence, Timeouts,
 };

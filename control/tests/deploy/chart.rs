@@ -145,6 +145,30 @@ fn only_who_makes_scaled_objects_may_write_them() {
     assert_eq!(verbs(&serves), [reads.clone(), reads, json!(null)]);
     let text = helm::text(helm, &[]);
     assert!(text.contains("--scaler-address=reveille-scaler.keda:9090"));
+    let named = [
+        r#"scaler.tls={"secretName":"grpc","authentication":"ClusterTriggerAuthentication/reveille"}"#,
+    ];
+    let flag = "--scaler-authentication=ClusterTriggerAuthentication/reveille";
+    assert!(helm::text(helm, &named).contains(flag));
+    assert!(!text.contains("--scaler-authentication"));
+}
+
+#[test]
+fn the_admin_tokens_are_a_file_of_their_secret() {
+    let Some(helm) = helm::binary() else { return };
+    assert!(!helm::text(helm, &[]).contains("--admin-token-file"));
+    let objects = helm::objects(helm, &[r#"admin.tokenSecretName="looking""#]);
+    let deployment = deployment(&objects);
+    let args = deployment.list(&format!("{CONTAINER}/args"));
+    assert!(args.contains(&json!("--admin-token-file=/admin/tokens")));
+    let mounts = deployment.list(&format!("{CONTAINER}/volumeMounts"));
+    // The folder, not the file in it: that would stay as it was at the start.
+    let mount = json!({"name": "admin", "mountPath": "/admin", "readOnly": true});
+    assert!(mounts.contains(&mount), "{mounts:?}");
+    let volumes = deployment.list("/spec/template/spec/volumes");
+    let items = json!([{"key": "tokens", "path": "tokens"}]);
+    let volume = json!({"name": "admin", "secret": {"secretName": "looking", "items": items}});
+    assert!(volumes.contains(&volume), "{volumes:?}");
 }
 
 #[test]
@@ -247,6 +271,10 @@ fn values_that_mean_nothing_are_refused_by_name() {
         ),
         ("proxy.port=70000", "/proxy/port"),
         (r#"proxy.tls.clientAuth="maybe""#, "/proxy/tls/clientAuth"),
+        (
+            r#"scaler.tls.authentication="reveille""#,
+            "/scaler/tls/authentication",
+        ),
         ("podDisruptionBudget.minAvailable=1", "minAvailable"),
         (r#"shutdown.drainSeconds="30s""#, "/shutdown/drainSeconds"),
         (

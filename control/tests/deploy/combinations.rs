@@ -36,7 +36,7 @@ pub(crate) const COMBINATIONS: &[(&str, &[&str])] = &[
     (
         "KEDA shows a certificate",
         &[
-            r#"scaler.tls={"secretName":"grpc","clientAuth":"required"}"#,
+            r#"scaler.tls={"secretName":"grpc","clientAuth":"required","authentication":"ClusterTriggerAuthentication/reveille"}"#,
             "autoscaling.enabled=true",
         ],
     ),
@@ -135,6 +135,7 @@ pub(crate) const COMBINATIONS: &[(&str, &[&str])] = &[
             r#"commonLabels={"team":"platform"}"#,
             r#"proxy.upstream.caSecretName="internal-ca""#,
             r#"proxy.sessionSecretName="sessions""#,
+            r#"admin.tokenSecretName="admin-tokens""#,
             r#"trustedProxies=["10.0.0.0/8","fd00::/8"]"#,
             r#"traces.endpoint="http://collector:4317""#,
             r#"bindAddress="[::]""#,

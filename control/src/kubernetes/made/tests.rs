@@ -28,7 +28,7 @@ fn decided(legacy: &LegacyObject, named: Option<&ScaledObject>) -> (Option<Act>,
         named,
         waker,
         rival: None,
-        scaler_address: "scaler:1",
+        scaler: &ScalerRef::plain("scaler:1"),
         refusal: None,
     })
 }
@@ -115,7 +115,7 @@ fn another_ones_is_never_touched() {
         named: Some(&orphan),
         waker: None,
         rival: None,
-        scaler_address: "scaler:1",
+        scaler: &ScalerRef::plain("scaler:1"),
         refusal: Some("forbidden"),
     };
     let (act, standing) = decide(&view);

@@ -11,7 +11,10 @@ use crate::{
         scaled::Workload,
         status::Status,
     },
-    manifest::overlap::{self, WHO_WINS},
+    manifest::{
+        ScalerRef,
+        overlap::{self, WHO_WINS},
+    },
 };
 use proxy::TargetId;
 use std::collections::{BTreeMap, HashMap};
@@ -23,7 +26,7 @@ pub(in crate::kubernetes) struct Operating {
     /// HTTP add-on's operator does not.
     pub(in crate::kubernetes) is_ours: bool,
     /// Where KEDA finds us.
-    pub(in crate::kubernetes) scaler_address: String,
+    pub(in crate::kubernetes) scaler: ScalerRef,
 }
 
 /// What should be written.
@@ -101,7 +104,7 @@ impl Reconciler {
             told: legacy.and_then(|legacy| legacy.told.clone()),
             deprecation: object
                 .filter(|_| is_first)
-                .map(|object| object.equivalent()),
+                .map(|object| object.equivalent(Some(&self.ways.operating.scaler))),
             events: self.events.clone(),
         }
     }
@@ -126,7 +129,7 @@ impl Reconciler {
             named: self.scaled.get(key),
             waker: self.woken_by.get(&seen.id),
             rival,
-            scaler_address: &self.ways.operating.scaler_address,
+            scaler: &self.ways.operating.scaler,
             refusal,
         });
         let version = self.scaled.version(key);

@@ -4,6 +4,7 @@
 //! Called for API objects and by `reveille check`. Pure. It must never say anything else than
 //! `convert.rs` does: a test decodes these documents and compares.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::super::meta::{DEFAULT_NAMESPACE, Object, ObjectMeta};
 use super::super::rule::RoutingRule;
 use super::super::scaling_metric::ScalingMetric;
 use super::convert::{POLLING_INTERVAL, TRIGGER_KEY};
-use super::{HttpScaledObjectSpec, duration};
+use super::{HttpScaledObjectSpec, ScalerRef, duration};
 
 /// Annotations that speak to the add-on's operator about HTTPScaledObjects.
 const TO_THE_OPERATOR: &str = "httpscaledobject.keda.sh/";
@@ -26,21 +27,24 @@ impl Object<HttpScaledObjectSpec> {
     /// The ScaledObject of [`Self::scaled_object`] as a document for a Kubernetes API, without
     /// owner; what the HTTPScaledObject leaves to KEDA's defaults is left out.
     #[must_use]
-    pub fn scaled_object_document(&self, scaler_address: &str) -> Option<Value> {
+    pub fn scaled_object_document(&self, scaler: &ScalerRef) -> Option<Value> {
         let metadata = self.metadata(self.derived_meta());
-        self.scaled_object_with(&metadata, TRIGGER_KEY, scaler_address)
+        self.scaled_object_with(&metadata, TRIGGER_KEY, scaler)
     }
 
     /// What to write instead, as YAML: an InterceptorRoute and, where the operator would make one,
-    /// a ScaledObject whose trigger names that route.
+    /// a ScaledObject whose trigger names that route; `None`: KEDA finds the scaler where Reveille's
+    /// chart has it.
     #[must_use]
-    pub fn equivalent(&self) -> String {
+    pub fn equivalent(&self, scaler: Option<&ScalerRef>) -> String {
         let mut meta = self.derived_meta();
         let annotations = &mut meta.annotations;
         annotations.retain(|name, _| !name.starts_with(TO_THE_OPERATOR));
         let metadata = self.metadata(meta);
         let route = self.route_document(&metadata);
-        let scaled_object = self.scaled_object_with(&metadata, "interceptorRoute", SCALER_ADDRESS);
+        let of_the_chart = || Cow::Owned(ScalerRef::plain(SCALER_ADDRESS));
+        let scaler = scaler.map_or_else(of_the_chart, Cow::Borrowed);
+        let scaled_object = self.scaled_object_with(&metadata, "interceptorRoute", &scaler);
         let documents = std::iter::once(route).chain(scaled_object);
         documents
             .map(|document| {
@@ -51,12 +55,7 @@ impl Object<HttpScaledObjectSpec> {
             .collect()
     }
 
-    fn scaled_object_with(
-        &self,
-        metadata: &Value,
-        key: &str,
-        scaler_address: &str,
-    ) -> Option<Value> {
+    fn scaled_object_with(&self, metadata: &Value, key: &str, scaler: &ScalerRef) -> Option<Value> {
         if self.skips_scaled_object() {
             return None;
         }
@@ -70,10 +69,7 @@ impl Object<HttpScaledObjectSpec> {
             ("name", Some(Value::from(spec.workload.clone()?))),
         ]);
         let seconds = |time: Option<Duration>| time.map(|time| Value::from(time.as_secs()));
-        let trigger = json!({
-            "type": "external-push",
-            "metadata": {"scalerAddress": scaler_address, key: self.meta.name},
-        });
+        let trigger = scaler.trigger(key, &self.meta.name);
         Some(json!({
             "apiVersion": "keda.sh/v1alpha1",
             "kind": "ScaledObject",

@@ -177,7 +177,7 @@ fn the_documents_say_what_is_served() {
     for text in [FULL, LEAST] {
         let manifests = read(text);
         let object = &manifests.http_scaled_objects[0];
-        let printed = object.equivalent();
+        let printed = object.equivalent(None);
         let written = read(&printed);
         assert_eq!(errors(&written), Vec::<&Problem>::new(), "{printed}");
         let mut route = object.interceptor_route().spec;
@@ -196,7 +196,7 @@ fn the_documents_say_what_is_served() {
         assert!(!printed.contains("httpscaledobject"), "{printed}");
 
         let document = object
-            .scaled_object_document("scaler.keda:9090")
+            .scaled_object_document(&ScalerRef::plain("scaler.keda:9090"))
             .expect("one");
         let written = read(&format!("{document}\n---\n{text}"));
         assert_eq!(errors(&written), Vec::<&Problem>::new(), "{document}");
@@ -224,6 +224,6 @@ fn none_is_made_where_the_annotation_says_so() {
     let manifests = read(&skipping);
     let object = &manifests.http_scaled_objects[0];
     assert!(manifests.scaled_objects.is_empty());
-    assert_eq!(object.scaled_object_document("s:1"), None);
-    assert!(!object.equivalent().contains("kind: ScaledObject"));
+    assert_eq!(object.scaled_object_document(&ScalerRef::plain("s:1")), None);
+    assert!(!object.equivalent(None).contains("kind: ScaledObject"));
 }

@@ -5,7 +5,10 @@ use super::{
     keda::Keda,
     objects::{route, scaled_object, service, serving},
 };
-use crate::support::{ApiServer, Pod, Reveille, wait_for, wait_until};
+use crate::{
+    support::{ApiServer, Pod, Reveille, wait_for, wait_until},
+    tls::{authority, issue},
+};
 use serde_json::{Value, json};
 
 /// One for `NAME.test` and the Deployment and the Service of its name.
@@ -499,6 +502,34 @@ fn a_cluster_without_the_kind_is_served_all_the_same() {
     reveille.until_ready();
     assert_eq!(reveille.client("web").get("/").body, "pod");
     reveille.until_logged("the cluster has no httpscaledobjects.http.keda.sh");
+    reveille.stop();
+}
+
+#[test]
+fn keda_is_told_how_to_ask_over_tls() {
+    let api = ApiServer::start();
+    api.put_all([http_scaled_object("web"), service("web")]);
+    let starter = Reveille::in_cluster(&api);
+    authority(starter.path());
+    issue(starter.path(), "server", "DNS:reveille-scaler.default");
+    let reveille = starter
+        .arg("--grpc-tls-cert", "server.crt")
+        .arg("--grpc-tls-key", "server.key")
+        .arg(
+            "--scaler-authentication",
+            "ClusterTriggerAuthentication/reveille",
+        )
+        .start();
+    let triggers = json!([{
+        "type": "external-push",
+        "metadata": {"scalerAddress": "reveille-scaler.default:9090", "enableTLS": "true",
+            "httpScaledObject": "web"},
+        "authenticationRef": {"kind": "ClusterTriggerAuthentication", "name": "reveille"},
+    }]);
+    assert_eq!(until_made(&api)["spec"]["triggers"], triggers);
+    reveille.until_logged("HTTPScaledObject default/web: HTTPScaledObject is deprecated");
+    let note = wait_for("there is an Event", || api.all("Event").pop())["note"].clone();
+    assert!(note.to_string().contains("authenticationRef"), "{note}");
     reveille.stop();
 }
 

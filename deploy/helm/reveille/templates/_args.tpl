@@ -14,6 +14,9 @@
 - --http-scaled-objects={{ $values.httpScaledObjects }}
 {{- if eq $values.httpScaledObjects "manage" }}
 - --scaler-address={{ include "reveille.scalerAddress" . }}
+{{- with $values.scaler.tls.authentication }}
+- --scaler-authentication={{ . }}
+{{- end }}
 {{- end }}
 - --lease-name={{ include "reveille.fullname" . }}
 - --lease-namespace={{ .Release.Namespace }}
@@ -36,6 +39,9 @@
 {{- end }}
 {{- if $values.proxy.sessionSecretName }}
 - --session-secret-file=/session/secret
+{{- end }}
+{{- if $values.admin.tokenSecretName }}
+- --admin-token-file=/admin/tokens
 {{- end }}
 {{- with $values.scaler.tls }}
 {{- if .secretName }}
@@ -135,6 +141,11 @@
   mountPath: /session
   readOnly: true
 {{- end }}
+{{- if .Values.admin.tokenSecretName }}
+- name: admin
+  mountPath: /admin
+  readOnly: true
+{{- end }}
 {{- if .Values.scaler.tls.secretName }}
 - name: tls-scaler
   mountPath: /tls/scaler
@@ -174,6 +185,14 @@
     items:
       - key: secret
         path: secret
+{{- end }}
+{{- with .Values.admin.tokenSecretName }}
+- name: admin
+  secret:
+    secretName: {{ . }}
+    items:
+      - key: tokens
+        path: tokens
 {{- end }}
 {{- with .Values.scaler.tls.secretName }}
 - name: tls-scaler
