@@ -9,12 +9,8 @@ use super::{
     compile::{cluster, direct, endpoints, hosts, listener},
     names,
 };
-use proxy::{EndpointSet, Protocol, Proxy, TargetId, route::RouteTable};
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::SocketAddr,
-    sync::Arc,
-};
+use proxy::{EndpointSet, Protocol, Proxy, Target, TargetId, route::RouteTable};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 use tokio::sync::watch;
 
 /// What is served now.
@@ -33,8 +29,15 @@ pub(super) struct Follower {
     /// Where our proxies are.
     proxies: Vec<SocketAddr>,
     table: Arc<RouteTable>,
-    known: BTreeMap<TargetId, Known>,
-    served: Served,
+    /// The targets of the table, each once.
+    followed: Vec<Followed>,
+}
+
+/// A target of the table.
+struct Followed {
+    target: Arc<Target>,
+    /// `None`: it has just come.
+    known: Option<Known>,
 }
 
 /// A target as it was compiled.
@@ -44,6 +47,31 @@ struct Known {
     protocol: Option<Protocol>,
     cluster: Arc<Resource>,
     assignment: Arc<Resource>,
+}
+
+/// What is other than before.
+#[derive(Default)]
+struct News {
+    resources: Vec<Arc<Resource>>,
+    gone: Vec<(Kind, Arc<str>)>,
+    targets: Option<Arc<HashMap<String, TargetId>>>,
+}
+
+impl News {
+    /// Says whether anything became other than it was.
+    fn become_of(self, served: &mut Served) -> bool {
+        let mut changed = false;
+        for resource in self.resources {
+            changed |= served.snapshot.put(resource);
+        }
+        for (kind, name) in self.gone {
+            changed |= served.snapshot.remove(kind, &name);
+        }
+        if let Some(targets) = self.targets {
+            served.targets = targets;
+        }
+        changed
+    }
 }
 
 impl Follower {
@@ -56,8 +84,7 @@ impl Follower {
             proxy,
             proxies: Vec::new(),
             table: Arc::default(),
-            known: BTreeMap::new(),
-            served: Served::default(),
+            followed: Vec::new(),
         }
     }
 
@@ -72,8 +99,11 @@ impl Follower {
         loop {
             changes.borrow_and_update();
             let addresses = proxies.borrow_and_update().clone();
-            if !addresses.is_empty() && self.look(addresses) {
-                served.send_replace(Some(self.served.clone()));
+            if !addresses.is_empty() {
+                let news = self.look(addresses);
+                // In place: a copy of ten thousand for one would cost more than
+                // all else.
+                served.send_if_modified(|served| news.become_of(served.get_or_insert_default()));
             }
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },
@@ -82,58 +112,70 @@ impl Follower {
         }
     }
 
-    /// Compiles what is other than before; says whether anything is.
-    fn look(&mut self, proxies: Vec<SocketAddr>) -> bool {
+    /// Compiles what is other than before.
+    fn look(&mut self, proxies: Vec<SocketAddr>) -> News {
         let table = self.proxy.routes();
         let moved = self.proxies != proxies;
         self.proxies = proxies;
-        let rerouted = !Arc::ptr_eq(&table, &self.table) || moved;
-        let stirred = self.look_at_targets(&table, moved);
-        if !(rerouted || stirred) {
-            return false;
-        }
-        let snapshot = &mut self.served.snapshot;
-        let assignments = self.known.values().map(|known| known.assignment.clone());
-        let ours = endpoints::endpoints(names::PROXY, self.proxies.iter().copied(), &[]);
-        let mut changed = snapshot.replace(Kind::Endpoints, assignments.chain([ours]));
-        let config = self.proxy.config();
-        let clusters = self.known.values().map(|known| known.cluster.clone());
-        let ours = cluster::cluster(names::PROXY, None, config);
-        changed |= snapshot.replace(Kind::Cluster, clusters.chain([ours]));
-        if rerouted {
-            let routes = hosts::routes(&table, config.request_timeout);
-            changed |= snapshot.replace(Kind::Routes, [routes]);
-            changed |= snapshot.replace(Kind::Listener, self.listener.clone());
-            let named = |id: &TargetId| (names::cluster(id), id.clone());
-            self.served.targets = Arc::new(self.known.keys().map(named).collect());
+        let mut news = News::default();
+        if !Arc::ptr_eq(&table, &self.table) {
+            self.look_at_routes(&table, &mut news);
             self.table = table;
         }
-        changed
+        self.look_at_targets(moved, &mut news);
+        if moved {
+            let ours = self.proxies.iter().copied();
+            let config = self.proxy.config();
+            news.resources.extend([
+                endpoints::endpoints(names::PROXY, ours, &[]),
+                cluster::cluster(names::PROXY, None, config),
+            ]);
+            news.resources.extend(self.listener.clone());
+        }
+        news
     }
 
-    /// Says whether any has other endpoints.
-    fn look_at_targets(&mut self, table: &Arc<RouteTable>, moved: bool) -> bool {
-        let mut stirred = false;
-        let mut present = BTreeMap::new();
+    /// Targets that came are followed, and those that went are gone.
+    fn look_at_routes(&mut self, table: &RouteTable, news: &mut News) {
+        let before = std::mem::take(&mut self.followed).into_iter();
+        let mut before: HashMap<TargetId, Option<Known>> = before
+            .map(|followed| (followed.target.id().clone(), followed.known))
+            .collect();
+        let mut named = HashMap::new();
         for route in table.routes() {
             let target = &route.target;
-            let now = target.endpoints();
-            let known = self.known.remove(target.id());
-            let same = known
-                .as_ref()
-                .is_some_and(|known| Arc::ptr_eq(&known.endpoints, &now));
-            let fresh = match known {
-                Some(known) if same && !moved => known,
-                known => {
-                    stirred = true;
-                    self.compile(target.id(), now, known.as_ref())
-                }
-            };
-            present.insert(target.id().clone(), fresh);
+            let id = target.id();
+            if named.insert(names::cluster(id), id.clone()).is_none() {
+                self.followed.push(Followed {
+                    target: target.clone(),
+                    known: before.remove(id).flatten(),
+                });
+            }
         }
-        stirred |= !self.known.is_empty();
-        self.known = present;
-        stirred
+        for gone in before.into_values().flatten() {
+            for resource in [gone.cluster, gone.assignment] {
+                news.gone.push((resource.kind(), resource.name().clone()));
+            }
+        }
+        news.targets = Some(Arc::new(named));
+        let request_timeout = self.proxy.config().request_timeout;
+        news.resources.push(hosts::routes(table, request_timeout));
+    }
+
+    /// Those that have other endpoints; if our proxies `moved`, all of them.
+    fn look_at_targets(&mut self, moved: bool, news: &mut News) {
+        let mut all = std::mem::take(&mut self.followed);
+        for Followed { target, known } in &mut all {
+            let now = target.endpoints();
+            let is_same = |known: &&Known| Arc::ptr_eq(&known.endpoints, &now);
+            if moved || known.as_ref().filter(is_same).is_none() {
+                let fresh = self.compile(target.id(), now, known.as_ref());
+                news.resources
+                    .extend([fresh.assignment.clone(), fresh.cluster.clone()]);
+                *known = Some(fresh);
+            }
+        }
+        self.followed = all;
     }
 
     fn compile(&self, id: &TargetId, now: Arc<EndpointSet>, before: Option<&Known>) -> Known {
