@@ -14,7 +14,7 @@ use super::{
     greet::Greetings,
     names,
 };
-use proxy::{EndpointSet, Proxy, TargetId, route::RouteTable, tls::Spoken};
+use proxy::{EndpointSet, Proxy, Target, TargetId, route::RouteTable, tls::Spoken};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::SocketAddr,
@@ -42,11 +42,20 @@ pub(super) struct Follower {
     /// Where our proxies are.
     proxies: Vec<SocketAddr>,
     table: Arc<RouteTable>,
-    known: BTreeMap<TargetId, Known>,
+    /// The targets of the table, each once.
+    followed: Vec<Followed>,
     /// Targets whose connections our proxy alone can switch.
     keep_upgrades: BTreeSet<TargetId>,
+    /// Whom endpoints are trusted by, by the names of their secrets.
+    authorities: BTreeMap<String, Arc<str>>,
     greetings: Greetings,
-    served: Served,
+}
+
+/// A target of the table.
+struct Followed {
+    target: Arc<Target>,
+    /// `None`: it has just come.
+    known: Option<Known>,
 }
 
 /// A target as it was compiled.
@@ -62,6 +71,44 @@ struct Known {
     assignment: Arc<Resource>,
 }
 
+/// What is other than before.
+#[derive(Default)]
+struct News {
+    resources: Vec<Arc<Resource>>,
+    gone: Vec<(Kind, Arc<str>)>,
+    targets: Option<Arc<HashMap<String, TargetId>>>,
+    obstacles: Option<Arc<BTreeMap<TargetId, Indirect>>>,
+}
+
+impl News {
+    /// Says whether anything became other than it was.
+    fn become_of(self, served: &mut Served) -> bool {
+        let mut changed = false;
+        for resource in self.resources {
+            changed |= served.snapshot.put(resource);
+        }
+        for (kind, name) in self.gone {
+            changed |= served.snapshot.remove(kind, &name);
+        }
+        if let Some(targets) = self.targets {
+            served.targets = targets;
+        }
+        if let Some(obstacles) = self.obstacles {
+            changed |= served.obstacles != obstacles;
+            served.obstacles = obstacles;
+        }
+        changed
+    }
+
+    /// And what was other after that.
+    fn extend(&mut self, later: Self) {
+        self.resources.extend(later.resources);
+        self.gone.extend(later.gone);
+        self.targets = later.targets.or(self.targets.take());
+        self.obstacles = later.obstacles.or(self.obstacles.take());
+    }
+}
+
 impl Follower {
     /// Of a proxy whose routes are known. With `listener`, Envoys are given
     /// that.
@@ -75,10 +122,10 @@ impl Follower {
             proxy,
             proxies: Vec::new(),
             table: Arc::default(),
-            known: BTreeMap::new(),
+            followed: Vec::new(),
             keep_upgrades: BTreeSet::new(),
+            authorities: BTreeMap::new(),
             greetings: Greetings::new(connect_timeout),
-            served: Served::default(),
         }
     }
 
@@ -93,14 +140,17 @@ impl Follower {
         loop {
             changes.borrow_and_update();
             let addresses = proxies.borrow_and_update().clone();
-            if !addresses.is_empty() && self.look(addresses.clone()) {
+            if !addresses.is_empty() {
+                let mut news = self.look(addresses.clone());
                 let is_first = served.borrow().is_none();
                 // An Envoy that was served before we started must not lose its
                 // way to endpoints whose choice we have not heard yet.
                 if is_first && self.greetings.are_over().await {
-                    self.look(addresses);
+                    news.extend(self.look(addresses));
                 }
-                served.send_replace(Some(self.served.clone()));
+                // In place: a copy of ten thousand for one would cost more than
+                // all else.
+                served.send_if_modified(|served| news.become_of(served.get_or_insert_default()));
             }
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },
@@ -109,77 +159,105 @@ impl Follower {
         }
     }
 
-    /// Compiles what is other than before; says whether anything is.
-    fn look(&mut self, proxies: Vec<SocketAddr>) -> bool {
+    /// Compiles what is other than before.
+    fn look(&mut self, proxies: Vec<SocketAddr>) -> News {
         let table = self.proxy.routes();
         let moved = self.proxies != proxies;
         self.proxies = proxies;
-        let mut rerouted = !Arc::ptr_eq(&table, &self.table) || moved;
-        let stirred = self.look_at_targets(&table, moved);
-        let mut changed = self.look_at_authorities();
-        if !(rerouted || stirred) {
-            return changed;
-        }
-        rerouted |= self.look_at_ways();
-        changed |= self.look_at_obstacles();
-        let snapshot = &mut self.served.snapshot;
-        let assignments = self.known.values().map(|known| known.assignment.clone());
-        let ours = self.proxies.iter().copied();
-        let ours = endpoints::endpoints(names::PROXY, ours, false, &[]);
-        changed |= snapshot.replace(Kind::Endpoints, assignments.chain([ours]));
-        let config = self.proxy.config();
-        let clusters = self.known.values().map(|known| known.cluster.clone());
-        let ours = cluster::cluster(names::PROXY, None, config);
-        changed |= snapshot.replace(Kind::Cluster, clusters.chain([ours]));
+        let mut news = News::default();
+        let rerouted = !Arc::ptr_eq(&table, &self.table);
         if rerouted {
-            let given = hosts::Given {
-                request_timeout: config.request_timeout,
-                keep_upgrades: &self.keep_upgrades,
-            };
-            let routes = hosts::routes(&table, given);
-            changed |= snapshot.replace(Kind::Routes, [routes]);
-            changed |= snapshot.replace(Kind::Listener, self.listener.clone());
-            let named = |id: &TargetId| (names::cluster(id), id.clone());
-            self.served.targets = Arc::new(self.known.keys().map(named).collect());
+            self.look_at_routes(&table, &mut news);
             self.table = table;
         }
-        changed
+        let stirred = self.look_at_targets(moved, &mut news);
+        self.look_at_authorities(&mut news);
+        if rerouted || stirred {
+            news.obstacles = Some(self.obstacles());
+        }
+        if self.look_at_ways() || rerouted {
+            let given = hosts::Given {
+                request_timeout: self.proxy.config().request_timeout,
+                keep_upgrades: &self.keep_upgrades,
+            };
+            news.resources.push(hosts::routes(&self.table, given));
+        }
+        if moved {
+            let ours = self.proxies.iter().copied();
+            let config = self.proxy.config();
+            news.resources.extend([
+                endpoints::endpoints(names::PROXY, ours, false, &[]),
+                cluster::cluster(names::PROXY, None, config),
+            ]);
+            let given = [&self.certificate, &self.listener];
+            news.resources.extend(given.into_iter().flatten().cloned());
+        }
+        news
     }
 
-    /// Says whether any has other endpoints.
-    fn look_at_targets(&mut self, table: &Arc<RouteTable>, moved: bool) -> bool {
-        let mut stirred = false;
-        let mut present = BTreeMap::new();
+    /// Targets that came are followed, and those that went are gone.
+    fn look_at_routes(&mut self, table: &RouteTable, news: &mut News) {
+        let before = std::mem::take(&mut self.followed).into_iter();
+        let mut before: HashMap<TargetId, Option<Known>> = before
+            .map(|followed| (followed.target.id().clone(), followed.known))
+            .collect();
+        let mut named = HashMap::new();
         for route in table.routes() {
             let target = &route.target;
-            let now = target.endpoints();
-            let known = self.known.remove(target.id());
-            let same = known.as_ref().is_some_and(|known| {
-                Arc::ptr_eq(&known.endpoints, &now) && known.chosen == direct::chosen(&now)
-            });
-            let fresh = match known {
-                Some(known) if same && !moved => known,
-                known => {
-                    stirred = true;
-                    let fresh = self.compile(target.id(), now, known.as_ref());
-                    if fresh.way.is_none() {
-                        self.greetings.begin(fresh.endpoints.clone());
-                    }
-                    fresh
-                }
-            };
-            present.insert(target.id().clone(), fresh);
+            let id = target.id();
+            if named.insert(names::cluster(id), id.clone()).is_none() {
+                self.followed.push(Followed {
+                    target: target.clone(),
+                    known: before.remove(id).flatten(),
+                });
+            }
         }
-        stirred |= !self.known.is_empty();
-        self.known = present;
+        for gone in before.into_values().flatten() {
+            for resource in [gone.cluster, gone.assignment] {
+                news.gone.push((resource.kind(), resource.name().clone()));
+            }
+        }
+        news.targets = Some(Arc::new(named));
+    }
+
+    /// Those that have other endpoints, or are reached otherwise; if our proxies
+    /// `moved`, all of them. Says whether there are any, or were.
+    fn look_at_targets(&mut self, moved: bool, news: &mut News) -> bool {
+        let mut stirred = !news.gone.is_empty();
+        let mut all = std::mem::take(&mut self.followed);
+        for Followed { target, known } in &mut all {
+            let now = target.endpoints();
+            if !moved && known.as_ref().is_some_and(|known| known.is_of(&now)) {
+                continue;
+            }
+            stirred = true;
+            let fresh = self.compile(target.id(), now, known.as_ref());
+            if fresh.way.is_none() {
+                self.greetings.begin(fresh.endpoints.clone());
+            }
+            news.resources
+                .extend([fresh.assignment.clone(), fresh.cluster.clone()]);
+            if let Some(before) = known.replace(fresh)
+                && let Some(now) = known
+                && before.assignment.name() != now.assignment.name()
+            {
+                let name = before.assignment.name().clone();
+                news.gone.push((Kind::Endpoints, name));
+            }
+        }
+        self.followed = all;
         stirred
     }
 
-    /// Says whether others are trusted now. Files are renewed while the
-    /// endpoints stay.
-    fn look_at_authorities(&mut self) -> bool {
+    fn known(&self) -> impl Iterator<Item = (&TargetId, &Known)> {
+        let all = self.followed.iter();
+        all.filter_map(|one| Some((one.target.id(), one.known.as_ref()?)))
+    }
+
+    /// Those who are trusted now. Files are renewed while the endpoints stay.
+    fn look_at_authorities(&mut self, news: &mut News) {
         let mut all = BTreeMap::new();
-        for known in self.known.values() {
+        for (_, known) in self.known() {
             if let Some(Way::Tls(_, connector)) = &known.way
                 && let Some(name) = names::authorities(&connector.terms().trust)
                 && let Some(pem) = connector.anchors()
@@ -187,33 +265,35 @@ impl Follower {
                 all.insert(name, pem);
             }
         }
-        let secrets = all.iter().map(|(name, pem)| tls::authorities(name, pem));
-        let secrets = secrets.chain(self.certificate.clone());
-        self.served.snapshot.replace(Kind::Secret, secrets)
+        for (name, pem) in &all {
+            if self.authorities.get(name) != Some(pem) {
+                news.resources.push(tls::authorities(name, pem));
+            }
+        }
+        let gone = self
+            .authorities
+            .keys()
+            .filter(|name| !all.contains_key(*name));
+        news.gone
+            .extend(gone.map(|name| (Kind::Secret, name.as_str().into())));
+        self.authorities = all;
     }
 
     /// Says whether routes lead to targets in other ways.
     fn look_at_ways(&mut self) -> bool {
         let keep = self
-            .known
-            .iter()
+            .known()
             .filter(|(_, known)| known.way.as_ref().is_some_and(Way::keeps_upgrades));
         let keep = keep.map(|(id, _)| id.clone()).collect();
         let before = std::mem::replace(&mut self.keep_upgrades, keep);
         before != self.keep_upgrades
     }
 
-    /// Says whether there are others.
-    fn look_at_obstacles(&mut self) -> bool {
-        let all = self.known.iter();
-        let all: BTreeMap<_, _> = all
-            .filter_map(|(id, known)| Some((id.clone(), known.obstacle?)))
-            .collect();
-        let changed = *self.served.obstacles != all;
-        if changed {
-            self.served.obstacles = Arc::new(all);
-        }
-        changed
+    fn obstacles(&self) -> Arc<BTreeMap<TargetId, Indirect>> {
+        let all = self
+            .known()
+            .filter_map(|(id, known)| Some((id.clone(), known.obstacle?)));
+        Arc::new(all.collect())
     }
 
     fn compile(&self, id: &TargetId, now: Arc<EndpointSet>, before: Option<&Known>) -> Known {
@@ -246,5 +326,13 @@ impl Follower {
             cluster,
             assignment,
         }
+    }
+}
+
+impl Known {
+    /// Was it compiled of these, and what they chose?
+    fn is_of(&self, endpoints: &Arc<EndpointSet>) -> bool {
+        Arc::ptr_eq(&self.endpoints, endpoints)
+            && (self.chosen.is_empty() || self.chosen == direct::chosen(endpoints))
     }
 }

@@ -171,8 +171,10 @@ impl Listening {
             match message {
                 Ok(message) => match message? {
                     Some(request) => {
-                        let served = self.loads.served.borrow().clone().unwrap_or_default();
-                        reporting.report(&request.cluster_stats, &served.targets);
+                        let served = self.loads.served.borrow();
+                        let targets = served.as_ref().map(|served| served.targets.clone());
+                        drop(served);
+                        reporting.report(&request.cluster_stats, &targets.unwrap_or_default());
                     }
                     None => return Ok(None),
                 },

@@ -216,9 +216,8 @@ impl Xds {
     pub fn resources(&self) -> [(Kind, String, usize); Kind::COUNT] {
         let served = self.served.borrow().clone().unwrap_or_default();
         Kind::ALL.map(|kind| {
-            let snapshot = &served.snapshot;
-            let version = snapshot.version(kind).to_string();
-            (kind, version, snapshot.of(kind).len())
+            let resources = served.snapshot.of(kind);
+            (kind, resources.version().to_string(), resources.len())
         })
     }
 

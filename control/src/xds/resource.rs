@@ -12,7 +12,7 @@ use std::{
 
 /// Tells states of a resource apart. Made of its content, so that replicas, and
 /// a replica before and after a restart, give equal states equal versions.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Version(u64);
 
 impl Version {
@@ -21,6 +21,17 @@ impl Version {
         let mut hasher = DefaultHasher::new();
         content.hash(&mut hasher);
         Self(hasher.finish())
+    }
+
+    /// Of a set that has `resource`, too. Sums, so that neither the order nor
+    /// the size of the set matters.
+    pub(super) fn with(self, resource: &Resource) -> Self {
+        Self(self.0.wrapping_add(resource.share().0))
+    }
+
+    /// Of a set that has `resource` no more.
+    pub(super) fn without(self, resource: &Resource) -> Self {
+        Self(self.0.wrapping_sub(resource.share().0))
     }
 
     /// As it was written; `None`: we write no such version.
@@ -124,6 +135,16 @@ impl Resource {
     /// What the endpoints of a cluster are called.
     pub(super) fn endpoints(&self) -> &Arc<str> {
         self.endpoints.as_ref().unwrap_or(&self.name)
+    }
+
+    /// Of which kind it is.
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What it adds to the version of a set.
+    fn share(&self) -> Version {
+        Version::of(&(&*self.name, self.version))
     }
 
     /// Which state of it this is.

@@ -215,8 +215,10 @@ impl<Q: Send + 'static, A> Talk<Q, A> {
 
     fn message(&mut self) -> Option<Message> {
         let connected = self.connected.as_ref()?;
-        let served = self.discovery.served.borrow_and_update().clone()?;
-        let message = self.session.next(&served.snapshot)?;
+        // Not a copy: what is served is changed in place.
+        let served = self.discovery.served.borrow_and_update();
+        let message = self.session.next(&served.as_ref()?.snapshot)?;
+        drop(served);
         connected.sent(&message, &self.session);
         Some(message)
     }

@@ -9,6 +9,7 @@
 //! came and asked what is to be sent.
 
 pub(super) mod delta;
+mod pending;
 mod quarantine;
 mod session;
 pub(super) mod sotw;

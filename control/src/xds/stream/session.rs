@@ -98,18 +98,20 @@ impl Session {
                 return Some(self.message(kind, update, snapshot));
             }
         }
-        let is_warm = self.is_warm(snapshot);
-        if is_warm {
+        let [.., listeners, routed] = &self.subscriptions;
+        let is_settled = listeners.is_settled(snapshot.of(Kind::Listener))
+            && routed.is_settled(snapshot.of(Kind::Routes));
+        // Looks at all clusters: not for each endpoint that changes.
+        let matters = !is_settled || self.waits_since.is_some();
+        if matters && self.is_warm(snapshot) {
             self.waits_since = None;
+        } else if !is_settled && !self.waited_for_long() {
+            self.waits_since.get_or_insert_with(Instant::now);
+            return None;
         }
-        let may_go = is_warm || self.waited_for_long();
         for kind in [Kind::Listener, Kind::Routes] {
-            let present = snapshot.of(kind);
-            if may_go && let Some(update) = self.of(kind).update(present, true) {
+            if let Some(update) = self.of(kind).update(snapshot.of(kind), true) {
                 return Some(self.message(kind, update, snapshot));
-            }
-            if !may_go && !self.of(kind).is_settled(present) {
-                self.waits_since.get_or_insert_with(Instant::now);
             }
         }
         None
@@ -137,7 +139,7 @@ impl Session {
         let known = known.filter_map(|name| present.get(name));
         let mut named = known
             .map(|cluster| cluster.endpoints())
-            .filter(|name| assigned.contains_key(*name));
+            .filter(|name| assigned.has(name));
         clusters.is_settled(present)
             && secrets.is_settled(snapshot.of(Kind::Secret))
             && named.all(|name| endpoints.is_done_with(name))
@@ -147,7 +149,7 @@ impl Session {
         self.nonces += 1;
         let message = Message {
             kind,
-            version: snapshot.version(kind).to_string(),
+            version: snapshot.of(kind).version().to_string(),
             nonce: self.nonces.to_string(),
             resources: update.resources.clone(),
             removed: update.removed.clone(),

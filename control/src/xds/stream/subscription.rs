@@ -5,6 +5,7 @@
 //! sent again before it changes; of several that were refused together each
 //! half is tried alone, so that a bad one keeps no other back.
 
+use super::pending::Pending;
 use crate::xds::{Kind, Resource, resource::Version, snapshot::Resources};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -69,6 +70,8 @@ pub(super) struct Subscription {
     /// Asked for by name, and the client was told that there is none.
     missing: HashSet<Arc<str>>,
     under_way: Option<UnderWay>,
+    /// What may have to be said. Of all other names nothing has.
+    pending: Pending,
 }
 
 #[derive(Debug)]
@@ -109,6 +112,7 @@ impl Subscription {
             suspects: Vec::new(),
             missing: HashSet::new(),
             under_way: None,
+            pending: Pending::default(),
         }
     }
 
@@ -124,6 +128,7 @@ impl Subscription {
         for name in names {
             if name == "*" {
                 self.wildcard = true;
+                self.pending.add_all();
                 continue;
             }
             let name: Arc<str> = name.into();
@@ -138,18 +143,16 @@ impl Subscription {
     /// It does not want these any more.
     pub(super) fn unsubscribe(&mut self, names: &[String]) {
         for name in names {
-            if name == "*" {
-                self.wildcard = false;
-            }
             self.names.remove(name.as_str());
             self.missing.remove(name.as_str());
+            if name == "*" {
+                self.wildcard = false;
+                let names = &self.names;
+                self.has.retain(|name, _| names.contains(name));
+            }
             if !self.wildcard {
                 self.has.remove(name.as_str());
             }
-        }
-        if !self.wildcard {
-            let names = &self.names;
-            self.has.retain(|name, _| names.contains(name));
         }
     }
 
@@ -171,7 +174,9 @@ impl Subscription {
 
     /// It has this from a stream before.
     pub(super) fn had_before(&mut self, name: String, version: Version) {
-        self.has.insert(name.into(), Had::Before(version));
+        if self.is_wanted(&name) {
+            self.has.insert(name.into(), Had::Before(version));
+        }
     }
 
     /// What it was sent under that nonce is accepted. False: it is not what is
@@ -221,6 +226,11 @@ impl Subscription {
             let versions = news.iter().map(|one| (one.name().clone(), one.version()));
             self.refused.extend(versions);
         }
+        if self.flavour == Flavour::Delta && !update.resources.is_empty() {
+            // It may not have come to them.
+            let removed = update.removed.iter().cloned();
+            removed.for_each(|name| self.pending.add(name));
+        }
         Some(Refusal {
             resources: names(news.get(..news.len().min(8)).unwrap_or_default()),
             reason,
@@ -235,11 +245,12 @@ impl Subscription {
     // === what is to be said ===
 
     /// The client is to get it anew.
-    pub(super) fn forget(&mut self, name: &str) {
+    pub(super) fn forget(&mut self, name: &Arc<str>) {
         self.has.remove(name);
         if let Some(under_way) = &mut self.under_way {
-            under_way.forgotten.insert(name.into());
+            under_way.forgotten.insert(name.clone());
         }
+        self.pending.add(name.clone());
     }
 
     /// Are these, by name, what it asked for before?
@@ -274,18 +285,22 @@ impl Subscription {
                 });
             }
         }
-        let update = Update {
-            resources: self
-                .wanted(present)
-                .filter(|one| self.is_news(one))
-                .cloned()
-                .collect(),
-            removed: if may_remove {
-                self.gone(present)
-            } else {
-                Vec::new()
-            },
-        };
+        let mut update = Update::default();
+        for name in self.pending.take(present, self.has.keys()) {
+            match present.get(&name) {
+                Some(one) if self.is_wanted(&name) && self.is_news(one) => {
+                    update.resources.push(one.clone());
+                }
+                None if self.is_to_be_removed(&name) => {
+                    if may_remove {
+                        update.removed.push(name);
+                    } else {
+                        self.pending.add(name);
+                    }
+                }
+                _ => {}
+            }
+        }
         if update.resources.is_empty() && update.removed.is_empty() {
             return None;
         }
@@ -298,10 +313,10 @@ impl Subscription {
             return update;
         }
         let kept = self.has.iter().filter_map(|(name, had)| match had {
-            Had::Sent(resource) if !present.contains_key(name) => Some(resource),
+            Had::Sent(resource) if !present.has(name) => Some(resource),
             _ => None,
         });
-        let kept = kept.filter(|kept| !update.removed.contains(kept.name()));
+        let kept = kept.filter(|kept| self.pending.has(kept.name()));
         Update {
             resources: self.wanted(present).chain(kept).cloned().collect(),
             removed: update.removed,
@@ -309,10 +324,14 @@ impl Subscription {
     }
 
     fn wanted<'a>(&'a self, present: &'a Resources) -> impl Iterator<Item = &'a Arc<Resource>> {
-        let all = self.wildcard.then(|| present.values());
+        let all = self.wildcard.then(|| present.iter());
         let named =
             (!self.wildcard).then(|| self.names.iter().filter_map(|name| present.get(name)));
         all.into_iter().flatten().chain(named.into_iter().flatten())
+    }
+
+    fn is_wanted(&self, name: &str) -> bool {
+        self.wildcard || self.names.contains(name)
     }
 
     pub(super) fn is_news(&self, resource: &Resource) -> bool {
@@ -321,18 +340,16 @@ impl Subscription {
             && self.refused.get(resource.name()).copied() != version
     }
 
-    fn gone(&self, present: &Resources) -> Vec<Arc<str>> {
-        let is_gone = |name: &&Arc<str>| !present.contains_key(*name);
-        let had = self.has.keys().filter(is_gone);
-        if self.flavour == Flavour::StateOfTheWorld {
+    /// Is there something to be said of `name`, which is not there?
+    fn is_to_be_removed(&self, name: &str) -> bool {
+        match self.flavour {
             // It has no word for it but a whole state without it.
-            let whole = self.kind.has_wildcard();
-            return had.filter(|_| whole).cloned().collect();
+            Flavour::StateOfTheWorld => self.kind.has_wildcard() && self.has.contains_key(name),
+            Flavour::Delta => {
+                let is_unheard = self.names.contains(name) && !self.missing.contains(name);
+                self.has.contains_key(name) || is_unheard
+            }
         }
-        let asked = self.names.iter().filter(is_gone);
-        let unheard =
-            asked.filter(|name| !self.missing.contains(*name) && !self.has.contains_key(*name));
-        had.chain(unheard).cloned().collect()
     }
 
     /// It is on its way.
@@ -353,8 +370,11 @@ impl Subscription {
 
     /// Nothing is under way, nor to be sent; what is gone does not matter.
     pub(super) fn is_settled(&self, present: &Resources) -> bool {
-        let mut news = self.wanted(present).filter(|one| self.is_news(one));
-        self.under_way.is_none() && self.suspects.is_empty() && news.next().is_none()
+        let is_news = |name: &Arc<str>| {
+            let wanted = present.get(name).filter(|_| self.is_wanted(name));
+            wanted.is_some_and(|one| self.is_news(one))
+        };
+        self.under_way.is_none() && self.suspects.is_empty() && !self.pending.any(present, is_news)
     }
 
     /// The version that it has of this.

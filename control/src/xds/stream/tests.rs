@@ -8,19 +8,19 @@ use envoy_types::pb::{
     envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest},
     google::rpc::Status,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::advance;
 
 const ALL: [&str; 0] = [];
 
+fn resource(kind: Kind, name: &str, state: &str) -> Arc<Resource> {
+    Resource::new(kind, name, &state.to_owned())
+}
+
 fn snapshot(resources: &[(Kind, &str, &str)]) -> Snapshot {
     let mut snapshot = Snapshot::default();
-    for kind in Kind::ALL {
-        let own = resources.iter().filter(|(of, ..)| *of == kind);
-        snapshot.replace(
-            kind,
-            own.map(|(_, name, state)| Resource::new(kind, name, &(*state).to_owned())),
-        );
+    for (kind, name, state) in resources {
+        snapshot.put(resource(*kind, name, state));
     }
     snapshot
 }
@@ -117,11 +117,7 @@ fn delta_sends_what_changed_and_what_is_gone() {
     assert_eq!(client.take(&first, &ALL), "endpoints a b");
     assert_eq!(client.take(&first, &ALL), "");
     let mut moved = first.clone();
-    let endpoints = [("a", "2"), ("b", "1")];
-    moved.replace(
-        Kind::Endpoints,
-        endpoints.map(|(name, state)| Resource::new(Kind::Endpoints, name, &state.to_owned())),
-    );
+    moved.put(resource(Kind::Endpoints, "a", "2"));
     assert_eq!(client.take(&moved, &ALL), "endpoints a");
     let fewer = world(&[("b", "1")], "1");
     assert_eq!(client.take(&fewer, &ALL), "cluster -a");
@@ -277,7 +273,8 @@ fn a_client_with_clusters_of_its_own_gets_routes_at_once() {
 #[test]
 fn what_a_client_has_from_before_is_not_sent_again() {
     let first = world(&[("a", "1"), ("b", "1")], "1");
-    let version = first.of(Kind::Cluster)["a"].version().to_string();
+    let cluster = first.of(Kind::Cluster).get("a").expect("it is there");
+    let version = cluster.version().to_string();
     let mut client = Client::new(Flavour::Delta);
     let request = DeltaDiscoveryRequest {
         initial_resource_versions: [
@@ -290,6 +287,53 @@ fn what_a_client_has_from_before_is_not_sent_again() {
     };
     delta::hear(&mut client.0, Kind::Cluster, request).expect("few names");
     assert_eq!(client.take(&first, &ALL), "cluster b -gone");
+}
+
+#[test]
+fn a_refused_whole_state_is_not_sent_again_for_what_is_gone_in_it() {
+    let mut client = Client::new(Flavour::StateOfTheWorld);
+    client.ask(Kind::Cluster, &ALL);
+    let first = world(&[("a", "1"), ("b", "1")], "1");
+    assert_eq!(client.take(&first, &ALL), "cluster a b");
+    let bad = world(&[("b", "bad")], "1");
+    let (message, told) = client.next(&bad).expect("news");
+    assert_eq!(told, "cluster b -a");
+    client.say(Kind::Cluster, &ALL, &message.nonce, Some("bad"));
+    assert_eq!(client.take(&bad, &ALL), "");
+    let mut good = bad.clone();
+    good.put(resource(Kind::Cluster, "b", "2"));
+    assert_eq!(client.take(&good, &ALL), "cluster b");
+    let [clusters, ..] = client.0.standings();
+    assert_eq!(clusters.accepted, 1);
+}
+
+#[test]
+fn what_is_gone_is_said_again_where_it_was_refused_with_something_else() {
+    let mut client = Client::new(Flavour::Delta);
+    client.ask(Kind::Cluster, &ALL);
+    let first = world(&[("a", "1"), ("b", "1")], "1");
+    assert_eq!(client.take(&first, &ALL), "cluster a b");
+    let bad = world(&[("b", "bad")], "1");
+    let (message, told) = client.next(&bad).expect("news");
+    assert_eq!(told, "cluster b -a");
+    client.say(Kind::Cluster, &ALL, &message.nonce, Some("bad"));
+    assert_eq!(client.take(&bad, &ALL), "cluster -a");
+    assert_eq!(client.take(&bad, &ALL), "");
+}
+
+#[test]
+fn after_more_changes_than_are_noted_nothing_is_missed() {
+    let mut client = Client::new(Flavour::Delta);
+    let mut world = world(&[("a", "1"), ("b", "1")], "1");
+    client.ask(Kind::Cluster, &ALL);
+    assert_eq!(client.take(&world, &ALL), "cluster a b");
+    world.put(resource(Kind::Cluster, "a", "2"));
+    for state in 0..2_000 {
+        world.put(resource(Kind::Cluster, "c", &state.to_string()));
+    }
+    world.remove(Kind::Cluster, "b");
+    assert_eq!(client.take(&world, &ALL), "cluster a c -b");
+    assert_eq!(client.take(&world, &ALL), "");
 }
 
 #[test]

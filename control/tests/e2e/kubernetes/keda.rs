@@ -12,14 +12,14 @@ use tonic::{
 };
 
 /// It asks for one trigger of the ScaledObject `default/web`.
-pub(super) struct Keda {
+pub(crate) struct Keda {
     runtime: Runtime,
     client: ExternalScalerClient<Channel>,
     reference: ScaledObjectRef,
 }
 
 impl Keda {
-    pub(super) fn asks_for(reveille: &Reveille, metadata: &[(&str, &str)]) -> Self {
+    pub(crate) fn asks_for(reveille: &Reveille, metadata: &[(&str, &str)]) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -42,12 +42,12 @@ impl Keda {
         }
     }
 
-    pub(super) fn is_active(&mut self) -> Result<bool, Status> {
+    pub(crate) fn is_active(&mut self) -> Result<bool, Status> {
         let asked = self.client.is_active(self.reference.clone());
         Ok(self.runtime.block_on(asked)?.into_inner().result)
     }
 
-    pub(super) fn metrics(&mut self, metric_name: &str) -> Result<Vec<MetricValue>, Status> {
+    pub(crate) fn metrics(&mut self, metric_name: &str) -> Result<Vec<MetricValue>, Status> {
         let request = GetMetricsRequest {
             scaled_object_ref: Some(self.reference.clone()),
             metric_name: metric_name.to_owned(),

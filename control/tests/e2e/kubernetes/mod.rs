@@ -10,7 +10,7 @@ mod endpoints;
 mod envoy;
 mod failover;
 mod http_scaled_objects;
-mod keda;
+pub(crate) mod keda;
 mod malformed;
 pub(crate) mod objects;
 mod peers;

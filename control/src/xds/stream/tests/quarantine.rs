@@ -13,7 +13,7 @@ use envoy_types::pb::envoy::config::route::v3::{
 };
 use proptest::{prelude::*, sample::select};
 use prost::Message as _;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 const BOTH: [Flavour; 2] = [Flavour::Delta, Flavour::StateOfTheWorld];
 
@@ -22,6 +22,11 @@ const OURS: &str = "ours";
 
 /// Hosts with their states.
 type Hosts = BTreeMap<String, String>;
+
+fn routes_of(snapshot: &Snapshot) -> &Arc<Resource> {
+    let all = snapshot.of(Kind::Routes);
+    all.get(names::ROUTES).expect("there are routes")
+}
 
 fn hosts<'a>(some: impl IntoIterator<Item = (&'a str, &'a str)>) -> Hosts {
     let owned = |(name, state): (&str, &str)| (name.to_owned(), state.to_owned());
@@ -46,7 +51,7 @@ fn served(hosts: &Hosts) -> Snapshot {
     };
     let mut snapshot = Snapshot::default();
     let routes = Resource::of_hosts(&rest, hosts.iter().map(host).collect());
-    snapshot.replace(Kind::Routes, [routes]);
+    snapshot.put(routes);
     snapshot
 }
 
@@ -222,7 +227,7 @@ fn a_bad_host_harms_no_other_and_is_tried_again_when_it_changes() {
 #[test]
 fn what_a_client_has_from_a_stream_before_stays_straight() {
     let first = served(&hosts([("a", "1"), ("b", "1"), ("c", "1")]));
-    let version = first.of(Kind::Routes)[names::ROUTES].version().to_string();
+    let version = routes_of(&first).version().to_string();
     let mut client = Picky::new(Flavour::Delta, bad_hosts);
     client.client = Client::new(Flavour::Delta);
     let request = DeltaDiscoveryRequest {
@@ -321,7 +326,7 @@ fn endpoints_that_change_cost_no_look_at_the_hosts() {
     let mut now = served(&hosts([("a", "bad"), ("b", "1")]));
     let routes = |quarantine: &mut Quarantine, now: &Snapshot| {
         let own = quarantine.apply(now, None);
-        own.of(Kind::Routes)[names::ROUTES].clone()
+        routes_of(&own).clone()
     };
     let first = routes(&mut quarantine, &now);
     quarantine.sent(&[first]);
@@ -329,12 +334,9 @@ fn endpoints_that_change_cost_no_look_at_the_hosts() {
     let before = routes(&mut quarantine, &now);
     assert_eq!(read(&before), hosts([("a", OURS), ("b", OURS)]));
     let endpoints = Resource::new(Kind::Endpoints, "a", &"2".to_owned());
-    now.replace(Kind::Endpoints, [endpoints]);
+    now.put(endpoints);
     let after = routes(&mut quarantine, &now);
-    assert!(
-        std::sync::Arc::ptr_eq(&before, &after),
-        "it is not made anew"
-    );
+    assert!(Arc::ptr_eq(&before, &after), "it is not made anew");
 }
 
 fn any_hosts() -> impl Strategy<Value = Hosts> {
