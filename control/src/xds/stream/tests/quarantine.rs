@@ -78,6 +78,7 @@ fn read(resource: &Resource) -> Hosts {
 struct Picky {
     client: Client,
     refuses: fn(&Hosts) -> bool,
+    reason: &'static str,
     /// All configurations that it accepted.
     accepted: Vec<Hosts>,
     refused: usize,
@@ -97,6 +98,7 @@ impl Picky {
         Self {
             client,
             refuses,
+            reason: "no such matcher",
             accepted: Vec::new(),
             refused: 0,
             refused_last: None,
@@ -120,7 +122,7 @@ impl Picky {
             Flavour::Delta => &ALL,
             Flavour::StateOfTheWorld => &[names::ROUTES],
         };
-        let reason = refuses.then_some("no such matcher");
+        let reason = refuses.then_some(self.reason);
         let answered = self.client.say(Kind::Routes, names, &message.nonce, reason);
         if refuses {
             assert!(matches!(answered, Answered::Refused(_)));
@@ -151,7 +153,7 @@ impl Picky {
     fn verdicts(&self) -> Vec<(&str, Instead)> {
         let verdicts = self.client.0.quarantined().iter();
         let verdicts = verdicts.map(|(host, verdict)| {
-            assert_eq!(&*verdict.reason, "no such matcher");
+            assert_eq!(&*verdict.reason, self.reason);
             (&**host, verdict.instead)
         });
         verdicts.collect()
@@ -180,6 +182,36 @@ fn of_a_first_configuration_only_the_bad_host_takes_the_long_way() {
             assert_eq!(client.settle(&now), 0);
             let [.., routes] = client.client.0.standings();
             assert_eq!((routes.accepted, routes.refused), (1, 0));
+        }
+    }
+}
+
+#[test]
+fn a_reason_that_quotes_the_bad_host_saves_tries_and_one_that_misleads_costs_few() {
+    for flavour in BOTH {
+        let names: Vec<String> = (0..256).map(|nth| format!("{nth:03}.test")).collect();
+        let state = |nth| match nth {
+            77 => "bad pattern",
+            200..210 => "good pattern",
+            _ => "1",
+        };
+        let states = names.iter().enumerate();
+        let now = served(&hosts(
+            states.map(|(nth, name)| (name.as_str(), state(nth))),
+        ));
+        for (reason, most) in [
+            // Everything, detours, everything but that one.
+            ("regex 'bad pattern' is too long", 3),
+            ("domain 077.test is too long", 3),
+            ("regex 'good pattern' is too long", 12),
+            ("no host of '.test' is good", 12),
+        ] {
+            let mut client = Picky::new(flavour, bad_hosts);
+            client.reason = reason;
+            let steps = client.settle(&now);
+            assert!(steps <= most, "{reason}: {steps}");
+            assert_eq!(client.verdicts(), [("077.test", Instead::Proxy)]);
+            assert_eq!(client.has()["200.test"], "good pattern");
         }
     }
 }
