@@ -30,9 +30,14 @@ use std::{collections::HashSet, sync::Arc};
 pub use verdict::Instead;
 pub(in crate::xds) use verdict::Verdicts;
 
-/// After so many refusals all suspects are judged together: some of them are
-/// good and take the long way, but a client with many bad ones has peace.
-const MOST_REFUSALS: usize = 128;
+/// After each so many hosts that are found twice as many are judged together:
+/// some good ones take the long way, but a client with many bad ones has peace
+/// soon.
+const FOUND_PER_DOUBLING: usize = 4;
+
+/// After so many refusals all are, whatever is in their places by now: such a
+/// client refuses everything.
+const MOST_REFUSALS: usize = 192;
 
 /// The hosts of one client.
 #[derive(Debug, Default)]
@@ -43,6 +48,8 @@ pub(super) struct Quarantine {
     search: Option<Search>,
     /// Since everything was accepted.
     refusals: usize,
+    /// Likewise, hosts that were found.
+    found: usize,
     /// What was refused last, if nothing was accepted since.
     refused: Option<Refused>,
     /// What the client should be sent, if it is not known to be something else.
@@ -115,7 +122,7 @@ impl Quarantine {
         self.offer = None;
         self.refused = None;
         match offer.aim {
-            Aim::Everything => self.refusals = 0,
+            Aim::Everything => (self.refusals, self.found) = (0, 0),
             Aim::Detours => self.no_more_detours(),
             Aim::Some => self.search_among_others(),
         }
@@ -160,17 +167,31 @@ impl Quarantine {
         });
         let news: Vec<&Arc<Host>> = news.collect();
         let before = self.search.take();
-        if news.len() <= 1 || self.refusals >= MOST_REFUSALS {
-            let verdicts = Arc::make_mut(&mut self.verdicts);
-            for own in &news {
-                verdict::judge(verdicts, own.name(), own.version(), reason);
+        let judged = self.judged_together(&news);
+        if news.is_empty() || !judged.is_empty() {
+            for own in &judged {
+                self.judge(own.name(), own.version(), reason);
             }
-            return !news.is_empty();
+            return !judged.is_empty();
         }
         let mut search = Search::among(news, offer.served.version(), reason);
         search.has_detours = before.is_some();
         self.search = Some(search);
         true
+    }
+
+    /// Those of `news`, which were refused together, that need not be looked at
+    /// one by one. What is left out altogether is looked at alone.
+    fn judged_together<'n>(&self, news: &[&'n Arc<Host>]) -> Vec<&'n Arc<Host>> {
+        if news.len() == 1 || self.refusals >= MOST_REFUSALS {
+            return news.to_vec();
+        }
+        let together = 1_usize << (self.found / FOUND_PER_DOUBLING).min(30);
+        let is_few = news.len() <= together;
+        let fresh = news
+            .iter()
+            .filter(|own| is_few && !self.verdicts.contains_key(own.name()));
+        fresh.copied().collect()
     }
 
     fn no_more_detours(&mut self) {
@@ -184,11 +205,13 @@ impl Quarantine {
         match self.search.take().map(Search::tried_are_good) {
             None | Some(Left::Nobody) => {}
             Some(Left::Others(search)) => self.search = Some(search),
-            Some(Left::One(one, reason)) => {
-                let verdicts = Arc::make_mut(&mut self.verdicts);
-                verdict::judge(verdicts, &one.host, one.of, &reason);
-            }
+            Some(Left::One(one, reason)) => self.judge(&one.host, one.of, &reason),
         }
+    }
+
+    fn judge(&mut self, host: &Arc<str>, of: Version, reason: &Arc<str>) {
+        self.found += usize::from(!self.verdicts.contains_key(host));
+        verdict::judge(Arc::make_mut(&mut self.verdicts), host, of, reason);
     }
 
     // === what is to be sent ===
@@ -246,7 +269,7 @@ impl Quarantine {
         };
         let has = self.has.as_ref().map(|has| has.version());
         if has == Some(everything.version()) {
-            self.refusals = 0;
+            (self.refusals, self.found) = (0, 0);
         }
         offer(everything, Aim::Everything)
     }

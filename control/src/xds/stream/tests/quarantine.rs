@@ -307,7 +307,7 @@ fn who_refuses_everything_is_left_in_peace() {
         let now = |state| served(&hosts(names.iter().map(|name| (&**name, state))));
         let mut client = Picky::new(flavour, |_| true);
         let steps = client.settle(&now("1"));
-        assert!(steps < 140, "{steps}");
+        assert!(steps < 200, "{steps}");
         assert_eq!(client.settle(&now("1")), 0);
         let steps = client.settle(&now("2"));
         assert!(steps < 5, "{steps}");
@@ -342,8 +342,9 @@ fn a_client_with_very_many_bad_hosts_gets_the_others_without_tries_for_each() {
         let mut client = Picky::new(flavour, bad_hosts);
         let steps = client.settle(&served(&all));
         assert!(steps < 300, "{steps}");
-        assert_eq!(client.has().len(), 400);
-        assert!(client.has().values().any(|state| state == "1"));
+        let count = |state: &str| client.has().values().filter(|now| *now == state).count();
+        assert_eq!(count(OURS) + count("1"), 400);
+        assert_eq!(client.settle(&served(&all)), 0);
     }
 }
 
@@ -395,6 +396,18 @@ proptest! {
         let now = served(last);
         let steps = client.settle(&now);
         prop_assert!(steps <= 60, "{}", steps);
+        let is_bad = |(name, state): &(&String, &String)| {
+            name.starts_with('!') || state.starts_with("bad")
+        };
+        let all_bad = changes.iter().flat_map(|(hosts, _)| hosts).filter(is_bad);
+        if all_bad.count() > 3 {
+            // Some may have been judged together.
+            for (name, state) in last.iter().filter(|(name, _)| !name.starts_with('!')) {
+                let has = &client.has()[name];
+                prop_assert!(has == OURS || has == state && !state.starts_with("bad"));
+            }
+            return Ok(());
+        }
         let mut wanted = last.clone();
         wanted.retain(|name, _| !name.starts_with('!'));
         for state in wanted.values_mut().filter(|state| state.starts_with("bad")) {
@@ -402,9 +415,7 @@ proptest! {
         }
         prop_assert_eq!(client.has(), &wanted);
         let verdicts = client.client.0.quarantined();
-        let bad = last.iter().filter(|(name, state)| {
-            name.starts_with('!') || state.starts_with("bad")
-        });
+        let bad = last.iter().filter(is_bad);
         prop_assert!(verdicts.keys().map(|host| &**host).eq(bad.map(|(name, _)| &**name)));
         prop_assert_eq!(client.settle(&now), 0);
     }
