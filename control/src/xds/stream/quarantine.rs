@@ -1,57 +1,43 @@
 //! The virtual hosts that one client refuses, and what it gets in their place.
 //!
 //! Envoy takes or refuses a route configuration as a whole. One that is refused
-//! is therefore narrowed down by halves of what is new in it, to single hosts.
+//! is therefore narrowed down, by parts of what is new in it, to single hosts.
 //! The client gets each of those with the same domains and one route, to our
 //! proxy; refuses it that, too, it is left out. All others are as they should be.
 //!
 //! ```text
-//!  ┌► everything ──refused──► new hosts by way of our proxy ─► half of the suspects ◄┐
+//!  ┌► everything ──refused──► new hosts by way of our proxy ─► some of the suspects ◄┐
 //!  │                                                              │ accepted: it is among the others
 //!  └──────────────────── a verdict ◄────── one suspect is left ◄──┘ refused: it is among these
 //! ```
+//!
+//! Some are at first those that the client's reason does not speak of, and
+//! then half of them.
 //!
 //! A verdict holds until the host changes. Used by [`super::session`]. It never
 //! has the client sent again what it refused, and looks at hosts only when
 //! routes change or something was refused.
 
+mod hint;
+mod search;
+mod verdict;
+
 use crate::xds::{
     Host, Kind, Resource, Snapshot, compile::hosts::detour, names, resource::Version,
 };
-use serde::Serialize;
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use search::{Left, Search};
+use std::{collections::HashSet, sync::Arc};
+pub use verdict::Instead;
+pub(in crate::xds) use verdict::Verdicts;
 
-/// After so many refusals all suspects are judged together: some of them are
-/// good and take the long way, but a client with many bad ones has peace.
-const MOST_REFUSALS: usize = 128;
+/// After each so many hosts that are found twice as many are judged together:
+/// some good ones take the long way, but a client with many bad ones has peace
+/// soon.
+const FOUND_PER_DOUBLING: usize = 4;
 
-/// What a client gets in the place of a host that it refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Instead {
-    /// A host whose requests all come to our proxy.
-    Proxy,
-    /// Nothing: it refuses that, too.
-    Nothing,
-    /// What it had before: it would not be without it, either.
-    Former,
-}
-
-/// Why a host is not with a client as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::xds) struct Verdict {
-    /// The state of the host that is refused.
-    of: Version,
-    pub(in crate::xds) instead: Instead,
-    /// In the client's words.
-    pub(in crate::xds) reason: Arc<str>,
-}
-
-/// By hosts.
-pub(in crate::xds) type Verdicts = BTreeMap<Arc<str>, Verdict>;
+/// After so many refusals all are, whatever is in their places by now: such a
+/// client refuses everything.
+const MOST_REFUSALS: usize = 192;
 
 /// The hosts of one client.
 #[derive(Debug, Default)]
@@ -62,6 +48,8 @@ pub(super) struct Quarantine {
     search: Option<Search>,
     /// Since everything was accepted.
     refusals: usize,
+    /// Likewise, hosts that were found.
+    found: usize,
     /// What was refused last, if nothing was accepted since.
     refused: Option<Refused>,
     /// What the client should be sent, if it is not known to be something else.
@@ -90,27 +78,8 @@ enum Aim {
     Everything,
     /// That no suspect that is new to it is unknown to it meanwhile.
     Detours,
-    /// To know more about the first half of the suspects.
-    Half,
-}
-
-/// At least one of the suspects is refused.
-#[derive(Debug)]
-struct Search {
-    /// By name; none of them is with the client yet.
-    suspects: Vec<Suspect>,
-    /// What everybody should have, of which that is known; `None`: of none
-    /// that there is now.
-    of: Option<Version>,
-    /// Detours were tried.
-    has_detours: bool,
-    reason: Arc<str>,
-}
-
-#[derive(Clone, Debug)]
-struct Suspect {
-    host: Arc<str>,
-    of: Version,
+    /// To know more about the first of the suspects.
+    Some,
 }
 
 impl Quarantine {
@@ -153,9 +122,9 @@ impl Quarantine {
         self.offer = None;
         self.refused = None;
         match offer.aim {
-            Aim::Everything => self.refusals = 0,
+            Aim::Everything => (self.refusals, self.found) = (0, 0),
             Aim::Detours => self.no_more_detours(),
-            Aim::Half => self.search_among_others(),
+            Aim::Some => self.search_among_others(),
         }
         self.has = Some(offer.routes);
     }
@@ -192,31 +161,37 @@ impl Quarantine {
             self.no_more_detours();
             return true;
         }
-        let suspects: Vec<Suspect> = offer
-            .served
-            .hosts()
-            .iter()
-            .filter(|own| {
-                let sent = offer.routes.host(own.name());
-                version(sent) != version(self.had(own.name()))
-            })
-            .map(|own| Suspect {
-                host: own.name().clone(),
-                of: own.version(),
-            })
-            .collect();
-        let before = self.search.take();
-        if suspects.len() <= 1 || self.refusals >= MOST_REFUSALS {
-            self.judge(&suspects, reason);
-            return !suspects.is_empty();
-        }
-        self.search = Some(Search {
-            of: Some(offer.served.version()),
-            has_detours: before.is_some(),
-            suspects,
-            reason: reason.clone(),
+        let news = offer.served.hosts().iter().filter(|own| {
+            let sent = offer.routes.host(own.name());
+            version(sent) != version(self.had(own.name()))
         });
+        let news: Vec<&Arc<Host>> = news.collect();
+        let before = self.search.take();
+        let judged = self.judged_together(&news);
+        if news.is_empty() || !judged.is_empty() {
+            for own in &judged {
+                self.judge(own.name(), own.version(), reason);
+            }
+            return !judged.is_empty();
+        }
+        let mut search = Search::among(news, offer.served.version(), reason);
+        search.has_detours = before.is_some();
+        self.search = Some(search);
         true
+    }
+
+    /// Those of `news`, which were refused together, that need not be looked at
+    /// one by one. What is left out altogether is looked at alone.
+    fn judged_together<'n>(&self, news: &[&'n Arc<Host>]) -> Vec<&'n Arc<Host>> {
+        if news.len() == 1 || self.refusals >= MOST_REFUSALS {
+            return news.to_vec();
+        }
+        let together = 1_usize << (self.found / FOUND_PER_DOUBLING).min(30);
+        let is_few = news.len() <= together;
+        let fresh = news
+            .iter()
+            .filter(|own| is_few && !self.verdicts.contains_key(own.name()));
+        fresh.copied().collect()
     }
 
     fn no_more_detours(&mut self) {
@@ -225,37 +200,18 @@ impl Quarantine {
         }
     }
 
-    /// The first half of the suspects is with the client.
+    /// The suspects that were tried are with the client.
     fn search_among_others(&mut self) {
-        let Some(mut search) = self.search.take() else {
-            return;
-        };
-        search.suspects.drain(..search.half());
-        match &*search.suspects {
-            [] => {}
-            // What was refused is what the client has now and this one.
-            [_] if search.of.is_some() => self.judge(&search.suspects, &search.reason),
-            _ => self.search = Some(search),
+        match self.search.take().map(Search::tried_are_good) {
+            None | Some(Left::Nobody) => {}
+            Some(Left::Others(search)) => self.search = Some(search),
+            Some(Left::One(one, reason)) => self.judge(&one.host, one.of, &reason),
         }
     }
 
-    /// The next thing for each of them.
-    fn judge(&mut self, suspects: &[Suspect], reason: &Arc<str>) {
-        let verdicts = Arc::make_mut(&mut self.verdicts);
-        for Suspect { host, of } in suspects {
-            let before = verdicts.get(host).filter(|verdict| verdict.of == *of);
-            let instead = match before.map(|verdict| verdict.instead) {
-                None => Instead::Proxy,
-                Some(Instead::Proxy) => Instead::Nothing,
-                Some(Instead::Nothing | Instead::Former) => Instead::Former,
-            };
-            let verdict = Verdict {
-                of: *of,
-                instead,
-                reason: reason.clone(),
-            };
-            verdicts.insert(host.clone(), verdict);
-        }
+    fn judge(&mut self, host: &Arc<str>, of: Version, reason: &Arc<str>) {
+        self.found += usize::from(!self.verdicts.contains_key(host));
+        verdict::judge(Arc::make_mut(&mut self.verdicts), host, of, reason);
     }
 
     // === what is to be sent ===
@@ -282,13 +238,11 @@ impl Quarantine {
         if !verdicts.clone().all(|(host, one)| is_so(host, one.of)) {
             Arc::make_mut(&mut self.verdicts).retain(|host, one| is_so(host, one.of));
         }
-        if let Some(mut search) = self.search.take() {
-            search.of = search.of.filter(|of| *of == served.version());
-            search.suspects.retain(|one| {
+        if let Some(search) = self.search.take() {
+            self.search = search.still(served.version(), |one| {
                 let own = served.host(&one.host).filter(|own| own.version() == one.of);
                 own.is_some_and(|own| !self.is_had(own))
             });
-            self.search = (!search.suspects.is_empty()).then_some(search);
         }
     }
 
@@ -299,9 +253,10 @@ impl Quarantine {
             aim,
         };
         if let Some(search) = &self.search {
-            let are_known = |one: &Suspect| self.had(&one.host).is_some();
-            return if search.has_detours || search.suspects.iter().all(are_known) {
-                offer(self.with_half(search, served), Aim::Half)
+            let mut suspects = search.suspects().iter();
+            let are_known = suspects.all(|one| self.had(&one.host).is_some());
+            return if search.has_detours || are_known {
+                offer(self.with_some(search, served), Aim::Some)
             } else {
                 offer(self.with_detours(search, served), Aim::Detours)
             };
@@ -314,17 +269,16 @@ impl Quarantine {
         };
         let has = self.has.as_ref().map(|has| has.version());
         if has == Some(everything.version()) {
-            self.refusals = 0;
+            (self.refusals, self.found) = (0, 0);
         }
         offer(everything, Aim::Everything)
     }
 
-    /// What the client has, and half of the suspects.
-    fn with_half(&self, search: &Search, served: &Resource) -> Arc<Resource> {
-        let half = search.suspects.iter().take(search.half());
-        let half: HashSet<&str> = half.map(|one| &*one.host).collect();
+    /// What the client has, and the first of the suspects.
+    fn with_some(&self, search: &Search, served: &Resource) -> Arc<Resource> {
+        let tried = search.tried();
         let hosts = served.hosts().iter().filter_map(|own| {
-            if half.contains(&**own.name()) {
+            if tried.contains(&**own.name()) {
                 self.form(own)
             } else {
                 self.had(own.name()).cloned()
@@ -335,7 +289,8 @@ impl Quarantine {
 
     /// What the client has, and by way of our proxy what is new to it.
     fn with_detours(&self, search: &Search, served: &Resource) -> Arc<Resource> {
-        let suspects: HashSet<&str> = search.suspects.iter().map(|one| &*one.host).collect();
+        let suspects = search.suspects().iter();
+        let suspects: HashSet<&str> = suspects.map(|one| &*one.host).collect();
         let hosts = served.hosts().iter().filter_map(|own| {
             let had = self.had(own.name()).cloned();
             had.or_else(|| suspects.contains(&**own.name()).then(|| detour(own)))
@@ -360,13 +315,6 @@ impl Quarantine {
     /// Is it with the client as it should be?
     fn is_had(&self, own: &Arc<Host>) -> bool {
         version(self.form(own).as_ref()) == version(self.had(own.name()))
-    }
-}
-
-impl Search {
-    /// How many of the suspects are looked at next.
-    fn half(&self) -> usize {
-        (self.suspects.len() / 2).max(1)
     }
 }
 
