@@ -161,11 +161,8 @@ impl Follower {
                 Some(known) if same && !moved => known,
                 known => {
                     stirred = true;
-                    let fresh = self.compile(target.id(), now, known.as_ref());
-                    if fresh.way.is_none() {
-                        self.greetings.begin(fresh.endpoints.clone());
-                    }
-                    fresh
+                    self.greetings.begin(&now);
+                    self.compile(target.id(), now, known.as_ref())
                 }
             };
             present.insert(target.id().clone(), fresh);
