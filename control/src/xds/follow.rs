@@ -220,7 +220,8 @@ impl Follower {
         let obstacle = if now.is_empty() {
             before.and_then(|known| known.obstacle)
         } else {
-            Indirect::of_endpoints(&now)
+            let no_handshake = || way.is_none().then_some(Indirect::NoHandshake);
+            Indirect::of_endpoints(&now).or_else(no_handshake)
         };
         let cluster = before.filter(|known| known.way == way).map_or_else(
             || cluster::cluster(&name, way.as_ref(), self.proxy.config()),

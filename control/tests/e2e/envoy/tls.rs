@@ -193,6 +193,22 @@ fn one_endpoint_with_a_certificate_of_somebody_else_costs_no_request_and_gets_no
 }
 
 #[test]
+fn endpoints_that_nobody_trusts_get_no_request_and_their_route_is_listed() {
+    let [ours, others] = [0, 1].map(|_| over_tls(""));
+    let bad = endpoint(&others);
+    let manifest = backends(&[bad.proxy_tls()], "caFile: ca.crt");
+    let reveille = with_files(&manifest, &ours).start();
+    let envoy = Envoy::of_fleet(reveille.xds());
+    // Our proxy alone.
+    envoy.until_members("web", 1);
+    assert_eq!(envoy.client("web").get("/").status, 502);
+    assert_eq!(seen_by_us(&bad), 0.0);
+    let view = reveille.ask("/api/v1/xds").body;
+    let reason = r#""route":"default/web","reason":"noHandshake""#;
+    assert!(view.contains(reason), "{view}");
+}
+
+#[test]
 fn nobody_else_gets_the_key_that_we_show() {
     let files = over_tls("");
     let endpoint = endpoint(&files);
