@@ -37,8 +37,8 @@ pub(super) struct ResourcesView {
 pub(super) struct IndirectView {
     /// `namespace/name`.
     pub route: String,
-    /// `session`, `concurrencyLimit`, `responseHeaderTimeout` or
-    /// `clientCertificate`.
+    /// `session`, `concurrencyLimit`, `responseHeaderTimeout`,
+    /// `clientCertificate` or `noHandshake`.
     pub reason: Indirect,
 }
 

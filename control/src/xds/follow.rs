@@ -231,10 +231,8 @@ impl Follower {
                 continue;
             }
             stirred = true;
+            self.greetings.begin(&now);
             let fresh = self.compile(target.id(), now, known.as_ref());
-            if fresh.way.is_none() {
-                self.greetings.begin(fresh.endpoints.clone());
-            }
             news.resources
                 .extend([fresh.assignment.clone(), fresh.cluster.clone()]);
             if let Some(before) = known.replace(fresh)
@@ -303,7 +301,8 @@ impl Follower {
         let obstacle = if now.is_empty() {
             before.and_then(|known| known.obstacle)
         } else {
-            Indirect::of_endpoints(&now)
+            let no_handshake = || way.is_none().then_some(Indirect::NoHandshake);
+            Indirect::of_endpoints(&now).or_else(no_handshake)
         };
         let cluster = before.filter(|known| known.way == way).map_or_else(
             || cluster::cluster(&name, way.as_ref(), self.proxy.config()),

@@ -5,15 +5,12 @@
 //! other change. It must never send a request.
 
 use super::compile::direct;
-use proxy::EndpointSet;
+use proxy::{Endpoint, EndpointSet};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 
-/// Targets whose endpoints are greeted at once.
+/// So many are greeted at once.
 const MOST_AT_ONCE: usize = 64;
-
-/// Of one target so many, one after the other, until one has answered.
-const MOST_OF_ONE: usize = 4;
 
 /// So long at most is the first state kept back for them.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -35,33 +32,25 @@ impl Greetings {
         }
     }
 
-    /// Greets one after the other of these until one has answered, if there
-    /// are any of whom that matters. Must be called within a runtime.
-    pub(super) fn begin(&mut self, endpoints: Arc<EndpointSet>) {
+    /// Greets those of whom it matters what they choose, each once. Must be
+    /// called within a runtime.
+    pub(super) fn begin(&mut self, endpoints: &EndpointSet) {
         while self.tasks.try_join_next().is_some() {}
-        if !endpoints
-            .iter()
-            .any(|endpoint| direct::is_unheard(endpoint))
-        {
-            return;
-        }
-        let (places, limit) = (self.places.clone(), self.connect_timeout);
-        self.tasks.spawn(async move {
-            let _place = places.acquire().await;
-            let unheard = endpoints
-                .iter()
-                .filter(|endpoint| direct::is_unheard(endpoint));
-            for endpoint in unheard.take(MOST_OF_ONE) {
-                match endpoint.greet(limit).await {
-                    Ok(()) => return,
-                    // Whoever sends it a request hears why.
-                    Err(error) => tracing::debug!(
+        let unheard = |endpoint: &&Arc<Endpoint>| direct::is_unheard(endpoint);
+        for endpoint in endpoints.iter().filter(unheard) {
+            let (endpoint, places) = (endpoint.clone(), self.places.clone());
+            let limit = self.connect_timeout;
+            self.tasks.spawn(async move {
+                let _place = places.acquire().await;
+                // Whoever sends it a request hears why.
+                if let Err(error) = endpoint.greet(limit).await {
+                    tracing::debug!(
                         endpoint = endpoint.name(), addr = %endpoint.addr(), %error,
-                        "not reached over TLS: Envoys are not sent there yet"
-                    ),
+                        "not reached over TLS: Envoys are not told what it speaks"
+                    );
                 }
-            }
-        });
+            });
+        }
     }
 
     /// Waits until all are over, but not for long; says whether there were any.

@@ -144,8 +144,9 @@ impl Endpoint {
     }
 
     /// Finds out by a connection without a request what it chooses
-    /// ([`Endpoint::tls`]), if that is not known: for whoever has to know before
-    /// a request does. `limit` is the connection's; the handshake has its own.
+    /// ([`Endpoint::tls`]), if that is not known and was not tried before: for
+    /// whoever has to know before a request does. `limit` is the connection's;
+    /// the handshake has its own.
     ///
     /// # Errors
     /// As with any connection to it.

@@ -42,6 +42,8 @@ pub(crate) struct TlsPool {
     spoken: AtomicU8,
     /// The last handshake ended in disagreement.
     disagreed: AtomicBool,
+    /// It was connected to for nothing but what it chooses.
+    greeted: AtomicBool,
     /// Told when it chooses something else.
     changes: Arc<Changes>,
 }
@@ -120,6 +122,7 @@ impl TlsPool {
             h2: h2c::Pool::new(workers),
             spoken: AtomicU8::new(0),
             disagreed: AtomicBool::new(false),
+            greeted: AtomicBool::new(false),
             changes,
         }
     }
@@ -214,7 +217,7 @@ impl TlsPool {
 
     /// See [`Endpoint::greet`].
     pub(super) async fn greet(&self, addr: SocketAddr, limit: Duration) -> io::Result<()> {
-        if self.spoken().is_none() {
+        if self.spoken().is_none() && !self.greeted.swap(true, Ordering::Relaxed) {
             let (mut stream, _) = self.shake(addr, limit, false).await?;
             // What is to be known is; however it ends.
             let _closed = stream.shutdown().await;

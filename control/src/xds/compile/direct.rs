@@ -24,6 +24,9 @@ pub enum Indirect {
     ResponseHeaderTimeout,
     /// Our proxy shows its endpoints a certificate. Nobody else gets the key.
     ClientCertificate,
+    /// No TLS handshake of our proxy with its endpoints has ended well: it is
+    /// not known what they speak.
+    NoHandshake,
 }
 
 impl Indirect {

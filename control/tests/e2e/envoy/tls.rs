@@ -5,7 +5,7 @@ use crate::{
     support::{Envoy, Reveille, Starter, Target, wait_until},
     tls::{authority, authority_named, issue},
 };
-use std::{fs, net::SocketAddr};
+use std::{fs, net::SocketAddr, thread};
 
 /// The target `web`, whose server has a certificate of `ca.crt`.
 fn secured(target: Target) -> Target {
@@ -32,8 +32,28 @@ fn a_cold_request_is_held_by_us_and_warm_ones_go_straight_over_tls() {
     let reveille = over_tls(secured(python())).start();
     for envoy in both(&reveille) {
         let client = envoy.client("web");
-        let first = client.get("/");
-        assert_eq!((first.status, first.cold_start()), (200, Some("true")));
+        // While they come in, Envoy learns that there is TLS, and whom to trust.
+        let ask = |method: &str| {
+            let mut connection = client.connect();
+            let asked = (0..50).map(|nth| {
+                connection.request(method, "/");
+                let answer = connection.answer();
+                assert_eq!(answer.status, 200, "{method} {nth}: {answer:?}");
+                answer.cold_start() == Some("true")
+            });
+            asked.fold(false, |any, held| any | held)
+        };
+        thread::scope(|scope| {
+            let methods = ["GET", "POST"].repeat(4).into_iter();
+            let clients: Vec<_> = methods
+                .map(|method| {
+                    let ask = &ask;
+                    scope.spawn(move || ask(method))
+                })
+                .collect();
+            let held = clients.into_iter().map(|one| one.join().expect("answered"));
+            assert!(held.fold(false, |any, held| any | held), "some were held");
+        });
         until_direct(&client);
         let before = seen_by_us(&reveille);
         for _ in 0..10 {
@@ -173,6 +193,22 @@ fn one_endpoint_with_a_certificate_of_somebody_else_costs_no_request_and_gets_no
 }
 
 #[test]
+fn endpoints_that_nobody_trusts_get_no_request_and_their_route_is_listed() {
+    let [ours, others] = [0, 1].map(|_| over_tls(""));
+    let bad = endpoint(&others);
+    let manifest = backends(&[bad.proxy_tls()], "caFile: ca.crt");
+    let reveille = with_files(&manifest, &ours).start();
+    let envoy = Envoy::of_fleet(reveille.xds());
+    // Our proxy alone.
+    envoy.until_members("web", 1);
+    assert_eq!(envoy.client("web").get("/").status, 502);
+    assert_eq!(seen_by_us(&bad), 0.0);
+    let view = reveille.ask("/api/v1/xds").body;
+    let reason = r#""route":"default/web","reason":"noHandshake""#;
+    assert!(view.contains(reason), "{view}");
+}
+
+#[test]
 fn nobody_else_gets_the_key_that_we_show() {
     let files = over_tls("");
     let endpoint = endpoint(&files);
@@ -256,4 +292,31 @@ fn a_replica_that_starts_finds_out_what_endpoints_choose_before_it_serves() {
     direct();
     assert_eq!(modified(), before, "it had all of it");
     assert_eq!(seen_by_us(&again), 0.0);
+}
+
+#[test]
+fn of_endpoints_that_choose_differently_those_of_one_kind_are_asked_directly() {
+    let files = over_tls("");
+    let http2 = endpoint(&files);
+    // A replica of another Reveille, of the same authority.
+    let target = secured(python()).scaled("minReplicaCount: 1");
+    let others = Reveille::of(target).file("tls.py", include_str!("../python/tls.py"));
+    for file in ["ca.crt", "web.crt", "web.key"] {
+        fs::copy(files.path().join(file), others.path().join(file)).expect("copied");
+    }
+    let others = others.start();
+    let http1 = others.until_warm("web").endpoints[0].address.clone();
+    let http1 = http1.parse().expect("an address");
+    let manifest = backends(&[http2.proxy_tls(), http1], "caFile: ca.crt");
+    let reveille = with_files(&manifest, &files).start();
+    let envoy = Envoy::of_fleet(reveille.xds());
+    // One of the two, and our proxy.
+    envoy.until_members("web", 2);
+    for _ in 0..20 {
+        let answer = envoy.client("web").get("/");
+        assert_eq!((answer.status, answer.cold_start()), (200, None));
+    }
+    envoy.until_members("web", 2);
+    assert!(seen_by_us(&http2) >= 20.0);
+    assert!(others.lines("requests").is_empty());
 }
