@@ -239,6 +239,9 @@ fn write(
             return failure(409, "Conflict", "the object has been modified");
         }
         ("update", Some(mut known), _) if place.subresource.as_deref() == Some("scale") => {
+    if let Some(why) = invalid(place.kind, &sent) {
+        return failure(422, "Invalid", &why);
+    }
             known["spec"]["replicas"] = sent["spec"]["replicas"].clone();
             known
         }
@@ -289,6 +292,19 @@ fn scale(object: &Value) -> Value {
 fn object<'a>(state: &'a State, place: &Place) -> Option<&'a Value> {
     state.get(place.kind, namespace(place), place.name.as_deref()?)
 }
+/// What a real one's validation has against an object, as far as Reveille could get it
+/// wrong: the limits of Events.
+fn invalid(kind: &Kind, sent: &Value) -> Option<String> {
+    if kind.name != "Event" {
+        return None;
+    }
+    let length = |text: &Value| text.as_str().map_or(0, str::len);
+    let (note, name) = (length(&sent["note"]), length(&sent["metadata"]["name"]));
+    (note > 1024 || name > 253).then(|| {
+        format!("Event is invalid: note has {note} bytes of 1024, metadata.name {name} of 253")
+    })
+}
+
 
 fn namespace(place: &Place) -> &str {
     place.namespace.as_deref().unwrap_or("default")
