@@ -219,6 +219,14 @@ fn write(
     if let Some(name) = &place.name {
         sent["metadata"]["name"] = name.as_str().into();
     }
+    let meddled = (state.meddled.iter()).position(|one| *one == (verb, place.kind.plural));
+    if let Some(at) = meddled {
+        state.meddled.remove(at);
+        if let Some(mut known) = object(state, place).cloned() {
+            known["metadata"]["annotations"]["meddled"] = "true".into();
+            state.put(place.kind, known);
+        }
+    }
     if let Some(namespace) = &place.namespace {
         sent["metadata"]["namespace"] = namespace.as_str().into();
     }

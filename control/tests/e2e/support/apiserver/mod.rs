@@ -239,3 +239,10 @@ fn named(kind: &str) -> &'static Kind {
     let found = KINDS.iter().find(|known| known.name == kind);
     found.unwrap_or_else(|| panic!("the double knows no {kind}"))
 }
+    /// Before the next request of this verb of a kind is answered, somebody else writes
+    /// its object.
+    pub(crate) fn meddle_next(&self, verb: &'static str, kind: &str) {
+        let meddled = (verb, named(kind).plural);
+        self.shared.change(|state| state.meddled.push(meddled));
+    }
+

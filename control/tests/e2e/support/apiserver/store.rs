@@ -77,6 +77,10 @@ pub(super) struct State {
     uids: u64,
     pub(super) denied: HashSet<(String, &'static str)>,
     pub(super) undefined: HashSet<&'static str>,
+    /// Kinds whose roles are not read yet.
+    pub(super) unread: HashSet<&'static str>,
+    /// Verbs and plurals: somebody else is faster.
+    pub(super) meddled: Vec<(&'static str, &'static str)>,
     /// So many requests are throttled, with that Retry-After.
     pub(super) throttled: (usize, u64),
     pub(super) asked: Vec<Asked>,
