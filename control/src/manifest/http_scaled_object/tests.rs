@@ -224,6 +224,9 @@ fn none_is_made_where_the_annotation_says_so() {
     let manifests = read(&skipping);
     let object = &manifests.http_scaled_objects[0];
     assert!(manifests.scaled_objects.is_empty());
-    assert_eq!(object.scaled_object_document(&ScalerRef::plain("s:1")), None);
+    assert_eq!(
+        object.scaled_object_document(&ScalerRef::plain("s:1")),
+        None
+    );
     assert!(!object.equivalent(None).contains("kind: ScaledObject"));
 }
