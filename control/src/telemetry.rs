@@ -4,6 +4,10 @@ use clap::ValueEnum;
 use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, fmt};
 
+/// The client of API servers tells of each call that fails, without saying which. Who
+/// calls tells of it once, with what it means.
+const API_CLIENT: &str = "kube_client";
+
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -19,8 +23,12 @@ pub enum LogFormat {
 /// A `level` that is neither a level nor a list of directives, or logging
 /// that was started before.
 pub fn init(format: LogFormat, level: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(level)
+    let mut filter = EnvFilter::try_new(level)
         .map_err(|error| anyhow::anyhow!("--log-level {level:?} is not valid: {error}"))?;
+    if !level.contains(API_CLIENT) {
+        let off = format!("{API_CLIENT}=off").parse();
+        filter = filter.add_directive(off.expect("it is a directive"));
+    }
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // https://no-color.org
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

@@ -4,14 +4,15 @@
 //! read here, so that one object that cannot be understood costs only itself,
 //! and what the server said about failures is kept.
 
-use super::{account::Account, failure::Failure, kind::Kind};
+use super::{absence::Absence, account::Account, failure::Failure, kind::Kind};
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// Objects of one page of a list, as other clients ask for.
 const PAGE: usize = 500;
@@ -24,9 +25,15 @@ const MAX_LINE: usize = 16 << 20;
 /// The longest text of a failure, in bytes.
 const MAX_FAILURE: usize = 64 << 10;
 
-/// The API server.
+/// Who calls: the API server's audit log and the managers of fields have it.
+const AGENT: &str = concat!("reveille/", env!("CARGO_PKG_VERSION"));
+
+/// The API server. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Api(Account);
+pub(super) struct Api {
+    account: Account,
+    absence: Arc<Absence>,
+}
 
 /// Which of the objects at a path are asked for; by default all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,7 +115,10 @@ impl Page {
 
 impl Api {
     pub(super) fn new(account: Account) -> Self {
-        Self(account)
+        Self {
+            account,
+            absence: Arc::default(),
+        }
     }
 
     /// One page of the objects at `path`. Cancel safe.
@@ -118,7 +128,23 @@ impl Api {
         selector: &Selector,
         from: &str,
     ) -> Result<Page, Failure> {
-        let mut query = form(&[("limit", &PAGE.to_string())]);
+        self.first(path, selector, from, PAGE).await
+    }
+
+    /// The version that a list of the objects at `path` would have now. Cancel safe.
+    pub(super) async fn version(&self, path: &str, selector: &Selector) -> Result<String, Failure> {
+        let page = self.first(path, selector, "", 1).await?;
+        Ok(page.read()?.metadata.resource_version)
+    }
+
+    async fn first(
+        &self,
+        path: &str,
+        selector: &Selector,
+        from: &str,
+        limit: usize,
+    ) -> Result<Page, Failure> {
+        let mut query = form(&[("limit", &limit.to_string())]);
         query.push_str(&selector.form());
         if !from.is_empty() {
             query.push_str(&form(&[("continue", from)]));
@@ -162,6 +188,7 @@ impl Api {
         let request = Request::builder()
             .method(method)
             .uri(path)
+            .header(header::USER_AGENT, AGENT)
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, content_type)
             .body(Body::from(body.to_string().into_bytes()))
@@ -176,6 +203,11 @@ impl Api {
         serde_json::from_slice(&answer).map_err(|error| Failure::Garbled(error.to_string()))
     }
 
+    /// Was there a call without an answer after `then`?
+    pub(super) fn was_away_since(&self, then: Instant) -> bool {
+        self.absence.is_after(then)
+    }
+
     async fn call(&self, request: Request<Body>) -> Result<Bytes, Failure> {
         let answer = self.send(request).await?;
         let read = Limited::new(answer.into_body(), MAX_PAGE).collect().await;
@@ -185,7 +217,12 @@ impl Api {
 
     /// The answer, if it is a success.
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
-        let answer = self.0.send(request).await;
+        let sent = self.try_send(request).await;
+        sent.map_err(|failure| self.absence.explain(failure))
+    }
+
+    async fn try_send(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
+        let answer = self.account.send(request).await;
         let answer = answer.map_err(|error| Failure::of_no_answer(&chain(&error)))?;
         if answer.status().is_success() {
             return Ok(answer);
@@ -237,6 +274,7 @@ fn get(path: &str, query: &str) -> Result<Request<Body>, Failure> {
     let separator = if query.is_empty() { "" } else { "?" };
     let query = query.trim_start_matches('&');
     Request::get(format!("{path}{separator}{query}"))
+        .header(header::USER_AGENT, AGENT)
         .header(header::ACCEPT, "application/json")
         .body(Body::empty())
         .map_err(|error| Failure::Garbled(error.to_string()))

@@ -11,8 +11,10 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::{fmt, sync::Arc};
 
-/// What the API server takes of a note.
-const MAX_NOTE: usize = 1000;
+/// What the API server takes of a note, in bytes (`NoteLengthLimit` of its validation).
+const MAX_NOTE: usize = 1024;
+/// And of a name.
+const MAX_NAME: usize = 253;
 
 /// Writes Events. Share it in an `Arc`.
 pub(super) struct Events {
@@ -62,7 +64,7 @@ impl Events {
     /// Writes one. One of that name that is there already is as good.
     pub(super) async fn write(&self, event: &Event<'_>) -> Result<(), Failure> {
         let namespace = event.namespace;
-        let note: String = event.note.chars().take(MAX_NOTE).collect();
+        let note = begin_of(event.note, MAX_NOTE);
         let json = json!({
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
@@ -95,6 +97,20 @@ impl Events {
             }
         }
     }
+}
+
+/// A name for an Event about the object of that name, as client-go has them.
+pub(super) fn name(object: &str, now: Timestamp) -> String {
+    let suffix = format!(".{:x}", now.as_nanosecond());
+    // A part of a name must not end with these.
+    let kept = begin_of(object, MAX_NAME - suffix.len()).trim_end_matches(['-', '.']);
+    format!("{kept}{suffix}")
+}
+
+/// At most so many bytes of a text.
+fn begin_of(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes))
+        .unwrap_or_default()
 }
 
 fn describe(failure: &Failure, namespace: &str) -> String {

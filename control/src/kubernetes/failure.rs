@@ -15,6 +15,8 @@ const MAX_TEXT: usize = 500;
 pub(super) enum Failure {
     /// 403: a permission is missing. What the server said.
     Denied(String),
+    /// 403 by an API server that was away a moment ago. What it said.
+    Starting(String),
     /// 404: it knows no such kind, or no such object.
     Missing,
     /// 409: somebody else has changed it, or made it before.
@@ -113,6 +115,7 @@ impl Failure {
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Denied(_) => "denied",
+            Self::Starting(_) => "starting",
             Self::Missing => "missing",
             Self::Conflict(_) => "conflict",
             Self::Gone => "gone",
@@ -130,6 +133,11 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Denied(said) => write!(f, "not permitted ({said})"),
+            Self::Starting(said) => write!(
+                f,
+                "refused (403) by an API server that was away a moment ago and may not have read \
+                 its roles yet ({said})"
+            ),
             Self::Missing => f.write_str("there is none (404)"),
             Self::Conflict(said) => write!(f, "conflict ({said})"),
             Self::Gone => f.write_str("that version is gone (410)"),

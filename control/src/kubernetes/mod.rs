@@ -10,7 +10,7 @@
 //! by `decode.rs`; `backend.rs` is
 //! one port of a Service, `dns.rs` the addresses of an ExternalName, `wakes.rs`
 //! who began to wait, `contact.rs` how we stand with the API server,
-//! `failure.rs` what it refuses, `peers.rs` where other replicas are,
+//! `failure.rs` what it refuses, `absence.rs` when it was away, `peers.rs` where other replicas are,
 //! `waker.rs` wakes workloads beside KEDA or in its place, `host_policy.rs`
 //! says which namespace may have which hosts. What is written: `condition.rs` is
 //! what a status says, `status.rs` the status, `event.rs` an Event about it,
@@ -23,6 +23,7 @@
 //! Nothing here is on the way of a request. Whatever becomes of the API server,
 //! what was last seen is served on.
 
+mod absence;
 mod account;
 mod api;
 mod backend;

@@ -8,7 +8,7 @@ use super::{
     api::Api,
     board::Wanted,
     condition::{Condition, Present},
-    event::{Event, Events},
+    event::{self, Event, Events},
     failure::Failure,
     kind::{INTERCEPTOR_ROUTE, Kind},
     legacy::Told,
@@ -77,8 +77,7 @@ impl Status {
     /// Events, and the status says the same.
     async fn tell(&self, key: &Key, reason: &str, note: &str) {
         let event = Event {
-            // As client-go names them.
-            name: format!("{}.{:x}", key.name, Timestamp::now().as_nanosecond()),
+            name: event::name(&key.name, Timestamp::now()),
             namespace: &key.namespace,
             regarding: json!({
                 "apiVersion": self.kind.api_version(),

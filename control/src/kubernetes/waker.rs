@@ -142,7 +142,15 @@ impl Waker {
     async fn scale_up(&self, sleeper: &Sleeper) -> Result<(), Failure> {
         let _place = self.places.acquire().await.expect("it is never closed");
         let path = self.scale_path(sleeper).await?;
-        let scale = self.api.read(&path).await?;
+        match self.scale_up_at(&path, sleeper).await {
+            // Somebody was faster, such as KEDA, which then has woken it.
+            Err(Failure::Conflict(_)) => self.scale_up_at(&path, sleeper).await,
+            scaled => scaled,
+        }
+    }
+
+    async fn scale_up_at(&self, path: &str, sleeper: &Sleeper) -> Result<(), Failure> {
+        let scale = self.api.read(path).await?;
         let version = scale["metadata"]["resourceVersion"].clone();
         let scale = Scale::deserialize(scale);
         let scale = scale.map_err(|error| Failure::Garbled(format!("a scale: {error}")))?;
@@ -155,7 +163,7 @@ impl Waker {
             "spec": {"replicas": sleeper.replicas},
         });
         let merge = "application/merge-patch+json";
-        self.api.write(Method::PATCH, &path, merge, &patch).await?;
+        self.api.write(Method::PATCH, path, merge, &patch).await?;
         tracing::info!(
             workload = %sleeper.workload, namespace = %sleeper.namespace,
             replicas = sleeper.replicas, "woken: somebody waits for it"

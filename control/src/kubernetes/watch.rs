@@ -190,11 +190,16 @@ impl<N: Send> Watch<N> {
     async fn follow<T: Watched<News = N>>(&self, mut version: String) -> Result<(), Closed> {
         let path = T::KIND.path(self.scope.as_deref());
         let mut pause = FIRST_PAUSE;
+        // It was there then, and had come to that version.
+        let mut there = Instant::now();
         loop {
             let (opened, before) = (Instant::now(), version.clone());
-            let watched = self.api.watch(&path, &self.selector, &version, WATCH_FOR);
-            let ended = match watched.await {
-                Ok(lines) => self.events::<T>(lines, &mut version).await?,
+            let ended = match self.open(&path, &version, there).await {
+                Ok(Some(lines)) => {
+                    there = Instant::now();
+                    self.events::<T>(lines, &mut version).await?
+                }
+                Ok(None) => Ok(Ended::Gone),
                 Err(failure) => Err(failure),
             };
             match ended {
@@ -214,6 +219,32 @@ impl<N: Send> Watch<N> {
                 }
             }
         }
+    }
+
+    /// A watch from `version` on; `None`: the API server came back without having come so
+    /// far, as its store was restored from a backup. It would say nothing until it has.
+    async fn open(
+        &self,
+        path: &str,
+        version: &str,
+        there: Instant,
+    ) -> Result<Option<Lines>, Failure> {
+        if self.api.was_away_since(there) {
+            let now = self.api.version(path, &self.selector).await?;
+            // Numbers, since Kubernetes 1.35 by its word; of others nothing is known.
+            let numbers = now.parse::<u64>().ok().zip(version.parse::<u64>().ok());
+            if numbers.is_some_and(|(now, ours)| now < ours) {
+                tracing::info!(
+                    path,
+                    now,
+                    known = version,
+                    "the API server's store was set back; listing anew"
+                );
+                return Ok(None);
+            }
+        }
+        let watched = self.api.watch(path, &self.selector, version, WATCH_FOR);
+        watched.await.map(Some)
     }
 
     /// Tells the events of one watch.

@@ -124,6 +124,30 @@ fn it_wakes_a_workload_alone_and_keda_hears_only_where_that_fails() {
 }
 
 #[test]
+fn a_workload_that_changes_while_it_is_woken_is_woken_all_the_same() {
+    let api = ApiServer::start();
+    let deployment =
+        json!({"kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 0}});
+    api.put_all([
+        route("web"),
+        service("web"),
+        scaled_object("web"),
+        deployment,
+    ]);
+    let reveille = Reveille::in_cluster(&api).arg("--wake", "both").start();
+    reveille.until_ready();
+    api.meddle_next("patch", "Deployment");
+    let held = reveille.client("web").begin("GET", "/");
+    reveille.until_logged("woken: somebody waits for it");
+    let deployment = api.get("Deployment", "default", "web").expect("there");
+    assert_eq!(deployment["spec"]["replicas"], 1);
+    assert_eq!(deployment["metadata"]["annotations"]["meddled"], "true");
+    assert!(!reveille.log().contains("cannot be woken"));
+    drop(held);
+    reveille.stop();
+}
+
+#[test]
 fn before_the_first_sync_keda_gets_errors_and_not_zeros() {
     let api = ApiServer::start();
     api.put_all([route("web"), service("web")]);

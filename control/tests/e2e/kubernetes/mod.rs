@@ -14,6 +14,7 @@ pub(crate) mod keda;
 mod malformed;
 pub(crate) mod objects;
 mod peers;
+mod real;
 mod routes;
 mod secured;
 mod sidecars;

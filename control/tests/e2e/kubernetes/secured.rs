@@ -12,7 +12,7 @@ use tempfile::TempDir;
 fn folder(token: &str) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     authority(folder.path());
-    issue(folder.path(), "server", "IP:127.0.0.1");
+    issue(folder.path(), "server", "IP:127.0.0.2");
     write(folder.path(), "token", token.as_bytes());
     folder
 }

@@ -94,6 +94,23 @@ fn a_broken_route_is_told_of_in_its_status_and_in_an_event() {
 }
 
 #[test]
+fn an_event_is_as_short_as_the_api_server_wants_it() {
+    let api = ApiServer::start();
+    let name = "n".repeat(253);
+    let mut broken = route(&name);
+    broken["spec"]["rules"] = json!([{"hosts": ["web.test"]}]);
+    broken["spec"]["timeouts"] = json!({"request": "\u{e4}".repeat(1000)});
+    api.put(broken);
+    let reveille = Reveille::in_cluster(&api).start();
+    let event = wait_for("there is an Event", || api.all("Event").pop());
+    let length = |text: &Value| text.as_str().map_or(0, str::len);
+    assert_eq!(length(&event["metadata"]["name"]), 253);
+    assert!((1023..=1024).contains(&length(&event["note"])), "{event}");
+    assert_eq!(event["regarding"]["name"], name);
+    reveille.stop();
+}
+
+#[test]
 fn whoever_loses_a_host_is_told_to_whom() {
     let (api, pod) = (ApiServer::start(), Pod::start("pod"));
     for (namespace, created) in [("a", "2026-01-01T00:00:00Z"), ("b", "2026-02-01T00:00:00Z")] {

@@ -87,6 +87,54 @@ fn an_api_server_that_is_away_changes_nothing() {
 }
 
 #[test]
+fn an_api_server_that_starts_is_not_taken_for_a_missing_permission() {
+    let (mut api, pods) = (ApiServer::start(), ["a", "b"].map(Pod::start));
+    api.put_all(all_of("web", &pods[0]));
+    let reveille = Reveille::in_cluster(&api).start();
+    reveille.until_logged("statuses are ours to write");
+    api.leave();
+    reveille.until_logged("what was last seen is served on");
+    api.come_back();
+    let said = reveille.until_logged("may not have read its roles yet");
+    assert!(said.contains("is forbidden"), "{said}");
+    api.put_all(all_of("shop", &pods[1]));
+    until_answers(&reveille, "shop", "b");
+    let log = reveille.log();
+    assert!(!log.contains("missing"), "{log}");
+    // Each trouble once, in words of ours.
+    assert!(!log.contains("ERROR"), "{log}");
+    let asked = api.asked();
+    let ours = |agent: &str| agent.starts_with("reveille/");
+    assert!(asked.iter().all(|asked| ours(&asked.agent)), "{asked:?}");
+    reveille.stop();
+}
+
+#[test]
+fn an_api_server_that_is_restored_from_a_backup_is_read_anew() {
+    let (mut api, pods) = (ApiServer::start(), ["a", "b"].map(Pod::start));
+    api.put_all(all_of("web", &pods[0]));
+    let backup = api.backup();
+    let reveille = Reveille::in_cluster(&api).start();
+    reveille.until_ready();
+    api.put(serving("web", 0, &pods[1]));
+    until_answers(&reveille, "web", "b");
+    api.put_all((0..100).map(|index| service(&format!("s{index}"))));
+    api.put_all(all_of("lost", &pods[1]));
+    until_answers(&reveille, "lost", "b");
+    api.leave();
+    reveille.until_logged("what was last seen is served on");
+    api.restore(&backup);
+    api.come_back();
+    until_answers(&reveille, "web", "a");
+    wait_until("the route is gone", || {
+        reveille.client("lost").get("/").status == 404
+    });
+    api.put_all(all_of("shop", &pods[1]));
+    until_answers(&reveille, "shop", "b");
+    reveille.stop();
+}
+
+#[test]
 fn a_version_that_is_too_old_is_no_reason_to_forget() {
     let (api, pod) = (ApiServer::start(), Pod::start("pod"));
     api.put_all(all_of("web", &pod));

@@ -198,8 +198,13 @@ impl Reveille {
 
     /// `reveille kubernetes` for the cluster of that API server, on free ports.
     pub(crate) fn in_cluster(api: &ApiServer) -> Starter {
+        Self::in_cluster_of(|folder| api.kubeconfig(folder))
+    }
+
+    /// The same for the cluster of the kubeconfig that is written into its folder.
+    pub(crate) fn in_cluster_of(kubeconfig: impl FnOnce(&Path) -> PathBuf) -> Starter {
         let mut starter = Self::empty();
-        let kubeconfig = api.kubeconfig(starter.path());
+        let kubeconfig = kubeconfig(starter.path());
         starter.args.push("kubernetes".to_owned());
         starter
             .arg("--kubeconfig", &kubeconfig.to_string_lossy())

@@ -25,11 +25,11 @@ mod websocket;
 pub(crate) use container::Image;
 pub(crate) use fleet::Fleet;
 pub(crate) use kubelet::PodNow;
+pub(crate) use network::Network;
 
 use super::objects::{route, scaled_object, service};
 use crate::support::{ApiServer, keda::Event, wait_until};
 use kubelet::Kubelet;
-use network::Network;
 use operator::Operator;
 use serde_json::json;
 use service_ip::Ports;

@@ -35,11 +35,16 @@ pub(crate) struct ApiServer {
     secured: Option<PathBuf>,
 }
 
+/// All that it held at one moment.
+pub(crate) struct Backup(store::State);
+
 /// A request that it got.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) query: String,
+    /// Who says to ask.
+    pub(crate) agent: String,
 }
 
 impl ApiServer {
@@ -187,6 +192,17 @@ impl ApiServer {
         self.shared.change(store::State::forget_history);
     }
 
+    /// Its store, to be restored.
+    pub(crate) fn backup(&self) -> Backup {
+        Backup(self.shared.look(Clone::clone))
+    }
+
+    /// Goes back to that, while it is away: versions of before come again. As a real
+    /// one, it says nothing to who watches from a version that it has not reached yet.
+    pub(crate) fn restore(&self, backup: &Backup) {
+        self.shared.change(|state| state.restore(&backup.0));
+    }
+
     /// The answer to the next request of this verb of a kind, in whose query
     /// that stands, breaks off.
     pub(crate) fn cut_next(&self, verb: &'static str, kind: &str, query: &'static str, cut: Cut) {
@@ -220,9 +236,19 @@ impl ApiServer {
         self.server.leave();
     }
 
-    /// Is there again, at the same address.
+    /// Is there again, at the same address. As a real one that starts, it first refuses
+    /// everybody, once for each kind: it has not read its roles yet.
     pub(crate) fn come_back(&mut self) {
+        self.shared
+            .change(|state| state.unread = KINDS.iter().map(|kind| kind.plural).collect());
         self.server.come_back();
+    }
+
+    /// Before the next request of this verb of a kind is answered, somebody else writes
+    /// its object.
+    pub(crate) fn meddle_next(&self, verb: &'static str, kind: &str) {
+        let meddled = (verb, named(kind).plural);
+        self.shared.change(|state| state.meddled.push(meddled));
     }
 
     /// What it was asked so far.

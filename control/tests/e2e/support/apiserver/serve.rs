@@ -35,7 +35,8 @@ impl Server {
             .build()
             .expect("a runtime");
         let mut server = Self {
-            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            // Not one where Reveilles listen: while it is away, they would take its port.
+            addr: SocketAddr::from(([127, 0, 0, 2], 0)),
             shared,
             tls,
             runtime,

@@ -67,7 +67,7 @@ pub(super) struct Change {
 
 type Place = (&'static str, String, String);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct State {
     pub(super) version: u64,
     objects: BTreeMap<Place, Value>,
@@ -77,6 +77,10 @@ pub(super) struct State {
     uids: u64,
     pub(super) denied: HashSet<(String, &'static str)>,
     pub(super) undefined: HashSet<&'static str>,
+    /// Kinds whose roles are not read yet.
+    pub(super) unread: HashSet<&'static str>,
+    /// Verbs and plurals: somebody else is faster.
+    pub(super) meddled: Vec<(&'static str, &'static str)>,
     /// So many requests are throttled, with that Retry-After.
     pub(super) throttled: (usize, u64),
     pub(super) asked: Vec<Asked>,
@@ -87,6 +91,7 @@ pub(super) struct State {
 
 /// A cut of the answer to the next request of that verb and kind, in whose
 /// query that stands.
+#[derive(Clone)]
 pub(super) struct Ordered {
     pub(super) verb: &'static str,
     pub(super) plural: &'static str,
@@ -283,6 +288,14 @@ impl State {
             what: SAID,
             object: line.into(),
         });
+    }
+
+    /// Is as it was, and remembers no more than that.
+    pub(super) fn restore(&mut self, backup: &Self) {
+        self.version = backup.version;
+        self.objects = backup.objects.clone();
+        self.oldest = backup.version;
+        self.history.clear();
     }
 
     pub(super) fn forget_history(&mut self) {

@@ -71,7 +71,8 @@ async fn tell(shared: &Shared, wanted: &Wanted, lines: Lines) {
                 return;
             }
         }
-        from = now;
+        // A version that is yet to come is waited for without a word.
+        from = from.max(now);
         tokio::select! {
             _ = version.changed() => {}
             _ = cuts.changed() => {
@@ -80,6 +81,10 @@ async fn tell(shared: &Shared, wanted: &Wanted, lines: Lines) {
             }
             () = lines.closed() => return,
             () = &mut end => {
+                if from == wanted.from {
+                    // Without news there is no bookmark, either.
+                    return;
+                }
                 let bookmark = json!({"kind": kind.name,
                     "metadata": {"resourceVersion": from.to_string()}});
                 let _left = lines.send(line("BOOKMARK", &bookmark)).await;
