@@ -157,6 +157,8 @@ fn scaled(key: &Key, facts: &Facts<'_>) -> Condition {
         }
         Scaling::Made(Standing::Awaited) => no("Awaited", "a ScaledObject is being made".into()),
         Scaling::Made(Standing::Refused(why)) => no(CREATE_ERROR, why.clone()),
+        // Its requests are those of the route that is served in its place.
+        Scaling::Made(Standing::Taken(what)) if facts.is_shadowed => no(TAKEN, what.clone()),
         Scaling::Made(Standing::Taken(what)) => no(TAKEN, format!("{what}: requests wake nothing")),
         Scaling::Made(Standing::Unwanted(why)) => {
             no("NotWanted", format!("there is no ScaledObject: {why}"))
@@ -315,6 +317,13 @@ mod tests {
             ..facts(&route)
         };
         assert_eq!(of(&shadowed)[0], ("Ready", false, "Shadowed"));
+        // As in the midst of a migration: the ScaledObject wakes for the route.
+        let moved = Facts {
+            scaling: Scaling::Made(&taken),
+            ..shadowed
+        };
+        let scaled = of_route(&Key::new("shop", "web"), &moved).remove(3);
+        assert_eq!((scaled.reason, &*scaled.message), ("Taken", "somebody's"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{CHART, documents, installed, until_defined, whole};
 use crate::kubernetes::objects::route;
 use serde_json::{Value, json};
+use std::fs;
 
 #[test]
 fn the_chart_is_taken_and_its_definitions_refuse_what_is_wrong() {
@@ -56,4 +57,27 @@ fn the_chart_is_taken_and_its_definitions_refuse_what_is_wrong() {
         assert!(why.contains(said), "{pointer}: {why}");
     }
     client.apply(&whole(route("right")));
+}
+
+#[test]
+fn every_example_is_taken() {
+    let Some(plane) = installed() else { return };
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples/cluster");
+    let files = fs::read_dir(folder).expect("a folder");
+    let mut files: Vec<_> = files.map(|file| file.expect("readable").path()).collect();
+    files.retain(|file| file.extension().is_some_and(|end| end == "yaml"));
+    files.sort();
+    let mut applied = 0;
+    for file in files {
+        let text = fs::read_to_string(&file).expect("readable");
+        for object in documents(&text) {
+            let version = object["apiVersion"].as_str().expect("text");
+            // Its definitions are those of the Gateway API.
+            if !version.starts_with("gateway.networking.k8s.io/") {
+                plane.client().apply(&object);
+                applied += 1;
+            }
+        }
+    }
+    assert!(applied > 30, "{applied}");
 }

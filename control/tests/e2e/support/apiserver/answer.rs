@@ -144,9 +144,20 @@ fn refused(shared: &Shared, place: &Place, verb: &str) -> Option<Response<Body>>
             None => (*plural).to_owned(),
         };
         let is_unread = state.unread.remove(plural);
-        (is_unread || state.denied.contains(&(verb.to_owned(), plural))).then(|| {
+        let is_denied = is_unread || state.denied.contains(&(verb.to_owned(), plural));
+        is_denied.then(|| {
+            let kind = [*plural, *group].join(".");
+            let what = match &place.name {
+                Some(name) => format!("{} {name:?}", kind.trim_end_matches('.')),
+                None => kind.trim_end_matches('.').to_owned(),
+            };
+            let scope = match &place.namespace {
+                Some(namespace) => format!("in the namespace {namespace:?}"),
+                None => "at the cluster scope".to_owned(),
+            };
             let said = format!(
-                "{resource}.{group} is forbidden: User \"double\" cannot {verb} resource \"{resource}\" in API group \"{group}\""
+                "{what} is forbidden: User \"double\" cannot {verb} resource {resource:?} in API \
+                 group {group:?} {scope}"
             );
             failure(403, "Forbidden", &said)
         })
