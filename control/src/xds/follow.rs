@@ -166,10 +166,9 @@ impl Follower {
     fn look_at_targets(&mut self, moved: bool, news: &mut News) {
         let mut all = std::mem::take(&mut self.followed);
         for Followed { target, known } in &mut all {
-            let now = target.endpoints();
-            let is_same = |known: &&Known| Arc::ptr_eq(&known.endpoints, &now);
-            if moved || known.as_ref().filter(is_same).is_none() {
-                let fresh = self.compile(target.id(), now, known.as_ref());
+            let is_same = |known: &Known| target.has_endpoints(&known.endpoints);
+            if moved || !known.as_ref().is_some_and(is_same) {
+                let fresh = self.compile(target.id(), target.endpoints(), known.as_ref());
                 news.resources
                     .extend([fresh.assignment.clone(), fresh.cluster.clone()]);
                 *known = Some(fresh);

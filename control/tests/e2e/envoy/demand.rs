@@ -56,7 +56,7 @@ spec:
     wait_until("all is reported", || {
         reveille.metric("reveille_xds_direct_requests_total") >= Some(500.0)
     });
-    let mut of = |name| Keda::asks_for(&reveille, &[("interceptorRoute", name)]);
+    let of = |name| Keda::asks_for(&reveille, &[("interceptorRoute", name)]);
     let (mut web, mut ours) = (of("web"), of("ours"));
     // A rate falls while the window gets longer: the truth is between two.
     let earlier = told(&mut ours, "http_ours_rate");
