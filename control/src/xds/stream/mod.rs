@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! requests ─► sotw.rs | delta.rs ─► session.rs (order) ─► subscription.rs (one kind)
-//!                 responses ◄───────────┘ ◄── snapshot
+//!                 responses ◄───────────┘ ◄── snapshot       pending.rs (what changed)
 //! ```
 //!
 //! Used by [`super::server`]. Pure but for the clock: a session is told what
