@@ -7,7 +7,8 @@
 use crate::{clock::monotonic_ns, manifest::NAMESPACE};
 use anyhow::{Context as _, Result, bail};
 use scaler::externalscaler::{
-    GetMetricSpecResponse, ScaledObjectRef, external_scaler_client::ExternalScalerClient,
+    GetMetricSpecResponse, GetMetricsRequest, ScaledObjectRef,
+    external_scaler_client::ExternalScalerClient,
 };
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 use tokio::sync::mpsc;
@@ -49,6 +50,22 @@ pub(crate) async fn open_spec_streams(
         streams.push(stream);
     }
     Ok(streams)
+}
+
+/// What GetMetrics says now of the target `name`'s metric of that suffix:
+/// `concurrency` or `rate`.
+pub(crate) async fn metric(
+    client: &mut ExternalScalerClient<Channel>,
+    name: &str,
+    suffix: &str,
+) -> Result<f64> {
+    let request = GetMetricsRequest {
+        scaled_object_ref: Some(reference(name)),
+        metric_name: format!("http_{name}_{suffix}"),
+    };
+    let answer = client.get_metrics(request).await?.into_inner();
+    let value = answer.metric_values.first().context("no value")?;
+    Ok(value.metric_value_float)
 }
 
 /// All open streams.

@@ -107,11 +107,29 @@ spec: {{addresses: {addresses}}}
     write_file(dir, "fixed", &yaml)
 }
 
+/// A route to addresses that are always on, scaled by `metric`, in YAML.
+pub(crate) fn write_measured(dir: &Path, name: &str, to: SocketAddr, metric: &str) -> Result<()> {
+    let backend = format!(
+        "---
+apiVersion: local.reveille.dev/v1alpha1
+kind: Backend
+metadata: {{name: {name}}}
+spec: {{addresses: [\"{to}\"]}}
+"
+    );
+    write_file(dir, name, &(route_by(name, name, metric) + &backend))
+}
+
 fn route(name: &str) -> String {
     route_to(name, name, CONCURRENCY)
 }
 
 fn route_to(name: &str, service: &str, concurrency: u32) -> String {
+    let metric = format!("concurrency: {{targetValue: {concurrency}}}");
+    route_by(name, service, &metric)
+}
+
+fn route_by(name: &str, service: &str, metric: &str) -> String {
     let host = host(name);
     format!(
         "apiVersion: http.keda.sh/v1beta1
@@ -120,7 +138,7 @@ metadata: {{name: {name}}}
 spec:
   target: {{service: {service}, port: 80}}
   rules: [{{hosts: [{host}]}}]
-  scalingMetric: {{concurrency: {{targetValue: {concurrency}}}}}
+  scalingMetric: {{{metric}}}
 "
     )
 }

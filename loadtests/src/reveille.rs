@@ -61,6 +61,8 @@ pub(crate) struct Addresses {
     pub(crate) proxy: SocketAddr,
     pub(crate) grpc: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// Where Envoys connect, if they may.
+    pub(crate) xds: Option<SocketAddr>,
     /// Where metrics come in, if they do.
     pub(crate) otlp_grpc: Option<SocketAddr>,
 }
@@ -104,6 +106,20 @@ impl Reveille {
         Self::start_with(command, args, dir).await
     }
 
+    /// Likewise, where Envoys connect, too, and get a `listener`. Targets are
+    /// idle a second after the start, whoever may turn up.
+    pub(crate) async fn start_beside_envoy(
+        args: &Args,
+        dir: &Path,
+        core: Option<usize>,
+        listener: SocketAddr,
+    ) -> Result<Self> {
+        let mut command = program::command(args.binary()?, core);
+        beside_envoy(&mut command, listener);
+        command.env("REVEILLE_XDS_LOAD_GRACE", "1s");
+        Self::start_with(command, args, dir).await
+    }
+
     /// Likewise, as the last argument of another program's command line.
     pub(crate) async fn start_under(wrapper: &[OsString], args: &Args, dir: &Path) -> Result<Self> {
         let (first, rest) = wrapper.split_first().context("an empty command line")?;
@@ -119,13 +135,39 @@ impl Reveille {
         args: &Args,
         dir: &Path,
     ) -> Result<Self> {
+        let command = program::command(args.binary()?, None);
+        Self::in_cluster(command, kubeconfig, args, dir).await
+    }
+
+    /// Likewise, where Envoys connect, too, and get a `listener`.
+    pub(crate) async fn start_in_cluster_beside_envoy(
+        kubeconfig: &Path,
+        args: &Args,
+        dir: &Path,
+        listener: SocketAddr,
+    ) -> Result<Self> {
         let mut command = program::command(args.binary()?, None);
+        beside_envoy(&mut command, listener);
+        Self::in_cluster(command, kubeconfig, args, dir).await
+    }
+
+    async fn in_cluster(
+        mut command: Command,
+        kubeconfig: &Path,
+        args: &Args,
+        dir: &Path,
+    ) -> Result<Self> {
         command
             .arg("kubernetes")
             .arg("--kubeconfig")
             .arg(kubeconfig);
         command.args(["--shutdown-delay", "0s"]);
         Self::listening(command, args, dir).await
+    }
+
+    /// Where Envoys connect.
+    pub(crate) fn xds(&self) -> Result<SocketAddr> {
+        self.addresses.xds.context("no xDS port")
     }
 
     async fn start_with(mut command: Command, args: &Args, dir: &Path) -> Result<Self> {
@@ -160,6 +202,11 @@ impl Reveille {
         };
         Ok(Self { program, addresses })
     }
+}
+
+fn beside_envoy(command: &mut Command, listener: SocketAddr) {
+    command.env("REVEILLE_XDS_ADDR", "127.0.0.1:0");
+    command.env("REVEILLE_XDS_LISTENER", listener.to_string());
 }
 
 /// Names replicas to each other, and waits until they are connected.

@@ -226,11 +226,13 @@ impl Follower {
         let mut stirred = !news.gone.is_empty();
         let mut all = std::mem::take(&mut self.followed);
         for Followed { target, known } in &mut all {
-            let now = target.endpoints();
-            if !moved && known.as_ref().is_some_and(|known| known.is_of(&now)) {
+            let is_same =
+                |known: &Known| target.has_endpoints(&known.endpoints) && known.is_as_chosen();
+            if !moved && known.as_ref().is_some_and(is_same) {
                 continue;
             }
             stirred = true;
+            let now = target.endpoints();
             self.greetings.begin(&now);
             let fresh = self.compile(target.id(), now, known.as_ref());
             news.resources
@@ -329,9 +331,8 @@ impl Follower {
 }
 
 impl Known {
-    /// Was it compiled of these, and what they chose?
-    fn is_of(&self, endpoints: &Arc<EndpointSet>) -> bool {
-        Arc::ptr_eq(&self.endpoints, endpoints)
-            && (self.chosen.is_empty() || self.chosen == direct::chosen(endpoints))
+    /// Is what those chose that speak TLS what it was compiled of?
+    fn is_as_chosen(&self) -> bool {
+        self.chosen.is_empty() || self.chosen == direct::chosen(&self.endpoints)
     }
 }

@@ -139,7 +139,8 @@ impl Case {
     async fn load(self, lab: &Lab<'_>, running: &Running) -> Result<Load> {
         let time = Duration::from_secs(lab.args.seconds());
         let core = lab.args.load_core;
-        let wrk = |connections, kind| wrk::run(core, running, connections, kind, time, &lab.dir);
+        let to = (running.http1, running.host.as_str());
+        let wrk = |connections, kind| wrk::run(core, to, connections, kind, time, &lab.dir);
         match self {
             Self::Get64 => wrk(64, wrk::Kind::Get).await,
             Self::Get256 => wrk(256, wrk::Kind::Get).await,
@@ -165,13 +166,13 @@ impl Case {
 
 /// What a load generator says.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Load {
-    pub(super) requests: u64,
+pub(crate) struct Load {
+    pub(crate) requests: u64,
     pub(super) requests_per_second: f64,
     pub(super) p50_ms: Option<f64>,
     pub(super) p99_ms: Option<f64>,
     /// Socket errors, and answers other than 2xx and 3xx.
-    pub(super) errors: u64,
+    pub(crate) errors: u64,
 }
 
 /// Requests before the measured ones: connections and caches become warm.

@@ -27,7 +27,7 @@ impl Lab<'_> {
 }
 
 /// A loopback address that nobody listens on now.
-pub(super) fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?)
 }

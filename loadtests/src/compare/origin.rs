@@ -11,14 +11,14 @@ use std::{net::SocketAddr, path::Path};
 pub(super) const BODY_BYTES: usize = 1024;
 
 /// The running backend.
-pub(super) struct Origin {
+pub(crate) struct Origin {
     program: Program,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Origin {
     /// Starts it on `core`.
-    pub(super) async fn start(dir: &Path, core: usize) -> Result<Self> {
+    pub(crate) async fn start(dir: &Path, core: usize) -> Result<Self> {
         let dir = dir.join("origin");
         std::fs::create_dir_all(&dir)?;
         let address = lab::free_address()?;
@@ -35,7 +35,7 @@ impl Origin {
         Ok(Self { program, address })
     }
 
-    pub(super) async fn stop(self) -> Result<()> {
+    pub(crate) async fn stop(self) -> Result<()> {
         self.program.stop().await.context("origin")
     }
 }

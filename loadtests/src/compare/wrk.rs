@@ -1,16 +1,16 @@
 //! wrk: the load, and what it says about it.
 
-use super::{case::Load, peer::Running};
+use super::case::Load;
 use crate::program;
 use anyhow::{Context as _, Result};
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 /// How much longer than it was told to it may run.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// What each request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Get,
     /// 64 KiB.
     Post,
@@ -23,11 +23,11 @@ wrk.body = string.rep(\"x\", 65536)
 wrk.headers[\"Content-Type\"] = \"application/octet-stream\"
 ";
 
-/// Closed loop from one thread on `core` for `time`. Writes its script into
-/// `dir`.
-pub(super) async fn run(
+/// Closed loop from one thread on `core` for `time`, to an address and a host.
+/// Writes its script into `dir`.
+pub(crate) async fn run(
     core: usize,
-    to: &Running,
+    (to, host): (SocketAddr, &str),
     connections: usize,
     kind: Kind,
     time: Duration,
@@ -37,7 +37,7 @@ pub(super) async fn run(
     command.args(["-t1", "--latency"]);
     command.arg(format!("-c{connections}"));
     command.arg(format!("-d{}s", time.as_secs()));
-    command.args(["-H", &format!("Host: {}", to.host)]);
+    command.args(["-H", &format!("Host: {host}")]);
     match kind {
         Kind::Get => {}
         Kind::Close => {
@@ -49,7 +49,7 @@ pub(super) async fn run(
             command.arg("-s").arg(script);
         }
     }
-    command.arg(format!("http://{}/", to.http1));
+    command.arg(format!("http://{to}/"));
     let text = program::output(&mut command, time + GRACE).await?;
     parse(&text).with_context(|| format!("wrk said:\n{text}"))
 }

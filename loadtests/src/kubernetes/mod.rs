@@ -8,10 +8,10 @@
 //! objects say.
 
 mod measured;
-mod server;
-mod store;
+pub(crate) mod server;
+pub(crate) mod store;
 mod targets;
-mod world;
+pub(crate) mod world;
 
 use crate::{
     client, proc,
@@ -102,7 +102,7 @@ async fn listen(pods: usize) -> Result<(Vec<TcpListener>, u16)> {
 }
 
 /// Answers the requests of tests: each on its own connection.
-fn answer(pods: Vec<TcpListener>) -> JoinSet<()> {
+pub(crate) fn answer(pods: Vec<TcpListener>) -> JoinSet<()> {
     let mut answering = JoinSet::new();
     for pod in pods {
         answering.spawn(async move {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! requests ─► sotw.rs | delta.rs ─► session.rs (order) ─► subscription.rs (one kind)
-//!                 responses ◄───────────┘ ◄── quarantine.rs (refused hosts) ◄── snapshot
+//!                 responses ◄─ quarantine.rs ◄┘ ◄── snapshot     pending.rs (what changed)
+//!                              (refused hosts)
 //! ```
 //!
 //! Used by [`super::server`]. Pure but for the clock: a session is told what

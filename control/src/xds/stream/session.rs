@@ -105,6 +105,9 @@ impl Session {
         let matters = !is_settled || self.waits_since.is_some();
         if matters && self.is_warm(snapshot) {
             self.waits_since = None;
+        } else if !is_settled && self.is_busy() {
+            self.waits_since = None;
+            return None;
         } else if !is_settled && !self.waited_for_long() {
             self.waits_since.get_or_insert_with(Instant::now);
             return None;
@@ -121,6 +124,13 @@ impl Session {
     pub(in crate::xds) fn deadline(&self) -> Option<Instant> {
         let deadline = self.waits_since? + PATIENCE;
         (deadline > Instant::now()).then_some(deadline)
+    }
+
+    /// Does the client have clusters or endpoints to answer? Thousands take an
+    /// Envoy longer than our patience, which is for who does not ask.
+    fn is_busy(&self) -> bool {
+        let [clusters, endpoints, ..] = &self.subscriptions;
+        clusters.standing().is_waiting || endpoints.standing().is_waiting
     }
 
     fn waited_for_long(&self) -> bool {

@@ -263,6 +263,26 @@ async fn a_client_that_never_asks_for_endpoints_gets_its_routes_in_the_end() {
     assert!(client.0.deadline().is_none());
 }
 
+#[tokio::test(start_paused = true)]
+async fn routes_wait_for_as_long_as_clusters_take() {
+    let mut client = Client::new(Flavour::Delta);
+    let first = world(&[("a", "1")], "1");
+    client.ask(Kind::Routes, &["r"]);
+    client.ask(Kind::Cluster, &ALL);
+    let (message, _) = client.next(&first).expect("clusters");
+    assert!(client.next(&first).is_none());
+    advance(Duration::from_secs(60)).await;
+    assert!(client.next(&first).is_none());
+    client.accept(&message, &ALL);
+    assert!(
+        client.next(&first).is_none(),
+        "it may ask for endpoints now"
+    );
+    client.ask(Kind::Endpoints, &["a"]);
+    assert_eq!(client.take(&first, &ALL), "endpoints a");
+    assert_eq!(client.take(&first, &ALL), "routes r");
+}
+
 #[test]
 fn a_client_with_clusters_of_its_own_gets_routes_at_once() {
     let mut client = Client::new(Flavour::Delta);

@@ -8,15 +8,16 @@ use crate::{
     program::{self, Program},
 };
 use anyhow::{Context as _, Result};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
 
 /// Above anything that the loads reach.
 const NO_LIMIT: u32 = 1_000_000;
 
-/// Starts it. JSON is YAML to it.
-pub(in crate::compare) async fn start(lab: &Lab<'_>) -> Result<Running> {
-    let address = lab::free_address()?;
-    let socket = |address: std::net::SocketAddr| {
+/// A configuration that passes everything at `address` on to `origin`. JSON is
+/// YAML to it.
+pub(crate) fn config(address: SocketAddr, origin: SocketAddr) -> Value {
+    let socket = |address: SocketAddr| {
         json!({"socket_address": {
             "address": address.ip().to_string(), "port_value": address.port()
         }})
@@ -49,7 +50,7 @@ pub(in crate::compare) async fn start(lab: &Lab<'_>) -> Result<Running> {
         "max_connections": NO_LIMIT, "max_pending_requests": NO_LIMIT,
         "max_requests": NO_LIMIT, "max_retries": NO_LIMIT
     });
-    let config = json!({"static_resources": {
+    json!({"static_resources": {
         "listeners": [{
             "address": socket(address),
             "tcp_backlog_size": 4096,
@@ -65,10 +66,16 @@ pub(in crate::compare) async fn start(lab: &Lab<'_>) -> Result<Running> {
             "circuit_breakers": {"thresholds": [limits]},
             "load_assignment": {
                 "cluster_name": "origin",
-                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket(lab.origin)}}]}]
+                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket(origin)}}]}]
             }
         }]
-    }});
+    }})
+}
+
+/// Starts it.
+pub(in crate::compare) async fn start(lab: &Lab<'_>) -> Result<Running> {
+    let address = lab::free_address()?;
+    let config = config(address, lab.origin);
     let dir = lab.peer_dir(Peer::Envoy)?;
     let file = dir.join("envoy.json");
     std::fs::write(&file, serde_json::to_string_pretty(&config)?)?;
