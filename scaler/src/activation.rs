@@ -47,6 +47,8 @@ pub(crate) struct Activation {
     /// When something was last held, in flight or begun: microseconds of the
     /// proxy's clock plus one, zero for never.
     last_busy: AtomicU64,
+    /// Likewise, when somebody could last serve what was asked.
+    last_ready: AtomicU64,
     /// When `IsActive` was asked.
     polls: Mutex<Polls>,
 }
@@ -57,6 +59,7 @@ impl Activation {
             signal: watch::Sender::new(Signal::default()),
             window_us: u64::try_from(window.as_micros()).unwrap_or(u64::MAX),
             last_busy: AtomicU64::new(0),
+            last_ready: AtomicU64::new(0),
             polls: Mutex::default(),
         }
     }
@@ -105,12 +108,25 @@ impl Activation {
     /// The answer to `IsActive`: active now, or busy as far back as a poll has
     /// to reach. KEDA polls as rarely as it is told to; demand between two
     /// polls must not be lost. `ready_endpoints` could serve the target.
+    ///
+    /// What is asleep again after somebody could serve it has had what it
+    /// asked for: another replica may have told KEDA of it, and each that did
+    /// not would wake it once more.
     pub(crate) fn answer(&self, now_us: u64, ready_endpoints: usize) -> bool {
         let active = self.active();
         let asleep = !active && ready_endpoints == 0;
         let reach = self.polls.lock().ask(now_us, asleep);
         let most = self.window_us.saturating_mul(MAX_ANSWER_WINDOWS);
-        active || self.busy_within(now_us, reach.clamp(self.window_us, most))
+        let [busy, ready] =
+            [&self.last_busy, &self.last_ready].map(|at| at.load(Ordering::Relaxed));
+        let was_served = asleep && ready > busy;
+        active || (!was_served && self.busy_within(now_us, reach.clamp(self.window_us, most)))
+    }
+
+    /// Somebody could serve the target.
+    pub(crate) fn was_ready(&self, now_us: u64) {
+        self.last_ready
+            .fetch_max(now_us.saturating_add(1), Ordering::Relaxed);
     }
 
     /// The target is gone: streams end.
@@ -247,6 +263,26 @@ mod tests {
             !activation.answer(240 * SECOND, 0),
             "that request was answered for"
         );
+    }
+
+    #[test]
+    fn what_was_served_and_sleeps_again_is_not_woken_for_it() {
+        let activation = activation();
+        assert!(!activation.answer(0, 0));
+        activation.observe(10 * SECOND, true, 0);
+        activation.was_ready(11 * SECOND);
+        activation.observe(100 * SECOND, false, 0);
+        // While it is awake, traffic between two polls keeps it so.
+        assert!(activation.answer(101 * SECOND, 1));
+        let asleep = super::Activation::new(Duration::from_secs(30));
+        asleep.observe(10 * SECOND, true, 0);
+        asleep.was_ready(11 * SECOND);
+        asleep.observe(100 * SECOND, false, 0);
+        assert!(!asleep.answer(120 * SECOND, 0));
+        // Whoever comes after that is not served.
+        asleep.observe(121 * SECOND, true, 0);
+        asleep.observe(160 * SECOND, false, 0);
+        assert!(asleep.answer(170 * SECOND, 0));
     }
 
     #[test]

@@ -10,6 +10,10 @@
 //! flight counts on for the grace, and for as long nobody is told that a target
 //! is idle. So it is after the start, too: nobody knows who will report. Times
 //! come in, on the proxy's clock; nothing here waits.
+//!
+//! What a report says of the time before it is told evenly over as much time
+//! after it: in one piece, a window of ten seconds would have one report more or
+//! less in it, by chance.
 
 use crate::{attention::Attention, source::DemandSource};
 use parking_lot::Mutex;
@@ -22,6 +26,9 @@ use std::{
     },
     time::Duration,
 };
+
+/// Most time over which a report is told.
+const MOST_SPREAD_US: u64 = 1_000_000;
 
 /// Its reports count without an end.
 const ALIVE: u64 = u64::MAX;
@@ -60,6 +67,8 @@ struct Life {
 #[derive(Debug)]
 pub struct Reporter {
     name: String,
+    /// When it reported last; zero: it has not.
+    reported_us: AtomicU64,
     life: Arc<Life>,
     reporters: Arc<Reporters>,
     clock: Clock,
@@ -76,11 +85,40 @@ struct Counts {
     parts: Vec<Part>,
 }
 
-/// What one reporter has in flight.
+/// What one reporter has in flight, and what of its last report is not told yet.
 #[derive(Debug)]
 struct Part {
     life: Arc<Life>,
     in_flight: u64,
+    untold: Untold,
+}
+
+/// Requests that began and ended, which are told evenly over some time.
+#[derive(Debug, Default)]
+struct Untold {
+    requests: u64,
+    from_us: u64,
+    until_us: u64,
+}
+
+impl Untold {
+    /// Those that are told until then.
+    fn take(&mut self, now_us: u64) -> u64 {
+        if now_us >= self.until_us {
+            return std::mem::take(&mut self.requests);
+        }
+        let (gone, all) = (
+            now_us.saturating_sub(self.from_us),
+            self.until_us - self.from_us,
+        );
+        let due = u128::from(self.requests) * u128::from(gone) / u128::from(all);
+        let due = u64::try_from(due).unwrap_or(self.requests);
+        if due > 0 {
+            self.requests -= due;
+            self.from_us = now_us;
+        }
+        due
+    }
 }
 
 impl Reporters {
@@ -104,6 +142,7 @@ impl Reporters {
         life.counts_until_us.store(ALIVE, Ordering::Release);
         Reporter {
             name: name.to_owned(),
+            reported_us: AtomicU64::new(0),
             life,
             reporters: Arc::clone(self),
             clock,
@@ -153,17 +192,21 @@ impl Reporter {
     /// has nothing in flight there. Targets that are not known are passed over.
     pub fn report(&self, reports: impl IntoIterator<Item = (TargetId, DirectReport)>) {
         let now_us = self.clock.now_us();
+        let spread_us = match self.reported_us.swap(now_us, Ordering::Relaxed) {
+            0 => 0,
+            before => now_us.saturating_sub(before).min(MOST_SPREAD_US),
+        };
         self.revive();
         let mut busy = HashSet::new();
         for (target, report) in reports {
-            self.tell(&target, report, now_us);
+            self.tell(&target, report, now_us, spread_us);
             if report.in_progress > 0 {
                 busy.insert(target);
             }
         }
         let mut known = self.life.busy.lock();
         for target in known.difference(&busy) {
-            self.tell(target, DirectReport::default(), now_us);
+            self.tell(target, DirectReport::default(), now_us, spread_us);
         }
         *known = busy;
     }
@@ -194,10 +237,10 @@ impl Reporter {
         }
     }
 
-    fn tell(&self, target: &TargetId, report: DirectReport, now_us: u64) {
+    fn tell(&self, target: &TargetId, report: DirectReport, now_us: u64, spread_us: u64) {
         let direct = self.reporters.targets.lock().get(target).cloned();
         if let Some(direct) = direct {
-            direct.tell(&self.life, report, now_us);
+            direct.tell(&self.life, report, now_us, spread_us);
             if report != DirectReport::default() {
                 self.reporters.attention.call(target);
             }
@@ -221,28 +264,49 @@ impl Direct {
         counts.totals.unchanged_until(now_us)
     }
 
-    fn tell(&self, life: &Arc<Life>, report: DirectReport, now_us: u64) {
+    /// Is everything told that was reported?
+    fn is_told(&self) -> bool {
+        let counts = self.0.lock();
+        counts.parts.iter().all(|part| part.untold.requests == 0)
+    }
+
+    fn tell(&self, life: &Arc<Life>, report: DirectReport, now_us: u64, spread_us: u64) {
         let mut counts = self.0.lock();
         counts.settle(now_us);
-        let before = counts.in_flight_mut(life);
-        let was = std::mem::replace(before, report.in_progress);
+        let part = counts.part_mut(life);
+        let was = std::mem::replace(&mut part.in_flight, report.in_progress);
         // What is in flight has begun: counters of many threads are not read
         // at one instant, and requests may be older than the first report.
         let begun = report.issued.max(report.in_progress.saturating_sub(was));
         let ended = begun + was - report.in_progress;
-        counts.advance(now_us, begun, ended);
-        counts.parts.retain(|part| part.in_flight > 0);
+        // The first at once: that something is asked must be known now.
+        let untold = begun.min(ended).saturating_sub(1);
+        part.untold = Untold {
+            requests: part.untold.requests + untold,
+            from_us: now_us,
+            until_us: now_us.saturating_add(spread_us),
+        };
+        counts.advance(now_us, begun - untold, ended - untold);
+        counts.settle(now_us);
+        counts
+            .parts
+            .retain(|part| part.in_flight > 0 || part.untold.requests > 0);
     }
 }
 
 impl Counts {
-    /// Ends what lost reporters had in flight, each when its grace was over.
+    /// Tells what is due, and ends what lost reporters had in flight, each when
+    /// its grace was over.
     fn settle(&mut self, now_us: u64) {
         while let Some(at) = self.parts.iter().position(|part| part.life.is_over(now_us)) {
             let part = self.parts.swap_remove(at);
             let over_us = part.life.counts_until_us.load(Ordering::Acquire);
-            self.advance(over_us, 0, part.in_flight);
+            let untold = part.untold.requests;
+            self.advance(over_us, untold, untold + part.in_flight);
         }
+        let due = self.parts.iter_mut().map(|part| part.untold.take(now_us));
+        let due = due.sum();
+        self.advance(now_us, due, due);
     }
 
     fn advance(&mut self, at_us: u64, begun: u64, ended: u64) {
@@ -255,16 +319,17 @@ impl Counts {
         );
     }
 
-    fn in_flight_mut(&mut self, life: &Arc<Life>) -> &mut u64 {
+    fn part_mut(&mut self, life: &Arc<Life>) -> &mut Part {
         let known = self.parts.iter().position(|p| Arc::ptr_eq(&p.life, life));
         let at = known.unwrap_or_else(|| {
             self.parts.push(Part {
                 life: Arc::clone(life),
                 in_flight: 0,
+                untold: Untold::default(),
             });
             self.parts.len() - 1
         });
-        &mut self.parts[at].in_flight
+        &mut self.parts[at]
     }
 }
 
@@ -299,7 +364,7 @@ impl DemandSource for Joined {
     }
 
     fn tell_of_next(&self) -> bool {
-        self.source.tell_of_next()
+        self.direct.is_told() && self.source.tell_of_next()
     }
 }
 

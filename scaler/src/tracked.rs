@@ -221,6 +221,7 @@ impl Tracked {
             let heard = sampled.shares.hear(replica, news, at_us, now_us, &shape);
             if let Some(idle_us) = heard.idle_us {
                 self.activation.was_busy(at_us.min(now_us), idle_us);
+                self.look_who_is_ready(&sampled, now_us);
             }
             self.look(&mut sampled, now_us);
             heard.waited
@@ -442,6 +443,9 @@ impl Tracked {
         sampled.concurrency.push(totals);
         sampled.arrivals.push(Arrivals::from(&totals));
         self.activation.observe(now_us, busy, waits);
+        if busy || self.activation.active() {
+            self.look_who_is_ready(sampled, now_us);
+        }
         if sampled.is_resting && (busy || self.activation.active()) {
             sampled.is_resting = false;
             self.attend();
@@ -450,6 +454,12 @@ impl Tracked {
             totals,
             held,
             elsewhere,
+        }
+    }
+
+    fn look_who_is_ready(&self, sampled: &Sampled, now_us: u64) {
+        if sampled.source.ready_endpoints() > 0 {
+            self.activation.was_ready(now_us);
         }
     }
 

@@ -187,3 +187,45 @@ async fn a_report_ends_the_rest_of_a_target() {
         .await
         .expect("told");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_steady_rate_is_steady_wherever_the_window_begins() {
+    let fixture = Fixture::new();
+    let scaling = TargetScaling {
+        request_rate: Some(RateTarget {
+            window: Duration::from_secs(5),
+            ..RateTarget::new(10)
+        }),
+        ..TargetScaling::default()
+    };
+    let entry = fixture.source.entry(&fixture.id, scaling);
+    fixture.ledger.set_targets(vec![entry]);
+    let reporter = fixture.reporter("one");
+    for hundredth in 0..1_500 {
+        if hundredth % 50 == 0 {
+            fixture.report(&reporter, 50, 2);
+        }
+        advance(Duration::from_millis(10)).await;
+        let now = fixture.now();
+        // The first report is of nobody knows how much time.
+        if hundredth >= 700 {
+            let seen = now.request_rate;
+            assert!((seen - 100.0).abs() < 2.0, "{seen} at {hundredth}0 ms");
+        }
+    }
+    // All of it is told, to the last request.
+    advance(Duration::from_secs(1)).await;
+    let begun = fixture.ledger.requests_begun(&fixture.id);
+    assert_eq!(begun, Some(30 * 50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_request_is_told_at_once() {
+    let fixture = Fixture::new();
+    let reporter = fixture.reporter("one");
+    fixture.report(&reporter, 0, 0);
+    advance(Duration::from_millis(500)).await;
+    fixture.report(&reporter, 1, 0);
+    assert_eq!(fixture.ledger.requests_begun(&fixture.id), Some(1));
+    assert!(fixture.now().active);
+}

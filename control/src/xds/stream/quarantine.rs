@@ -110,7 +110,9 @@ impl Quarantine {
     /// These are on their way.
     pub(super) fn sent(&mut self, resources: &[Arc<Resource>]) {
         let offer = self.offer.as_ref();
-        let is_sent = |offer: &&Offer| resources.iter().any(|one| Arc::ptr_eq(one, &offer.routes));
+        // Of equal content: what everybody has may be what this one is offered.
+        let is_it = |one: &Resource, offer: &Offer| one.version() == offer.routes.version();
+        let is_sent = |offer: &&Offer| resources.iter().any(|one| is_it(one, offer));
         self.under_way = offer.filter(is_sent).cloned();
     }
 
