@@ -135,8 +135,8 @@ fn check_alerts(exposed: &Exposed) {
 }
 
 /// A Reveille in which every metric has a series: something was served, a
-/// certificate is in use, there is another replica, metrics came in, pages are
-/// fetched, requests are logged and traced.
+/// certificate is in use, there is another replica, Envoys may connect, metrics came
+/// in, pages are fetched, requests are logged and traced.
 fn everything() -> Reveille {
     let source = "---\napiVersion: local.reveille.dev/v1alpha1\nkind: MetricSource\n\
                   metadata: {name: pages}\nspec: {addresses: ['127.0.0.1:1']}\n";
@@ -145,6 +145,7 @@ fn everything() -> Reveille {
         .arg("--otlp-http-addr", "127.0.0.1:0")
         .arg("--peers", "127.0.0.1:1")
         .arg("--peers-timeout", "100ms")
+        .arg("--xds-addr", "127.0.0.1:0")
         .arg("--access-log", "common")
         .arg("--otlp-traces-endpoint", "http://127.0.0.1:1")
         .arg("--tls-cert", "web.crt")

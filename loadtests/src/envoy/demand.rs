@@ -106,7 +106,7 @@ pub(super) async fn measure(args: &Args, envoy: &Path, dir: &Path) -> Result<Pag
                 long,
                 &[Goal::max(RATE_ERROR)],
             ),
-            Row::new("request rate over 10 s", short, &[]),
+            Row::new("request rate over 10 s", short, &[Goal::max(RATE_ERROR)]),
             Row::new(
                 "requests at once",
                 steps.error,

@@ -1,6 +1,7 @@
 //! A real Envoy at the edge: with the bootstrap that users start it with, or
 //! with a static configuration that knows nothing of Reveille.
 
+use super::frozen;
 use crate::{
     compare::{lab, peers},
     http1::Reader,
@@ -28,6 +29,8 @@ pub(super) struct Edge {
     pub(super) program: Program,
     /// Where clients connect.
     pub(super) listener: SocketAddr,
+    /// Its admin server, if it has one.
+    admin: Option<SocketAddr>,
 }
 
 impl Edge {
@@ -41,7 +44,8 @@ impl Edge {
         core: Option<usize>,
     ) -> Result<Self> {
         let bootstrap = FLEET.replace("18000", &xds.port().to_string());
-        let bootstrap = bootstrap.replace("9902", "0");
+        let admin = lab::free_address()?;
+        let bootstrap = bootstrap.replace("9902", &admin.port().to_string());
         let mut program = start(binary, &bootstrap, dir, "fleet", core)?;
         let deadline = Instant::now() + READY_WITHIN;
         while TcpStream::connect(listener).await.is_err() {
@@ -53,7 +57,26 @@ impl Edge {
             );
             sleep(LOOK_EACH).await;
         }
-        Ok(Self { program, listener })
+        Ok(Self {
+            program,
+            listener,
+            admin: Some(admin),
+        })
+    }
+
+    /// One with what this one was told as its own configuration.
+    pub(super) async fn frozen(
+        &self,
+        binary: &Path,
+        dir: &Path,
+        name: &str,
+        core: Option<usize>,
+    ) -> Result<Self> {
+        let admin = self.admin.context("an Envoy that nobody tells anything")?;
+        let dump = frozen::dump(admin).await.context("Envoy's /config_dump")?;
+        let listener = lab::free_address()?;
+        let config = frozen::bootstrap(&dump, listener)?.to_string();
+        Self::configured(binary, &config, listener, (dir, name), core).await
     }
 
     /// One that passes everything on to `origin`.
@@ -66,9 +89,23 @@ impl Edge {
     ) -> Result<Self> {
         let listener = lab::free_address()?;
         let config = peers::envoy::config(listener, origin).to_string();
-        let mut program = start(binary, &config, dir, name, core)?;
+        Self::configured(binary, &config, listener, (dir, name), core).await
+    }
+
+    async fn configured(
+        binary: &Path,
+        config: &str,
+        listener: SocketAddr,
+        (dir, name): (&Path, &str),
+        core: Option<usize>,
+    ) -> Result<Self> {
+        let mut program = start(binary, config, dir, name, core)?;
         program.accepts(listener).await?;
-        Ok(Self { program, listener })
+        Ok(Self {
+            program,
+            listener,
+            admin: None,
+        })
     }
 }
 

@@ -10,6 +10,7 @@ mod ads;
 mod demand;
 mod edge;
 mod facts;
+mod frozen;
 mod hold;
 mod page;
 mod routes;

@@ -1,6 +1,6 @@
 //! What a warm request costs at the edge: through an Envoy that knows nothing
-//! of Reveille, through one that Reveille tells where endpoints are, and
-//! through our proxy behind an Envoy.
+//! of Reveille, through one that Reveille tells where endpoints are, through one
+//! whose own configuration says the same, and through our proxy behind an Envoy.
 //!
 //! Proxies on one core, backend and load on the other; rounds in rotated order;
 //! CPU of Envoy and of Reveille together, from /proc.
@@ -25,6 +25,8 @@ const TIE: f64 = 1.1;
 const CONNECTIONS: usize = 64;
 const WARM_UP: Duration = Duration::from_secs(2);
 const ROUTE: &str = "warm";
+/// Among the ways.
+const TOLD: usize = 2;
 
 /// A way of requests to the backend.
 struct Way {
@@ -56,15 +58,20 @@ pub(super) async fn measure(args: &Args, envoy: &Path, dir: &Path) -> Result<Pag
     let listener = lab::free_address()?;
     let reveille = Reveille::start_beside_envoy(&args.reveille, dir, core, listener).await?;
     let ours = reveille.addresses.proxy;
+    let told = Edge::of_fleet(envoy, (reveille.xds()?, listener), dir, core).await?;
+    let host = manifest::host(ROUTE);
+    let mut asking = Connection::open(told.listener, &host).await?;
+    asking.until_direct().await?;
     let ways = [
         (
-            "Envoy, static",
+            "Envoy, a bare static route",
             Edge::fixed(envoy, origin.address, dir, "static", core).await?,
         ),
         (
-            "Envoy, told by Reveille",
-            Edge::of_fleet(envoy, (reveille.xds()?, listener), dir, core).await?,
+            "Envoy, the same settings, static",
+            told.frozen(envoy, dir, "frozen", core).await?,
         ),
+        ("Envoy, told by Reveille", told),
         (
             "Envoy, then Reveille",
             Edge::fixed(envoy, ours, dir, "two-hop", core).await?,
@@ -86,11 +93,11 @@ pub(super) async fn measure(args: &Args, envoy: &Path, dir: &Path) -> Result<Pag
     measured.and(Ok(page))
 }
 
-async fn rounds(args: &Args, dir: &Path, reveille: &Reveille, ways: &mut [Way; 3]) -> Result<()> {
+async fn rounds(args: &Args, dir: &Path, reveille: &Reveille, ways: &mut [Way; 4]) -> Result<()> {
     let host = manifest::host(ROUTE);
     for (nth, way) in ways.iter_mut().enumerate() {
         let mut asking = Connection::open(way.edge.listener, &host).await?;
-        if nth < 2 {
+        if nth < 3 {
             asking.until_direct().await?;
         } else {
             asking.send().await?;
@@ -139,7 +146,7 @@ async fn load(
     Ok((each(0)?, each(1)?))
 }
 
-fn page(args: &Args, ways: &[Way; 3]) -> Page {
+fn page(args: &Args, ways: &[Way; 4]) -> Page {
     let mut facts = Facts::new(format!(
         "GET 1 KiB, {CONNECTIONS} connections, {} rounds of {} s; CPU seconds for 100,000 \
          requests, medians, and ratios paired by round",
@@ -149,7 +156,7 @@ fn page(args: &Args, ways: &[Way; 3]) -> Page {
         let pairs = way.envoy_s.iter().zip(&way.ours_s);
         pairs.map(|(envoy, ours)| envoy + ours).collect()
     };
-    let reference = both(&ways[0]);
+    let [bare, same] = [both(&ways[0]), both(&ways[1])];
     for (nth, way) in ways.iter().enumerate() {
         let median = |values: &[f64]| Spread::of(values.iter().copied());
         let Some((envoy, ours)) = median(&way.envoy_s).zip(median(&way.ours_s)) else {
@@ -157,18 +164,23 @@ fn page(args: &Args, ways: &[Way; 3]) -> Page {
         };
         facts.add(format!("{}: CPU of Envoy", way.name), envoy.median);
         facts.add(format!("{}: CPU of Reveille", way.name), ours.median);
-        let pairs = both(way).into_iter().zip(&reference);
-        let Some(ratio) = Spread::of(pairs.map(|(own, reference)| own / reference)) else {
-            continue;
-        };
-        let what = format!(
-            "{}: both, to the static one ({:.2} to {:.2})",
-            way.name, ratio.min, ratio.max
-        );
-        match nth {
-            0 => {}
-            1 => facts.judge(what, ratio.median, Goal::Below(TIE)),
-            _ => facts.add(what, ratio.median),
+        for (reference, to, goal) in [
+            (&bare, "the bare one", None),
+            (&same, "the same static one", Some(Goal::Below(TIE))),
+        ] {
+            let pairs = both(way).into_iter().zip(reference);
+            let ratio = Spread::of(pairs.map(|(own, reference)| own / reference));
+            let Some(ratio) = ratio.filter(|_| nth > 0) else {
+                continue;
+            };
+            let what = format!(
+                "{}: both, to {to} ({:.2} to {:.2})",
+                way.name, ratio.min, ratio.max
+            );
+            match goal.filter(|_| nth == TOLD) {
+                Some(goal) => facts.judge(what, ratio.median, goal),
+                None => facts.add(what, ratio.median),
+            }
         }
     }
     Page::default().facts(facts)
