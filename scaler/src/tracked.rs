@@ -12,10 +12,15 @@
 //! A target of which nothing is asked rests: the sampler lets it alone until
 //! its source, a peer or a reporter tells of something.
 
+mod reading;
+mod rest;
+
+pub(crate) use reading::Queue;
+
 use crate::{
     activation::{Activation, Signal},
     attention::Attention,
-    ledger::{DemandParts, DemandReading, LedgerConfig, Part},
+    ledger::LedgerConfig,
     peers::{Elsewhere, News, Origins, Own, Replica, Shape, Shares},
     source::{DemandSource, TargetEntry, TargetScaling},
     window::{Arrivals, Reading, Window},
@@ -28,18 +33,8 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
 };
 use tokio::sync::watch;
-
-/// Who waits for a target, and whether anybody could serve them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Queue {
-    /// Requests that wait.
-    pub(crate) held: u64,
-    /// Endpoints that could take them.
-    pub(crate) ready_endpoints: usize,
-}
 
 /// What a route scales by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,31 +171,6 @@ impl Tracked {
         self.attend();
     }
 
-    /// The source tells of a request that began at `at_us`. From any thread;
-    /// takes no lock of ours.
-    pub(crate) fn stirred(&self, at_us: u64) {
-        let at = at_us.saturating_add(1);
-        self.stirred_at.store(at, Ordering::SeqCst);
-        self.attend();
-    }
-
-    /// The sampler has to look at it from now on.
-    pub(crate) fn attend(&self) {
-        if !self.has_attention.swap(true, Ordering::SeqCst) {
-            self.attention.call(&self.id);
-        }
-    }
-
-    /// The sampler looks at it from now on, whoever called.
-    pub(crate) fn attended(&self) {
-        self.has_attention.store(true, Ordering::SeqCst);
-    }
-
-    /// Does the sampler look at it, or is it called to?
-    pub(crate) fn has_attention(&self) -> bool {
-        self.has_attention.load(Ordering::SeqCst)
-    }
-
     /// Enters the edges that other replicas are to be told. False: it is in
     /// there.
     pub(crate) fn enter_edges(&self) -> bool {
@@ -287,119 +257,6 @@ impl Tracked {
         self.look(&mut self.sampled.lock(), now_us);
     }
 
-    /// The sampler's look. False: the target rests, and needs none before it
-    /// is attended to again.
-    pub(crate) fn sample(&self, now_us: u64) -> bool {
-        let mut sampled = self.sampled.lock();
-        let look = self.look(&mut sampled, now_us);
-        if !sampled.is_resting {
-            if self.is_idle(&sampled, &look) {
-                self.stirred_at.store(0, Ordering::SeqCst);
-                // The next look is the one that `proxy::Target::tell_of_next`
-                // asks for.
-                sampled.is_resting = sampled.source.tell_of_next();
-            }
-            return true;
-        }
-        self.has_attention.store(false, Ordering::SeqCst);
-        // Who stirred it between the look and this found that it had attention.
-        let is_stirred = self.stirred_at.load(Ordering::SeqCst) != 0;
-        is_stirred && !self.has_attention.swap(true, Ordering::SeqCst)
-    }
-
-    /// Could it be left alone for hours without anybody being told a wrong
-    /// number?
-    fn is_idle(&self, sampled: &Sampled, look: &Look) -> bool {
-        // A source under another target's name tells of that one.
-        sampled.source.target() == Some(&self.id)
-            && look.held == 0
-            && look.totals.in_flight() == 0
-            && !look.elsewhere.is_busy()
-            && !self.activation.active()
-            && sampled.concurrency.is_quiet_at(&look.totals)
-            && sampled.arrivals.is_quiet_at(&Arrivals::from(&look.totals))
-    }
-
-    /// What is asked of the target now, on all replicas.
-    pub(crate) fn demand(&self, now_us: u64) -> DemandReading {
-        let mut sampled = self.sampled.lock();
-        let Look {
-            totals,
-            held,
-            elsewhere,
-        } = self.look(&mut sampled, now_us);
-        let mean = sampled
-            .concurrency
-            .mean(&totals)
-            .unwrap_or(totals.in_flight() as f64);
-        let held = held + elsewhere.held;
-        DemandReading {
-            in_flight: totals.in_flight() + elsewhere.in_flight,
-            held,
-            // Who waits now must count in full now: a mean over seconds would
-            // let a burst ask for its replicas in instalments.
-            concurrency: tidy((mean + elsewhere.concurrency).max(held as f64)),
-            request_rate: tidy(
-                sampled.arrivals.per_second(&Arrivals::from(&totals)) + elsewhere.request_rate,
-            ),
-            active: self.activation.active(),
-        }
-    }
-
-    /// The same by where it comes from.
-    pub(crate) fn parts(&self, now_us: u64) -> DemandParts {
-        let (here, elsewhere) = {
-            let mut sampled = self.sampled.lock();
-            let look = self.look(&mut sampled, now_us);
-            let here = Part {
-                in_flight: look.totals.in_flight(),
-                held: look.held,
-            };
-            (here, look.elsewhere)
-        };
-        DemandParts {
-            here,
-            elsewhere: Part {
-                in_flight: elsewhere.in_flight,
-                held: elsewhere.held,
-            },
-            active: self.activation.active(),
-            idle: self.activation.idle_us(now_us).map(Duration::from_micros),
-            activity_window: self.config.activity_window,
-            scaling: self.scaling(),
-        }
-    }
-
-    /// The answer to KEDA's `IsActive`; see [`Activation::answer`].
-    pub(crate) fn answer_active(&self, now_us: u64) -> bool {
-        let ready_endpoints = {
-            let mut sampled = self.sampled.lock();
-            self.look(&mut sampled, now_us);
-            sampled.source.ready_endpoints()
-        };
-        self.activation.answer(now_us, ready_endpoints)
-    }
-
-    /// Who waits now, on any replica, and what can serve them: the fewest
-    /// endpoints that a replica sees at which somebody waits. An endpoint that
-    /// only others see does not help whoever waits here.
-    pub(crate) fn queue(&self) -> Queue {
-        let mut sampled = self.sampled.lock();
-        let now_us = sampled.source.totals().at_us;
-        let elsewhere = sampled.shares.read(now_us);
-        let held = sampled.source.held();
-        let ready = sampled.source.ready_endpoints();
-        let where_held = (held > 0).then_some(ready);
-        let fewest = where_held
-            .into_iter()
-            .chain(elsewhere.ready_where_held)
-            .min();
-        Queue {
-            held: held + elsewhere.held,
-            ready_endpoints: fewest.unwrap_or(ready.max(elsewhere.ready_endpoints)),
-        }
-    }
-
     /// What the route scales by.
     pub(crate) fn scaling(&self) -> TargetScaling {
         self.scaling.borrow().by
@@ -475,24 +332,7 @@ impl Tracked {
     }
 }
 
-/// A sum without what adding floats up left in its last digits: KEDA is also
-/// told the number rounded up, and 4.000000000000001 would be 5.
-fn tidy(value: f64) -> f64 {
-    let tidy = (value * 1e6).round() / 1e6;
-    // Some demand, however little, is never none.
-    if tidy > 0.0 { tidy } else { value }
-}
-
 impl Sampled {
-    /// Nothing had happened until then, or until the last look if that was
-    /// later.
-    fn rested_until(&mut self, at_us: u64) {
-        let quiet = self.last.unchanged_until(at_us);
-        self.rested_until_us = quiet.at_us;
-        self.concurrency.push(quiet);
-        self.arrivals.push(Arrivals::from(&quiet));
-    }
-
     /// A reading as other replicas are told it: counted since `born`, what was
     /// in flight then as begun since.
     fn since_born(&self, reading: &Totals) -> Totals {

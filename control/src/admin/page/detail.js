@@ -6,6 +6,8 @@ import { timeline } from "./plot.js";
 
 let name = null;
 let past = null;
+/** Seconds that were told before the past was. */
+let early = [];
 let isAsking = false;
 let asksAgain = false;
 
@@ -13,12 +15,16 @@ let asksAgain = false;
 export async function show(target) {
   name = target;
   past = null;
+  early = [];
   byId("detail-body").hidden = true;
   say(byId("detail-title"), target ?? "No target is selected");
   if (!target) return;
   const { ok, data } = await question(`/api/v1/targets/${path(target)}/timeline`);
   if (name !== target) return;
-  if (ok) past = data;
+  if (ok) {
+    past = data;
+    early.forEach(append);
+  }
   await refresh();
 }
 
@@ -26,9 +32,16 @@ const path = (target) => target.split("/").map(encodeURIComponent).join("/");
 
 /** A second of a target has passed. */
 export function add(target, row) {
-  if (target !== name || !past) return;
-  if (row && past.rows.at(-1)?.[0] !== row[0]) past.rows.push(row);
-  refresh();
+  if (target !== name) return;
+  if (row && past) append(row);
+  else if (row) early.push(row);
+  if (past) refresh();
+}
+
+/** Unless it is there already. */
+function append(row) {
+  const last = past.rows.at(-1)?.[0] ?? 0;
+  if (row[0] > last) past.rows.push(row);
 }
 
 /** Asks again why it is so; at most one question is under way. */

@@ -56,6 +56,8 @@ spec:
     wait_until("all is reported", || {
         reveille.metric("reveille_xds_direct_requests_total") >= Some(500.0)
     });
+    // A report is told by when the next one comes.
+    until_counting(&reveille);
     let of = |name| Keda::asks_for(&reveille, &[("interceptorRoute", name)]);
     let (mut web, mut ours) = (of("web"), of("ours"));
     // A rate falls while the window gets longer: the truth is between two.
