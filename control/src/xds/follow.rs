@@ -1,7 +1,7 @@
 //! The one task that makes snapshots: after each change of the routes, of
 //! endpoints, or of where our proxies are.
 //!
-//! Run by [`super::serve`]. It looks at everything by identity first, so that a
+//! Run by [`super::Xds::start`]. It looks at everything by identity first, so that a
 //! changed endpoint among ten thousand targets compiles one resource.
 
 use super::{

@@ -309,9 +309,10 @@ fn what_a_client_has_from_before_is_not_sent_again() {
     assert_eq!(client.take(&first, &ALL), "cluster b -gone");
 }
 
-#[test]
-fn a_refused_whole_state_is_not_sent_again_for_what_is_gone_in_it() {
-    let mut client = Client::new(Flavour::StateOfTheWorld);
+/// A client that refused `b` as it is now, in the response that also said that
+/// `a` is gone.
+fn refused_with_what_is_gone(flavour: Flavour) -> (Client, Snapshot) {
+    let mut client = Client::new(flavour);
     client.ask(Kind::Cluster, &ALL);
     let first = world(&[("a", "1"), ("b", "1")], "1");
     assert_eq!(client.take(&first, &ALL), "cluster a b");
@@ -319,6 +320,12 @@ fn a_refused_whole_state_is_not_sent_again_for_what_is_gone_in_it() {
     let (message, told) = client.next(&bad).expect("news");
     assert_eq!(told, "cluster b -a");
     client.say(Kind::Cluster, &ALL, &message.nonce, Some("bad"));
+    (client, bad)
+}
+
+#[test]
+fn a_refused_whole_state_is_not_sent_again_for_what_is_gone_in_it() {
+    let (mut client, bad) = refused_with_what_is_gone(Flavour::StateOfTheWorld);
     assert_eq!(client.take(&bad, &ALL), "");
     let mut good = bad.clone();
     good.put(resource(Kind::Cluster, "b", "2"));
@@ -329,14 +336,7 @@ fn a_refused_whole_state_is_not_sent_again_for_what_is_gone_in_it() {
 
 #[test]
 fn what_is_gone_is_said_again_where_it_was_refused_with_something_else() {
-    let mut client = Client::new(Flavour::Delta);
-    client.ask(Kind::Cluster, &ALL);
-    let first = world(&[("a", "1"), ("b", "1")], "1");
-    assert_eq!(client.take(&first, &ALL), "cluster a b");
-    let bad = world(&[("b", "bad")], "1");
-    let (message, told) = client.next(&bad).expect("news");
-    assert_eq!(told, "cluster b -a");
-    client.say(Kind::Cluster, &ALL, &message.nonce, Some("bad"));
+    let (mut client, bad) = refused_with_what_is_gone(Flavour::Delta);
     assert_eq!(client.take(&bad, &ALL), "cluster -a");
     assert_eq!(client.take(&bad, &ALL), "");
 }

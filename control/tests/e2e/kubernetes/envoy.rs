@@ -14,14 +14,20 @@ fn in_cluster(api: &ApiServer, xds: &str) -> Starter {
         .arg("--xds-load-grace", "1s")
 }
 
-#[test]
-fn envoy_follows_the_pods_of_a_cluster() {
+/// A cluster in which one Pod serves.
+fn of_one_pod() -> (ApiServer, Pod, Reveille) {
     let api = ApiServer::start();
     let pod = Pod::start("web-1");
     api.put_all([route("web"), service("web"), scaled_object("web")]);
     api.put(serving("web", 0, &pod));
     let reveille = in_cluster(&api, "127.0.0.1:0").start();
     reveille.until_ready();
+    (api, pod, reveille)
+}
+
+#[test]
+fn envoy_follows_the_pods_of_a_cluster() {
+    let (api, pod, reveille) = of_one_pod();
     let xds = reveille.xds();
     let envoy = Envoy::of_fleet(xds);
     let client = envoy.client("web");
@@ -47,12 +53,7 @@ fn envoy_follows_the_pods_of_a_cluster() {
 
 #[test]
 fn the_last_pod_is_ours_from_when_it_goes_away() {
-    let api = ApiServer::start();
-    let pod = Pod::start("web-1");
-    api.put_all([route("web"), service("web"), scaled_object("web")]);
-    api.put(serving("web", 0, &pod));
-    let reveille = in_cluster(&api, "127.0.0.1:0").start();
-    reveille.until_ready();
+    let (api, pod, reveille) = of_one_pod();
     let envoy = Envoy::of_fleet(reveille.xds());
     let client = envoy.client("web");
     envoy.until_members("web", 2);
